@@ -1,0 +1,48 @@
+# What developers and the build server run. `make` alone lists it.
+
+BIN := .venv/bin
+SOURCES := src tests scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test demo fuzz errors fixtures lock clean
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: ## make .venv with the locked packages (PYTHON=... chooses the interpreter)
+	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+check: setup ## lint, formatting, types, import contracts, README and error reference
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/mypy scripts
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_readme.py
+	$(BIN)/python scripts/error_reference.py --check
+
+format: setup ## rewrite the sources in the one format
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+test: setup ## run every test but the long campaigns (ARGS=... go to pytest)
+	$(BIN)/pytest $(ARGS)
+
+demo: setup ## play a whole transfer on a regtest chain of its own
+	$(BIN)/custody demo
+
+fuzz: setup ## run the long fuzzing campaigns
+	$(BIN)/pytest tests/hostile -m campaign $(ARGS)
+
+errors: setup ## write docs/reference/errors.md from the error classes
+	$(BIN)/python scripts/error_reference.py
+
+fixtures: setup ## write the fixtures that ship with the package again
+	$(BIN)/python -m custody.testing.fixtures
+
+lock: setup ## resolve requirements again (ARGS=--upgrade for newer versions)
+	scripts/lock.sh $(ARGS)
+
+clean: ## remove the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Makes .venv with exactly the locked packages, or does nothing when it is already so.
+#
+# Needs Python 3.11 or 3.12 and no compiler. Every file is checked against its hash: first what builds packages, from
+# wheels alone; then everything locked; last this project, in place. PYTHON names the interpreter to use.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly VENV=.venv
+readonly PACKAGES_STAMP=$VENV/.packages
+readonly PROJECT_STAMP=$VENV/.project
+readonly PYTHON_STAMP=$VENV/.python
+
+say() { printf 'set-up: %s\n' "$*" >&2; }
+
+is_supported() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1
+}
+
+find_python() {
+    if [[ -n ${PYTHON:-} ]]; then
+        is_supported "$PYTHON" && { echo "$PYTHON"; return; }
+        say "PYTHON=$PYTHON is not a working Python 3.11 or 3.12"
+        return 1
+    fi
+    local candidate
+    for candidate in python3.12 python3.11 python3 python; do
+        is_supported "$candidate" && { echo "$candidate"; return; }
+    done
+    say "found no Python 3.11 or 3.12; install one (Debian: apt install python3 python3-venv)"
+    say "or name it: make setup PYTHON=/path/to/python3.12"
+    return 1
+}
+
+pip() { "$VENV/bin/python" -m pip --disable-pip-version-check -qq --no-input "$@"; }
+
+packages_key() { cat requirements/build.txt requirements/lock.txt | cksum; pwd; }
+project_key() { cksum <pyproject.toml; }
+matches() { [[ -f $1 && $(<"$1") == "$2" ]]; }
+
+# Without PYTHON, an environment stays with the interpreter it was made with.
+has_interpreter() {
+    is_supported $VENV/bin/python && { [[ -z ${PYTHON:-} ]] || matches $PYTHON_STAMP "$PYTHON"; }
+}
+
+packages=$(packages_key)
+project=$(project_key)
+if matches $PACKAGES_STAMP "$packages" && matches $PROJECT_STAMP "$project" && has_interpreter; then
+    exit 0
+fi
+
+SECONDS=0
+if ! matches $PACKAGES_STAMP "$packages" || ! has_interpreter; then
+    python=$(find_python)
+    say "making $VENV with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])')"
+    if ! "$python" -m venv --clear $VENV; then
+        say "this Python cannot make environments (Debian: apt install python3-venv)"
+        exit 1
+    fi
+    say "installing build tools"
+    pip install --require-hashes --only-binary :all: -r requirements/build.txt
+    say "installing $(grep -c '==' requirements/lock.txt) locked packages, hashes checked; about half a minute"
+    # embit is published as source only; it is plain Python. Nothing else may be built here.
+    pip install --require-hashes --no-build-isolation --only-binary :all: --no-binary embit -r requirements/lock.txt
+    echo "$python" >$PYTHON_STAMP
+    echo "$packages" >$PACKAGES_STAMP
+fi
+say "installing custody in place"
+pip install --no-deps --no-build-isolation --editable .
+echo "$project" >$PROJECT_STAMP
+say "done in $SECONDS s"
