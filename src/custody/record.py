@@ -1,0 +1,182 @@
+"""What the bytes of a record are, and what its digest is.
+
+A record is a frozen model whose bytes are RFC 8785 JSON with ASCII keys. It is read only from bytes, and reading
+encodes it again and compares, so two spellings of one record do not exist. Its digest is a tagged SHA-256 (BIP 340) of
+those bytes under `custody/<kind>/v1`.
+
+Bytes stand in records as lower-case hexadecimal. There are no floats, sets or dates: sorted tuples, integers in range,
+Unix seconds. Text is one type, `Text`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import unicodedata
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError
+
+from custody.errors import InvalidInput
+
+MAX_TEXT: Final = 200
+MAX_RECORD: Final = 64 * 1024 * 1024
+
+
+class RecordInvalid(InvalidInput, code="RECORD_INVALID"):
+    """Bytes that are not a record of the kind expected."""
+
+    message = "not a valid {kind} record: {where}: {problem}"
+    hint = "Get the file again from where it was made; do not edit records by hand."
+    kind: str
+    where: str
+    problem: str
+
+
+class RecordNotCanonical(InvalidInput, code="RECORD_NOT_CANONICAL"):
+    """A record spelled in another way than the one way."""
+
+    message = "this {kind} record is not in canonical form (RFC 8785): it differs at byte {at}"
+    hint = "Get the file again from where it was made; an editor may have re-indented it."
+    kind: str
+    at: int
+
+
+class TextForbidden(InvalidInput, code="TEXT_FORBIDDEN"):
+    """Text that could lie on a screen."""
+
+    message = "text holds {what} at position {at}"
+    hint = "Use plain letters, digits and punctuation; no control or direction characters, no square or angle brackets."
+    what: str
+    at: int
+
+
+class SecretMaterial(InvalidInput, code="SECRET_MATERIAL"):
+    """A private key, seed or mnemonic where only public things belong. Never carries what it found."""
+
+    message = "the {where} holds {what}; private material never enters this program"
+    hint = (
+        "Remove it, and treat the key as exposed if this machine is not the signer's own. "
+        "Give public keys only: an xpub with its origin."
+    )
+    where: str
+    what: str
+
+
+def tagged_hash(tag: str, data: bytes) -> bytes:
+    """SHA-256 of `data` under `tag`, 32 bytes. Source: BIP 340, tagged hashes."""
+    return hashlib.sha256(_tag_prefix(tag) + data).digest()
+
+
+@functools.lru_cache(maxsize=256)
+def _tag_prefix(tag: str) -> bytes:
+    return hashlib.sha256(tag.encode("ascii")).digest() * 2
+
+
+_MARKUP: Final = frozenset("[]<>")
+
+
+def check_text(text: str) -> str:
+    """`text` itself when it cannot mislead whoever reads it on a terminal or a page.
+
+    Raises:
+        TextForbidden: not NFC, longer than 200 characters, blank at either end, or holding control, format, direction,
+            surrogate, private or unassigned characters, line breaks, odd spaces, or markup brackets.
+    """
+    if len(text) > MAX_TEXT:
+        raise TextForbidden(what=f"more than {MAX_TEXT} characters", at=MAX_TEXT)
+    if text != text.strip():
+        raise TextForbidden(what="a blank at its start or end", at=0)
+    for at, character in enumerate(text):
+        category = unicodedata.category(character)
+        # Cc, Cf, Cs, Co, Cn, Zl, Zp: escape codes, right-to-left overrides, joiners and line breaks (THREATS F13).
+        if category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and character != " "):
+            raise TextForbidden(what=f"the character U+{ord(character):04X}", at=at)
+        if character in _MARKUP:
+            raise TextForbidden(what=f"the markup character {character!r}", at=at)
+    if not unicodedata.is_normalized("NFC", text):
+        raise TextForbidden(what="a character that is not in normal form (NFC)", at=0)
+    return text
+
+
+def _from_hex(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected lower-case hexadecimal")  # noqa: TRY004 - pydantic reports ValueError with its place
+    decoded = bytes.fromhex(value)
+    if decoded.hex() != value:
+        raise ValueError("expected lower-case hexadecimal without spaces")
+    return decoded
+
+
+def _of_size(size: int) -> AfterValidator:
+    def check(value: bytes) -> bytes:
+        if len(value) != size:
+            raise ValueError(f"expected {size} bytes")
+        return value
+
+    return AfterValidator(check)
+
+
+def _sorted_once(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if any(a >= b for a, b in itertools.pairwise(items)):
+        raise ValueError("expected in ascending order, each once")
+    return items
+
+
+Text = Annotated[str, AfterValidator(check_text)]
+"""Words a person wrote: safe to show anywhere."""
+HexBytes = Annotated[bytes, BeforeValidator(_from_hex), PlainSerializer(bytes.hex, return_type=str)]
+"""Bytes of any length; lower-case hexadecimal in the record."""
+Digest = Annotated[HexBytes, _of_size(32)]
+"""32 bytes: a digest, a block hash, an outpoint's txid (all in internal byte order)."""
+Fingerprint = Annotated[HexBytes, _of_size(4)]
+"""First four bytes of the HASH160 of a BIP 32 public key."""
+SORTED: Final = AfterValidator(_sorted_once)
+"""Add to a tuple's annotation where the record has one order: `Annotated[tuple[Text, ...], SORTED]`."""
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 bytes of JSON data that has ASCII keys and no floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True):
+    """Something written, signed or sent. Subclasses set `kind`; fields are its wire names."""
+
+    kind: ClassVar[str]
+
+    def to_bytes(self) -> bytes:
+        """The one spelling of this record."""
+        return canonical(self.model_dump(mode="json"))
+
+    def digest(self) -> bytes:
+        """32 bytes that name this record: tagged SHA-256 of `to_bytes()` under `custody/<kind>/v1`."""
+        return tagged_hash(f"custody/{self.kind}/v1", self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a record.
+
+        Raises:
+            RecordInvalid: missing, unknown, wrong or out-of-range fields.
+            RecordNotCanonical: another spelling of the same record.
+            TextForbidden, AmountInvalid, AmountRange, IndexRange: by the field's type.
+        """
+        if len(data) > MAX_RECORD:
+            raise RecordInvalid(kind=cls.kind, where="size", problem=f"more than {MAX_RECORD} bytes")
+        try:
+            record = cls.model_validate_json(data)
+        except ValidationError as error:
+            # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "record"
+            raise RecordInvalid(kind=cls.kind, where=where[:120], problem=first["msg"][:120]) from None
+        encoded = record.to_bytes()
+        if encoded != data:
+            at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))
+            raise RecordNotCanonical(kind=cls.kind, at=at)
+        return record
