@@ -1,0 +1,505 @@
+"""What does a transaction say, byte by byte, and what is its txid?
+
+Reading is strict: every length in its shortest form, nothing after the end, no witness marker without a witness. So a
+transaction has one spelling, and reading then writing gives the same bytes. A count is compared with the bytes that are
+left before anything is made of it. `Transaction` decodes everything; `PreviousTransaction` and `txid_of` are for the
+many previous transactions of a transfer, where a txid and one output are all that is wanted.
+
+Not here: whether amounts are in range (`custody.units.check_amount`), what scripts mean (`script`), what is signed
+(`sighash`). txids are bytes in internal order; text shows them reversed. Amounts are sats.
+
+Sources: BIP 141 and BIP 144 (serialisation, weight), Bitcoin Core's serialize.h (CompactSize, MAX_SIZE).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from custody.errors import InvalidInput
+from custody.units import WITNESS_SCALE
+from custody.units import vsize as vsize_of
+
+MAX_SIZE: Final = 0x0200_0000
+"""Bytes of the longest thing that nodes read (Bitcoin Core, MAX_SIZE in serialize.h)."""
+MIN_INPUT: Final = 41
+"""Bytes of an input with an empty scriptSig."""
+MIN_OUTPUT: Final = 9
+"""Bytes of an output with an empty script."""
+
+
+class TransactionEncoding(InvalidInput, code="TX_ENCODING"):
+    """Bytes or text that are not a transaction, or an outpoint, in its one spelling."""
+
+    message = "not a valid transaction: {what} (byte {at})"
+    hint = "Get the transaction again from where it was made; it may have been cut short or altered on the way."
+    what: str
+    at: int
+
+
+class LimitExceeded(InvalidInput, code="LIMIT"):
+    """More of something than this program reads; noticed before memory is taken for it."""
+
+    message = "{count} {what} are more than the {most} that are read"
+    hint = "Check where the file comes from. If it is genuine, split the transfer into smaller ones."
+    what: str
+    count: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OutPoint:
+    """One output of one transaction: `txid` (32 bytes, internal order) and `index`."""
+
+    txid: bytes
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.txid[::-1].hex()}:{self.index}"
+
+    def to_bytes(self) -> bytes:
+        """36 bytes, as in an input."""
+        return _OUTPOINT.pack(self.txid, self.index)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `txid:index` as people write it: 64 lower-case hexadecimal digits, a colon, a decimal number.
+
+        Raises:
+            TransactionEncoding: anything else, other spellings of the same outpoint included.
+        """
+        match = _OUTPOINT_TEXT.fullmatch(text)
+        if match is None or int(match["index"]) >= 2**32:
+            raise TransactionEncoding(what=f"{text[:80]!a} is not an outpoint (txid:index)", at=0)
+        return cls(bytes.fromhex(match["txid"])[::-1], int(match["index"]))
+
+
+@dataclass(frozen=True, slots=True)
+class TxIn:
+    """What an input spends, its scriptSig, and its sequence number (unsigned 32 bits)."""
+
+    outpoint: OutPoint
+    script_sig: bytes
+    sequence: int
+
+    def serialize(self) -> bytes:
+        """Wire bytes of this input."""
+        script = self.script_sig
+        return self.outpoint.to_bytes() + compact_size(len(script)) + script + _U32.pack(self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class TxOut:
+    """Sats as read (signed 64 bits, range unchecked) and the script they are locked to."""
+
+    amount: int
+    script_pubkey: bytes
+
+    def serialize(self) -> bytes:
+        """Wire bytes of this output."""
+        return _I64.pack(self.amount) + compact_size(len(self.script_pubkey)) + self.script_pubkey
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction, fully decoded.
+
+    `version` is signed 32 bits, `locktime` unsigned 32 bits. `witness` is `()` when no input has a witness, else one
+    stack for each input.
+
+    Raises:
+        ValueError: a witness that is neither, or whose stacks are all empty (the other spelling of none).
+    """
+
+    version: int
+    inputs: tuple[TxIn, ...]
+    outputs: tuple[TxOut, ...]
+    locktime: int
+    witness: tuple[tuple[bytes, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.witness and (len(self.witness) != len(self.inputs) or not any(self.witness)):
+            raise ValueError("a witness has one stack for each input, at least one of them filled")
+
+    @classmethod
+    def parse(cls, data: bytes) -> Transaction:
+        """Read the network serialisation, with or without witness.
+
+        Raises:
+            TransactionEncoding: not exactly one transaction in its one spelling. Source: BIP 144.
+        """
+        # A zero where the number of inputs stands is BIP 144's marker; only "no inputs, no outputs" reads otherwise.
+        is_witness_form = data[4:5] == b"\x00" and data[5:6] != b"\x00"
+        return _parse(data, None, is_witness_form=is_witness_form)
+
+    @classmethod
+    def parse_stripped(cls, data: bytes, most: int | None = None) -> Transaction:
+        """Read the serialisation without witness, in which a transaction may have outputs but no inputs (BIP 174).
+
+        Raises:
+            TransactionEncoding: not exactly one transaction in that form.
+            LimitExceeded: more than `most` inputs or outputs.
+        """
+        return _parse(data, most, is_witness_form=False)
+
+    def serialize(self) -> bytes:
+        """Network serialisation (BIP 144); the stripped one when there is no witness."""
+        if not self.witness:
+            return self.stripped()
+        stacks = (serialize_stack(stack) for stack in self.witness)
+        return b"".join((_I32.pack(self.version), b"\x00\x01", *self._body(), *stacks, _U32.pack(self.locktime)))
+
+    def stripped(self) -> bytes:
+        """Serialisation without the witness: what the txid is the hash of."""
+        return b"".join((_I32.pack(self.version), *self._body(), _U32.pack(self.locktime)))
+
+    def _body(self) -> Iterable[bytes]:
+        yield compact_size(len(self.inputs))
+        for each in self.inputs:
+            yield each.serialize()
+        yield compact_size(len(self.outputs))
+        for output in self.outputs:
+            yield output.serialize()
+
+    @functools.cached_property
+    def txid(self) -> bytes:
+        """32 bytes, internal order."""
+        return _double_sha256(self.stripped())
+
+    @functools.cached_property
+    def wtxid(self) -> bytes:
+        """32 bytes, internal order; equal to the txid when there is no witness (BIP 141)."""
+        return _double_sha256(self.serialize()) if self.witness else self.txid
+
+    @property
+    def txid_hex(self) -> str:
+        """The txid as people see it."""
+        return self.txid[::-1].hex()
+
+    @functools.cached_property
+    def weight(self) -> int:
+        """Weight units (BIP 141)."""
+        stripped = len(self.stripped())
+        whole = len(self.serialize()) if self.witness else stripped
+        return stripped * (WITNESS_SCALE - 1) + whole
+
+    @property
+    def vsize(self) -> int:
+        """Virtual bytes, rounded up (BIP 141)."""
+        return vsize_of(self.weight)
+
+    def without_script_sigs(self) -> Transaction:
+        """The same transaction with every scriptSig emptied and no witness: what a v0 PSBT carries."""
+        bare = tuple(replace(each, script_sig=b"") if each.script_sig else each for each in self.inputs)
+        return replace(self, inputs=bare, witness=())
+
+
+class PreviousTransaction:
+    """A previous transaction, checked in one pass without decoding it: its txid, and outputs one at a time.
+
+    Raises:
+        TransactionEncoding: not exactly one transaction with an input and an output, in its one spelling.
+    """
+
+    __slots__ = ("_has_witness", "_outputs", "_txid", "_witness_at", "raw")
+
+    raw: bytes
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._txid: bytes | None = None
+        self._has_witness = raw[4:6] == b"\x00\x01"
+        try:
+            self._outputs, self._witness_at = self._walk()
+        except IndexError:
+            raise TransactionEncoding(what="it ends too early", at=len(raw)) from None
+
+    def _walk(self) -> tuple[tuple[int, ...], int]:
+        """Step over every field; where each output starts, and where the outputs end."""
+        # The loops of this file are written out rather than built on `Reader`: a transfer has a thousand of these.
+        raw = self.raw
+        inputs, at = read_compact_size(raw, 6 if self._has_witness else 4)
+        _check_count(raw, at, inputs, MIN_INPUT, "inputs")
+        if not inputs:
+            raise TransactionEncoding(what="it has no inputs", at=at - 1)
+        for _ in range(inputs):
+            size = raw[at + 36]
+            at += 37
+            if size >= _WIDE:
+                size, at = read_compact_size(raw, at - 1)
+            at += size + 4
+        count, at = read_compact_size(raw, at)
+        _check_count(raw, at, count, MIN_OUTPUT, "outputs")
+        if not count:
+            raise TransactionEncoding(what="it has no outputs", at=at - 1)
+        outputs = []
+        for _ in range(count):
+            outputs.append(at)
+            size = raw[at + 8]
+            at += 9
+            if size >= _WIDE:
+                size, at = read_compact_size(raw, at - 1)
+            at += size
+        end = _skip_witness(raw, at, inputs) if self._has_witness else at
+        _check_end(raw, end + 4)
+        return tuple(outputs), at
+
+    @property
+    def stripped(self) -> bytes:
+        """Its bytes without the witness; `raw` itself when it has none."""
+        if not self._has_witness:
+            return self.raw
+        return self.raw[:4] + self.raw[6 : self._witness_at] + self.raw[-4:]
+
+    @property
+    def txid(self) -> bytes:
+        """32 bytes, internal order, hashed from `raw` when first asked for."""
+        if self._txid is None:
+            self._txid = _double_sha256(self.stripped)
+        return self._txid
+
+    @property
+    def output_count(self) -> int:
+        """How many outputs it has; at least 1."""
+        return len(self._outputs)
+
+    def output(self, index: int) -> TxOut | None:
+        """The output at `index`, or None when there is none."""
+        if not 0 <= index < len(self._outputs):
+            return None
+        at = self._outputs[index]
+        size, start = read_compact_size(self.raw, at + 8)
+        return TxOut(int.from_bytes(self.raw[at : at + 8], "little", signed=True), self.raw[start : start + size])
+
+
+def txid_of(raw: bytes) -> bytes:
+    """The txid (32 bytes, internal order) of a previous transaction, checked and hashed without decoding it.
+
+    Raises:
+        TransactionEncoding: as `PreviousTransaction`.
+    """
+    return PreviousTransaction(raw).txid
+
+
+class Reader:
+    """A cursor over bytes that never reads past their end and accepts one spelling of each length.
+
+    Every method raises TransactionEncoding where the bytes do not hold what is asked; `psbt` renames it.
+    """
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data = data
+        self.at = at
+
+    @property
+    def remaining(self) -> int:
+        """Bytes not read yet."""
+        return len(self.data) - self.at
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        if size > self.remaining:
+            raise TransactionEncoding(what=f"{size} bytes are announced and {self.remaining} follow", at=self.at)
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def u8(self) -> int:
+        """One byte."""
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        """Four bytes, unsigned, little-endian."""
+        return int.from_bytes(self.take(4), "little")
+
+    def i64(self) -> int:
+        """Eight bytes, signed, little-endian."""
+        return int.from_bytes(self.take(8), "little", signed=True)
+
+    def compact_size(self) -> int:
+        """A CompactSize in its shortest form."""
+        value, self.at = read_compact_size(self.data, self.at)
+        return value
+
+    def sized(self) -> bytes:
+        """Bytes with their length in front."""
+        return self.take(self.compact_size())
+
+    def count(self, smallest: int, what: str) -> int:
+        """How many items of at least `smallest` bytes each follow; checked against the bytes that are left."""
+        value = self.compact_size()
+        _check_count(self.data, self.at, value, smallest, what)
+        return value
+
+    def tx_out(self) -> TxOut:
+        """One output."""
+        return TxOut(self.i64(), self.sized())
+
+    def stack(self) -> tuple[bytes, ...]:
+        """One witness stack."""
+        return tuple(self.sized() for _ in range(self.count(1, "witness items")))
+
+    def finish(self) -> None:
+        """Check that nothing is left."""
+        _check_end(self.data, self.at)
+
+
+def compact_size(number: int) -> bytes:
+    """`number` as a CompactSize: 1, 3, 5 or 9 bytes."""
+    if number < _WIDE:
+        return _ONE_BYTE[number]
+    if number < _SMALLEST[0xFE]:
+        return b"\xfd" + number.to_bytes(2, "little")
+    if number < _SMALLEST[0xFF]:
+        return b"\xfe" + number.to_bytes(4, "little")
+    return b"\xff" + number.to_bytes(8, "little")
+
+
+def read_compact_size(data: bytes, at: int) -> tuple[int, int]:
+    """The CompactSize at `at`, and where it ends.
+
+    Raises:
+        TransactionEncoding: cut short, or not in its shortest form.
+    """
+    if at >= len(data):
+        raise TransactionEncoding(what="it ends too early", at=len(data))
+    first = data[at]
+    if first < _WIDE:
+        return first, at + 1
+    end = at + 1 + (2 << first - _WIDE)
+    if end > len(data):
+        raise TransactionEncoding(what="it ends inside a length", at=at)
+    value = int.from_bytes(data[at + 1 : end], "little")
+    # Two spellings of one length would be two files, two digests and one meaning.
+    if value < _SMALLEST[first]:
+        raise TransactionEncoding(what=f"the length {value} is not in its shortest form", at=at)
+    return value, end
+
+
+def serialize_stack(stack: tuple[bytes, ...]) -> bytes:
+    """A witness stack: a count, then each item with its length in front."""
+    return b"".join((compact_size(len(stack)), *(compact_size(len(item)) + item for item in stack)))
+
+
+def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transaction:
+    if len(data) > MAX_SIZE:
+        raise TransactionEncoding(what=f"it is longer than {MAX_SIZE} bytes", at=MAX_SIZE)
+    if is_witness_form and data[5:6] != b"\x01":
+        raise TransactionEncoding(what="unknown flag after the witness marker", at=5)
+    try:
+        (version,) = _I32.unpack_from(data)
+        inputs, at = _read_inputs(data, 6 if is_witness_form else 4, most)
+        outputs, at = _read_outputs(data, at, most)
+        witness: tuple[tuple[bytes, ...], ...] = ()
+        if is_witness_form:
+            witness, at = _read_witness(data, at, len(inputs))
+        (locktime,) = _U32.unpack_from(data, at)
+    except (IndexError, struct.error):
+        raise TransactionEncoding(what="it ends too early", at=len(data)) from None
+    _check_end(data, at + 4)
+    return Transaction(version, inputs, outputs, locktime, witness)
+
+
+def _read_inputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxIn, ...], int]:
+    count, at = read_compact_size(data, at)
+    _check_most(count, most, "inputs")
+    _check_count(data, at, count, MIN_INPUT, "inputs")
+    inputs = []
+    for _ in range(count):
+        txid, index = _OUTPOINT.unpack_from(data, at)
+        size = data[at + 36]
+        start = at + 37
+        if size >= _WIDE:
+            size, start = read_compact_size(data, start - 1)
+            _check_room(data, start, size)
+        end = start + size
+        (sequence,) = _U32.unpack_from(data, end)
+        inputs.append(TxIn(OutPoint(txid, index), data[start:end], sequence))
+        at = end + 4
+    return tuple(inputs), at
+
+
+def _read_outputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxOut, ...], int]:
+    count, at = read_compact_size(data, at)
+    _check_most(count, most, "outputs")
+    _check_count(data, at, count, MIN_OUTPUT, "outputs")
+    outputs = []
+    for _ in range(count):
+        (amount,) = _I64.unpack_from(data, at)
+        size = data[at + 8]
+        start = at + 9
+        if size >= _WIDE:
+            size, start = read_compact_size(data, start - 1)
+        _check_room(data, start, size)
+        at = start + size
+        outputs.append(TxOut(amount, data[start:at]))
+    return tuple(outputs), at
+
+
+def _read_witness(data: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes, ...], ...], int]:
+    reader = Reader(data, at)
+    witness = tuple(reader.stack() for _ in range(inputs))
+    if not any(witness):
+        raise TransactionEncoding(what="a witness marker without a witness", at=at)
+    return witness, reader.at
+
+
+def _skip_witness(raw: bytes, at: int, inputs: int) -> int:
+    is_filled = False
+    for _ in range(inputs):
+        count, at = read_compact_size(raw, at)
+        _check_count(raw, at, count, 1, "witness items")
+        is_filled = is_filled or count > 0
+        for _ in range(count):
+            size = raw[at]
+            at += 1
+            if size >= _WIDE:
+                size, at = read_compact_size(raw, at - 1)
+            at += size
+    if not is_filled:
+        raise TransactionEncoding(what="a witness marker without a witness", at=at)
+    return at
+
+
+def _check_most(count: int, most: int | None, what: str) -> None:
+    if most is not None and count > most:
+        raise LimitExceeded(what=what, count=count, most=most)
+
+
+def _check_count(data: bytes, at: int, count: int, smallest: int, what: str) -> None:
+    # Before anything is made for each: nine bytes can announce 2^64 of them.
+    if count * smallest > len(data) - at:
+        raise TransactionEncoding(what=f"{count} {what} are announced and {len(data) - at} bytes follow", at=at)
+
+
+def _check_room(data: bytes, at: int, size: int) -> None:
+    if size > len(data) - at:
+        raise TransactionEncoding(what=f"{size} bytes are announced and {len(data) - at} follow", at=at)
+
+
+def _check_end(data: bytes, end: int) -> None:
+    if end > len(data):
+        raise TransactionEncoding(what="it ends too early", at=len(data))
+    if end < len(data):
+        raise TransactionEncoding(what=f"{len(data) - end} bytes follow its end", at=end)
+
+
+def _double_sha256(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+_WIDE: Final = 0xFD
+"""First byte from which a CompactSize has more bytes."""
+_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(_WIDE))
+_SMALLEST: Final = {0xFD: 0xFD, 0xFE: 0x1_0000, 0xFF: 0x1_0000_0000}
+_OUTPOINT_TEXT: Final = re.compile(r"(?P<txid>[0-9a-f]{64}):(?P<index>0|[1-9][0-9]{0,9})")
+_OUTPOINT: Final = struct.Struct("<32sI")
+_I32: Final = struct.Struct("<i")
+_U32: Final = struct.Struct("<I")
+_I64: Final = struct.Struct("<q")

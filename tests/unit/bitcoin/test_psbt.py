@@ -1,0 +1,662 @@
+"""A PSBT has one spelling, keeps every field to the byte, and is bounded before it is read."""
+
+import base64
+import dataclasses
+import hashlib
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custody.bitcoin.psbt import MAX_FIELDS, Psbt, PsbtMap, read_psbt_file
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, compact_size
+from custody.testing.asserts import refuses
+
+G = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+G_WHOLE = b"\x04" + bytes.fromhex(
+    "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+)
+OFF_CURVE = b"\x02" + bytes(31) + b"\x05"
+SIGNATURE = bytes.fromhex("3006020101020101") + b"\x01"
+ORIGIN = b"\xde\xad\xbe\xef" + bytes(8)
+XPUB = bytes.fromhex("043587cf") + b"\x02" + bytes(4) + bytes(4) + b"\x07" * 32 + G
+
+PREVIOUS = Transaction(2, (TxIn(OutPoint(b"\x11" * 32, 3), b"", 1),), (TxOut(5000, b"\x51"), TxOut(7, b"\x52")), 0)
+UNSIGNED = Transaction(
+    2, (TxIn(OutPoint(PREVIOUS.txid, 1), b"", 0xFFFFFFFD),), (TxOut(4000, b"\x00\x14" + b"z" * 20),), 9
+)
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+def u32(number: int) -> bytes:
+    return number.to_bytes(4, "little")
+
+
+def v0(inputs: Pairs = (), outputs: Pairs = (), more: Pairs = (), unsigned: bytes = UNSIGNED.stripped()) -> bytes:
+    """Bytes of a version 0 PSBT of one input and one output, put together without the code under test."""
+    return b"psbt\xff" + pack([(b"\x00", unsigned), *more]) + pack(inputs) + pack(outputs)
+
+
+def v2(inputs: list[Pairs], outputs: list[Pairs], more: Pairs = ()) -> bytes:
+    fixed = [
+        (b"\x02", u32(2)),
+        (b"\x04", compact_size(len(inputs))),
+        (b"\x05", compact_size(len(outputs))),
+        (b"\xfb", u32(2)),
+    ]
+    return b"psbt\xff" + pack([*fixed, *more]) + b"".join(map(pack, inputs)) + b"".join(map(pack, outputs))
+
+
+def pack(pairs: Pairs) -> bytes:
+    def sized(data: bytes) -> bytes:
+        return (bytes([len(data)]) if len(data) < 253 else b"\xfd" + len(data).to_bytes(2, "little")) + data
+
+    return b"".join(sized(key) + sized(value) for key, value in pairs) + b"\x00"
+
+
+V2_INPUT = [(b"\x0e", b"\x22" * 32), (b"\x0f", u32(1))]
+V2_OUTPUT = [(b"\x03", (4000).to_bytes(8, "little")), (b"\x04", b"\x51")]
+
+
+# The container
+
+
+def test_fields_are_kept_in_their_order():
+    inputs = [(b"\xf0b", b"2"), (b"\x00", PREVIOUS.serialize()), (b"\xf0a", b"1"), (b"\x03", u32(1))]
+    raw = v0(inputs, [(b"\x99", b"")], [(b"\xf1", b"x")])
+    psbt = Psbt.parse(raw)
+    assert psbt.serialize() == raw
+    assert psbt.version == 0
+    assert psbt.inputs[0].pairs == tuple(inputs)
+    assert psbt.inputs[0].get(b"\xf0a") == b"1"
+    assert psbt.inputs[0].get(b"\xf0") is None
+    assert psbt.inputs[0].of_type(0xF0) == [(b"b", b"2"), (b"a", b"1")]
+    assert psbt.unsigned_transaction == UNSIGNED
+    assert psbt.previous_transaction(0).output(1) == PREVIOUS.outputs[1]
+    assert Psbt.parse(v0()).previous_transaction(0) is None
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=300), st.binary(max_size=300)), max_size=8))
+def test_unknown_fields_pass_through(fields: Pairs):
+    # 0x60 to 0xef: nobody's types.
+    pairs = list({bytes([0x60 + key[0] % 0x90]) + key[1:]: value for key, value in fields}.items())
+    raw = v0(pairs, pairs, pairs)
+    psbt = Psbt.parse(raw)
+    assert psbt.serialize() == raw
+    assert Psbt.from_base64(psbt.to_base64()) == psbt
+    assert list(psbt.inputs[0].pairs) == list(psbt.outputs[0].pairs) == pairs
+    assert Psbt(0, PsbtMap(psbt.global_map.pairs), (PsbtMap(pairs),), (PsbtMap(pairs),)).serialize() == raw
+
+
+def test_every_proper_prefix_is_refused():
+    raw = v0([(b"\x00", PREVIOUS.serialize()), (b"\x02" + G, SIGNATURE)], [(b"\x01", b"\x51")])
+    Psbt.parse(raw)
+    for size in range(len(raw)):
+        with refuses("PSBT_ENCODING"):
+            Psbt.parse(raw[:size])
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\n", b"psbt\xff"])
+def test_bytes_after_the_last_map_are_refused(tail: bytes):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0() + tail)
+    assert "follow the last map" in str(caught.error)
+
+
+@pytest.mark.parametrize("magic", [b"", b"psbt", b"psbt\x00", b"PSBT\xff", b"psat\xff"])
+def test_another_magic_is_refused(magic: bytes):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(magic + v0()[5:])
+
+
+@pytest.mark.parametrize("part", ["global", "input", "output"])
+def test_a_key_that_stands_twice_is_refused(part: str):
+    twice = [(b"\xaa\x01", b"x"), (b"\xaa\x01", b"x")]
+    raws = {"global": v0(more=twice), "input": v0(twice), "output": v0(outputs=twice)}
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(raws[part])
+    assert "twice" in str(caught.error)
+
+
+@pytest.mark.parametrize(
+    ("plain", "longer"), [(b"\x01\xaa\x00", b"\xfd\x01\x00\xaa\x00"), (b"\x01\xaa\x00", b"\x01\xaa\xfd\x00\x00")]
+)
+def test_a_length_longer_than_needed_is_refused(plain: bytes, longer: bytes):
+    raw = v0([(b"\xaa", b"")])
+    assert raw.count(plain) == 1
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(raw.replace(plain, longer))
+    assert "shortest form" in str(caught.error)
+
+
+@pytest.mark.parametrize("key", [b"\xfd\x01\x00", b"\xfd\xfc", b"\xfe\x00\x01\x00\x00", b"\xff"])
+def test_a_key_type_longer_than_needed_or_cut_short_is_refused(key: bytes):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(v0([(key, b"")]))
+
+
+def test_a_wide_key_type_passes():
+    psbt = Psbt.parse(v0([(b"\xfd\x00\x01data", b"v")]))
+    assert psbt.inputs[0].of_type(0x100) == [(b"data", b"v")]
+
+
+@pytest.mark.parametrize("key", [b"\xfc\x04abcd\x01data", b"\xfc\x00\x00"])
+def test_a_proprietary_key_passes(key: bytes):
+    assert Psbt.parse(v0([(key, b"v")])).inputs[0].get(key) == b"v"
+
+
+@pytest.mark.parametrize("key", [b"\xfc", b"\xfc\x05abcd", b"\xfc\x04abcd", b"\xfc\xfd\x04\x00abcd\x01"])
+def test_a_proprietary_key_cut_short_is_refused(key: bytes):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(v0([(key, b"v")]))
+
+
+@pytest.mark.parametrize("version", [1, 3, 7, 2**32 - 1])
+def test_other_versions_are_refused(version: int):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(more=[(b"\xfb", u32(version))]))
+    assert f"version is {version}" in str(caught.error)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00", bytes(3), bytes(5), bytes(400)])
+def test_a_version_that_is_not_four_bytes_is_refused(value: bytes):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(v0(more=[(b"\xfb", value)]))
+
+
+def test_version_zero_may_be_said():
+    raw = v0(more=[(b"\xfb", u32(0))])
+    assert Psbt.parse(raw).serialize() == raw
+
+
+# The unsigned transaction and previous ones
+
+
+@pytest.mark.parametrize(
+    "unsigned",
+    [
+        b"",
+        UNSIGNED.stripped() + b"\x00",
+        UNSIGNED.stripped()[:-1],
+        dataclasses.replace(UNSIGNED, inputs=(TxIn(OutPoint(bytes(32), 0), b"\x51", 0),)).stripped(),
+        dataclasses.replace(UNSIGNED, witness=((b"a",),)).serialize(),
+    ],
+)
+def test_an_unsigned_transaction_is_one_and_unsigned(unsigned: bytes):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(unsigned=unsigned))
+    assert "UNSIGNED_TX" in str(caught.error)
+
+
+def test_a_psbt_without_a_transaction_is_refused():
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(b"psbt\xff\x00")
+    assert "UNSIGNED_TX is missing" in str(caught.error)
+
+
+def test_a_transaction_without_inputs_is_read():
+    raw = b"psbt\xff" + pack([(b"\x00", dataclasses.replace(UNSIGNED, inputs=()).stripped())]) + pack([])
+    assert Psbt.parse(raw).serialize() == raw
+
+
+def test_another_previous_transaction_is_refused():
+    other = dataclasses.replace(PREVIOUS, locktime=1)
+    with refuses("PREVTX_TXID") as caught:
+        Psbt.parse(v0([(b"\x00", other.serialize())]))
+    assert caught.error.actual == other.txid_hex
+    assert caught.error.outpoint == UNSIGNED.inputs[0].outpoint
+
+
+def test_a_previous_transaction_without_that_output_is_refused():
+    unsigned = dataclasses.replace(UNSIGNED, inputs=(TxIn(OutPoint(PREVIOUS.txid, 2), b"", 0),))
+    with refuses("PREVTX_OUTPUT"):
+        Psbt.parse(v0([(b"\x00", PREVIOUS.serialize())], unsigned=unsigned.stripped()))
+
+
+def test_a_previous_transaction_with_bytes_after_it_is_refused():
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0([(b"\x00", PREVIOUS.serialize() + b"\x00")]))
+    assert "input 0: NON_WITNESS_UTXO" in str(caught.error)
+
+
+def test_a_previous_transaction_with_a_witness_has_the_same_txid():
+    witnessed = dataclasses.replace(PREVIOUS, witness=((b"w" * 70,),))
+    psbt = Psbt.parse(v0([(b"\x00", witnessed.serialize())]))
+    assert psbt.previous_transaction(0).txid == PREVIOUS.txid
+
+
+# Fields
+
+CONTROL = b"\xc0" + b"\x05" * 32
+LEAF = b"\xc0\x01\x51"
+INPUT_FIELDS = {
+    "witness utxo": (b"\x01", TxOut(1, b"\x51").serialize()),
+    "partial signature": (b"\x02" + G, SIGNATURE),
+    "partial signature, uncompressed key": (b"\x02" + G_WHOLE, SIGNATURE),
+    "sighash": (b"\x03", u32(0x83)),
+    "redeem script": (b"\x04", b""),
+    "witness script": (b"\x05", b"\x51"),
+    "derivation": (b"\x06" + G, ORIGIN),
+    "derivation of the master itself": (b"\x06" + G_WHOLE, ORIGIN[:4]),
+    "final scriptSig": (b"\x07", b"\x00"),
+    "final witness": (b"\x08", b"\x02\x00\x01a"),
+    "proof of reserves": (b"\x09", "Größe".encode()),
+    "ripemd160": (b"\x0a" + bytes(20), b"preimage"),
+    "sha256": (b"\x0b" + bytes(32), b"preimage"),
+    "hash160": (b"\x0c" + bytes(20), b"preimage"),
+    "hash256": (b"\x0d" + bytes(32), b"preimage"),
+    "taproot key signature": (b"\x13", bytes(64)),
+    "taproot key signature with type": (b"\x13", bytes(65)),
+    "taproot script signature": (b"\x14" + bytes(64), bytes(64)),
+    "taproot leaf": (b"\x15" + CONTROL, LEAF),
+    "taproot leaf at depth 128": (b"\x15" + CONTROL + bytes(32 * 128), LEAF),
+    "taproot derivation": (b"\x16" + bytes(32), b"\x01" + bytes(32) + ORIGIN),
+    "taproot derivation of the internal key": (b"\x16" + bytes(32), b"\x00" + ORIGIN),
+    "taproot internal key": (b"\x17", bytes(32)),
+    "taproot root": (b"\x18", bytes(32)),
+    "musig2 participants": (b"\x1a" + G, G + G),
+    "musig2 nonce": (b"\x1b" + G + G, bytes(66)),
+    "musig2 nonce for a leaf": (b"\x1b" + G + G + bytes(32), bytes(66)),
+    "musig2 signature": (b"\x1c" + G + G, bytes(32)),
+}
+BAD_INPUT_FIELDS = {
+    "witness utxo with key data": (b"\x01\x00", TxOut(1, b"\x51").serialize()),
+    "witness utxo cut short": (b"\x01", TxOut(1, b"\x51").serialize()[:-1]),
+    "witness utxo with a byte too many": (b"\x01", TxOut(1, b"\x51").serialize() + b"\x00"),
+    "witness utxo with a longer length": (b"\x01", bytes(8) + b"\xfd\x01\x00\x51"),
+    "empty witness utxo": (b"\x01", b""),
+    "previous transaction with key data": (b"\x00\x00", PREVIOUS.serialize()),
+    "signature of a 32-byte key": (b"\x02" + G[1:], SIGNATURE),
+    "signature of a 34-byte key": (b"\x02" + G + b"\x00", SIGNATURE),
+    "signature of a key starting 05": (b"\x02\x05" + G[1:], SIGNATURE),
+    "signature of a hybrid key": (b"\x02\x06" + G_WHOLE[1:], SIGNATURE),
+    "signature of a whole key starting 02": (b"\x02\x02" + G_WHOLE[1:], SIGNATURE),
+    "signature of no key": (b"\x02", SIGNATURE),
+    "empty signature": (b"\x02" + G, b""),
+    "short sighash": (b"\x03", bytes(3)),
+    "sighash with key data": (b"\x03\x01", bytes(4)),
+    "redeem script with key data": (b"\x04\x01", b""),
+    "witness script with key data": (b"\x05\x01", b""),
+    "derivation of a 32-byte key": (b"\x06" + G[1:], ORIGIN),
+    "derivation without a fingerprint": (b"\x06" + G, b""),
+    "derivation with half a step": (b"\x06" + G, ORIGIN + b"\x00\x00"),
+    "final scriptSig with key data": (b"\x07\x00", b""),
+    "final witness with key data": (b"\x08\x00", b"\x00"),
+    "empty final witness": (b"\x08", b""),
+    "final witness cut short": (b"\x08", b"\x02\x00"),
+    "final witness with more": (b"\x08", b"\x01\x00\x00"),
+    "final witness of 2^64 items": (b"\x08", b"\xff" + b"\xff" * 8),
+    "proof of reserves not in UTF-8": (b"\x09", b"\xff"),
+    "ripemd160 of 32 bytes": (b"\x0a" + bytes(32), b""),
+    "sha256 of 20 bytes": (b"\x0b" + bytes(20), b""),
+    "hash160 without hash": (b"\x0c", b""),
+    "hash256 of 33 bytes": (b"\x0d" + bytes(33), b""),
+    "taproot key signature of 63": (b"\x13", bytes(63)),
+    "taproot key signature of 66": (b"\x13", bytes(66)),
+    "taproot key signature with key data": (b"\x13\x00", bytes(64)),
+    "taproot script signature without leaf": (b"\x14" + bytes(32), bytes(64)),
+    "taproot script signature of 66": (b"\x14" + bytes(64), bytes(66)),
+    "taproot control block of 32": (b"\x15" + CONTROL[:-1], LEAF),
+    "taproot control block of 34": (b"\x15" + CONTROL + b"\x00", LEAF),
+    "taproot leaf at depth 129": (b"\x15" + CONTROL + bytes(32 * 129), LEAF),
+    "taproot leaf without version": (b"\x15" + CONTROL, b""),
+    "taproot derivation of a 33-byte key": (b"\x16" + G, b"\x00" + ORIGIN),
+    "taproot derivation without origin": (b"\x16" + bytes(32), b"\x00"),
+    "taproot derivation with half a step": (b"\x16" + bytes(32), b"\x00" + ORIGIN + b"\x00"),
+    "taproot derivation with too few leaves": (b"\x16" + bytes(32), b"\x02" + bytes(32)),
+    "taproot derivation with 2^64 leaves": (b"\x16" + bytes(32), b"\xff" + b"\xff" * 8),
+    "taproot internal key of 33": (b"\x17", G),
+    "taproot root of 31": (b"\x18", bytes(31)),
+    "musig2 aggregate off the curve": (b"\x1a" + OFF_CURVE, G),
+    "musig2 aggregate x-only": (b"\x1a" + G[1:], G),
+    "musig2 participant off the curve": (b"\x1a" + G, G + OFF_CURVE),
+    "musig2 without participants": (b"\x1a" + G, b""),
+    "musig2 half a participant": (b"\x1a" + G, G + G[:-1]),
+    "musig2 nonce of 65": (b"\x1b" + G + G, bytes(65)),
+    "musig2 nonce of one key": (b"\x1b" + G, bytes(66)),
+    "musig2 nonce, participant off the curve": (b"\x1b" + OFF_CURVE + G, bytes(66)),
+    "musig2 nonce, aggregate off the curve": (b"\x1b" + G + OFF_CURVE, bytes(66)),
+    "musig2 signature of 33": (b"\x1c" + G + G, bytes(33)),
+    "version 2 txid": (b"\x0e", bytes(32)),
+    "version 2 index": (b"\x0f", bytes(4)),
+    "version 2 sequence": (b"\x10", bytes(4)),
+    "version 2 time": (b"\x11", u32(500_000_000)),
+    "version 2 height": (b"\x12", u32(1)),
+}
+TREES = {
+    "one leaf": b"\x00" + LEAF,
+    "two leaves": (b"\x01" + LEAF) * 2,
+    "left deep": b"\x02" + LEAF + b"\x02" + LEAF + b"\x01" + LEAF,
+    "right deep": b"\x01" + LEAF + b"\x02" + LEAF + b"\x02" + LEAF,
+    "four leaves": (b"\x02" + LEAF) * 4,
+    "a chain of 128": b"".join(bytes([depth]) + LEAF for depth in range(1, 129)) + b"\x80" + LEAF,
+}
+BAD_TREES = {
+    "empty": b"",
+    "one half": b"\x01" + LEAF,
+    "two roots": (b"\x00" + LEAF) * 2,
+    "three halves": (b"\x01" + LEAF) * 3,
+    "a leaf above an open half": b"\x02" + LEAF + b"\x01" + LEAF + b"\x02" + LEAF,
+    "a chain of 129": b"".join(bytes([depth]) + LEAF for depth in range(1, 130)) + b"\x81" + LEAF,
+    "an odd leaf version": b"\x00\xc1\x01\x51",
+    "a script cut short": b"\x00\xc0\x02\x51",
+    "no script": b"\x00\xc0",
+}
+
+
+@pytest.mark.parametrize("name", INPUT_FIELDS)
+def test_a_known_input_field_passes(name: str):
+    raw = v0([INPUT_FIELDS[name]])
+    assert Psbt.parse(raw).serialize() == raw
+
+
+@pytest.mark.parametrize("name", BAD_INPUT_FIELDS)
+def test_an_input_field_of_another_shape_is_refused(name: str):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0([BAD_INPUT_FIELDS[name]]))
+    assert caught.error.where == "input 0"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_whole_taproot_tree_passes(name: str):
+    raw = v0(outputs=[(b"\x06", TREES[name])])
+    assert Psbt.parse(raw).serialize() == raw
+
+
+@pytest.mark.parametrize("name", BAD_TREES)
+def test_a_taproot_tree_that_is_not_one_tree_is_refused(name: str):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(outputs=[(b"\x06", BAD_TREES[name])]))
+    assert "TAP_TREE" in str(caught.error)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"\x00\x01", b""),
+        (b"\x01\x01", b""),
+        (b"\x02" + G[1:], ORIGIN),
+        (b"\x03", bytes(8)),
+        (b"\x04", b""),
+        (b"\x05", bytes(33)),
+        (b"\x06\x00", b"\x00" + LEAF),
+        (b"\x07" + G, b"\x00" + ORIGIN),
+        (b"\x08" + G[1:], G),
+        (b"\x08" + G, OFF_CURVE),
+    ],
+)
+def test_an_output_field_of_another_shape_is_refused(field: tuple[bytes, bytes]):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(outputs=[field]))
+    assert caught.error.where == "output 0"
+
+
+def test_an_account_key_passes_with_its_path():
+    raw = v0(more=[(b"\x01" + XPUB, ORIGIN)])
+    assert Psbt.parse(raw).global_map.of_type(1) == [(XPUB, ORIGIN)]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"\x01" + XPUB[:-1], ORIGIN),
+        (b"\x01" + XPUB + b"\x00", ORIGIN),
+        (b"\x01" + XPUB, ORIGIN[:-1]),
+        (b"\x01" + XPUB, ORIGIN[:8]),
+        (b"\x01" + XPUB, b""),
+        (b"\x01" + XPUB[:45] + OFF_CURVE, ORIGIN),
+        (b"\x02", bytes(4)),
+        (b"\x03", bytes(4)),
+        (b"\x04", b"\x01"),
+        (b"\x05", b"\x01"),
+        (b"\x06", b"\x00"),
+        (b"\x00\x01", b""),
+    ],
+)
+def test_a_global_field_of_another_shape_is_refused(field: tuple[bytes, bytes]):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(more=[field]))
+    assert caught.error.where == "global map"
+
+
+def test_an_extended_private_key_is_refused_and_not_shown():
+    secret = hashlib.sha256(b"secret").digest()
+    private = bytes.fromhex("04358394") + XPUB[4:45] + b"\x00" + secret
+    with refuses("SECRET_MATERIAL") as caught:
+        Psbt.parse(v0(more=[(b"\x01" + private, ORIGIN)]))
+    assert secret.hex() not in repr(caught.error)
+
+
+# Version 2
+
+
+def test_a_version_2_psbt_gives_its_transaction():
+    raw = v2([[*V2_INPUT, (b"\x10", u32(7))], V2_INPUT[::-1]], [V2_OUTPUT], [(b"\x03", u32(77))])
+    psbt = Psbt.parse(raw)
+    assert psbt.serialize() == raw
+    assert psbt.version == 2
+    outpoint = OutPoint(b"\x22" * 32, 1)
+    assert psbt.unsigned_transaction == Transaction(
+        2, (TxIn(outpoint, b"", 7), TxIn(outpoint, b"", 0xFFFFFFFF)), (TxOut(4000, b"\x51"),), 77
+    )
+
+
+def test_a_version_2_previous_transaction_is_compared_too():
+    fields = [(b"\x0e", PREVIOUS.txid), (b"\x0f", u32(1)), (b"\x00", PREVIOUS.serialize())]
+    assert Psbt.parse(v2([fields], [V2_OUTPUT])).previous_transaction(0).txid == PREVIOUS.txid
+    with refuses("PREVTX_TXID"):
+        Psbt.parse(v2([[(b"\x0e", bytes(32)), *fields[1:]]], [V2_OUTPUT]))
+
+
+@pytest.mark.parametrize("missing", [0x02, 0x04, 0x05])
+def test_a_version_2_psbt_says_its_version_and_counts(missing: int):
+    fields = [(b"\x02", u32(2)), (b"\x04", b"\x00"), (b"\x05", b"\x00"), (b"\xfb", u32(2))]
+    assert Psbt.parse(b"psbt\xff" + pack(fields)).unsigned_transaction == Transaction(2, (), (), 0)
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(b"psbt\xff" + pack([field for field in fields if field[0][0] != missing]))
+    assert "is missing" in str(caught.error)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(V2_INPUT[:1], V2_OUTPUT), (V2_INPUT[1:], V2_OUTPUT)])
+def test_a_version_2_input_says_what_it_spends(inputs: Pairs, outputs: Pairs):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v2([inputs], [outputs]))
+    assert caught.error.where == "input 0"
+
+
+@pytest.mark.parametrize("outputs", [V2_OUTPUT[:1], V2_OUTPUT[1:]])
+def test_a_version_2_output_says_what_it_pays(outputs: Pairs):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v2([V2_INPUT], [outputs]))
+    assert caught.error.where == "output 0"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"\x10", bytes(3)),
+        (b"\x11", u32(499_999_999)),
+        (b"\x11", bytes(5)),
+        (b"\x12", u32(500_000_000)),
+        (b"\x12", u32(0)),
+        (b"\x12", bytes(5)),
+        (b"\x1d" + G, bytes(32)),
+        (b"\x1e" + G, bytes(63)),
+        (b"\x1e" + G[1:], bytes(64)),
+    ],
+)
+def test_a_version_2_field_of_another_shape_is_refused(field: tuple[bytes, bytes]):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(v2([[*V2_INPUT, field]], [V2_OUTPUT]))
+
+
+@pytest.mark.parametrize(
+    ("required", "fallback", "locktime"),
+    [
+        ([{}], None, 0),
+        ([{}], 1234, 1234),
+        ([{"height": 5}], 1234, 5),
+        ([{"time": 500_000_001}], 1234, 500_000_001),
+        ([{"height": 5}, {}, {"height": 9}], None, 9),
+        ([{"height": 5, "time": 500_000_001}, {"height": 9, "time": 500_000_002}], None, 9),
+        ([{"height": 5, "time": 500_000_001}, {"time": 500_000_000}], None, 500_000_001),
+        ([{"height": 5}, {"time": 500_000_001}], None, None),
+        ([{"height": 5}, {"time": 500_000_001}, {"height": 5, "time": 500_000_001}], None, None),
+    ],
+)
+def test_the_locktime_satisfies_every_input(required: list[dict], fallback: int | None, locktime: int | None):
+    kinds = {"height": b"\x12", "time": b"\x11"}
+    inputs = [[*V2_INPUT, *((kinds[kind], u32(value)) for kind, value in each.items())] for each in required]
+    raw = v2(inputs, [V2_OUTPUT], [] if fallback is None else [(b"\x03", u32(fallback))])
+    if locktime is not None:
+        assert Psbt.parse(raw).unsigned_transaction.locktime == locktime
+        return
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(raw)
+    assert "locktime" in str(caught.error)
+
+
+# Text
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_one_line_break_may_end_the_text(ending: str):
+    text = base64.b64encode(v0()).decode() + ending
+    assert Psbt.from_base64(text).serialize() == v0()
+    assert read_psbt_file(text.encode()) == read_psbt_file(v0())
+
+
+@pytest.mark.parametrize("change", ["\n\n", " ", "\t", "\r", "\n ", "\x00", "=", "AAAA", "!", "-", "\u00e4"])
+def test_anything_else_after_the_text_is_refused(change: str):
+    text = base64.b64encode(v0()).decode()
+    with refuses("PSBT_ENCODING"):
+        Psbt.from_base64(text + change)
+    with refuses("PSBT_ENCODING"):
+        read_psbt_file((text + change).encode())
+
+
+@pytest.mark.parametrize("junk", [" ", "\n", "!", "=", "-", "\u00e4"])
+def test_junk_inside_the_text_is_refused(junk: str):
+    text = base64.b64encode(v0()).decode()
+    for at in (0, 4, 9, len(text) // 2):
+        with refuses("PSBT_ENCODING"):
+            Psbt.from_base64(text[:at] + junk + text[at:])
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_spare_bits_at_the_end_of_the_text_are_refused(size: int):
+    raw = next(raw for n in range(1, 4) if len(raw := v0([(b"\xf0", bytes(n))])) % 3 == size)
+    text = base64.b64encode(raw).decode()
+    assert text.endswith("=" * (3 - size))
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = text.rstrip("=")[-1]
+    other = text.rstrip("=")[:-1] + alphabet[alphabet.index(last) + 1] + "=" * (3 - size)
+    assert base64.b64decode(other) == raw
+    with refuses("PSBT_ENCODING"):
+        Psbt.from_base64(other)
+    with refuses("PSBT_ENCODING"):
+        Psbt.from_base64(text.rstrip("="))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"PSBT", b"70736274ff", "cHNidP8\u200b".encode()])
+def test_a_file_that_is_neither_form_is_refused(data: bytes):
+    with refuses("PSBT_ENCODING"):
+        read_psbt_file(data)
+
+
+# Built by hand
+
+
+def test_a_psbt_built_by_hand_is_checked_too():
+    good = Psbt.parse(v0([(b"\x03", u32(1))]))
+    assert dataclasses.replace(good) == good
+    with refuses("PSBT_ENCODING"):
+        Psbt(0, good.global_map, (PsbtMap([(b"\x03", b"")]),), good.outputs)
+    with refuses("PSBT_ENCODING"):
+        Psbt(0, good.global_map, (PsbtMap([(b"\xaa", b""), (b"\xaa", b"")]),), good.outputs)
+    with refuses("PSBT_ENCODING"):
+        Psbt(0, good.global_map, good.inputs, (PsbtMap([(b"\x04", b"")]),))
+    with refuses("PSBT_ENCODING"):
+        Psbt(0, PsbtMap(), good.inputs, good.outputs)
+    with refuses("PSBT_ENCODING"):
+        Psbt(0, good.global_map, good.inputs * 2, good.outputs)
+    with refuses("PSBT_ENCODING"):
+        Psbt(2, good.global_map, good.inputs, good.outputs)
+
+
+def test_a_map_has_no_empty_key():
+    with pytest.raises(ValueError, match="at least its type"):
+        PsbtMap([(b"", b"x")])
+    assert dataclasses.replace(PsbtMap(), pairs=[(b"\xaa", b"")]).pairs == ((b"\xaa", b""),)
+
+
+def test_a_wrong_previous_transaction_can_be_built_for_a_test_but_not_read():
+    wrong = dataclasses.replace(PREVIOUS, locktime=1).serialize()
+    good = Psbt.parse(v0())
+    built = Psbt(0, good.global_map, (PsbtMap([(b"\x00", wrong)]),), good.outputs)
+    with refuses("PREVTX_TXID"):
+        built.check_previous()
+    with refuses("PREVTX_TXID"):
+        Psbt.parse(built.serialize())
+
+
+# Sizes
+
+
+def peak_of_refusal(code: str, raw: bytes) -> int:
+    tracemalloc.start()
+    try:
+        with refuses(code):
+            Psbt.parse(raw)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", [b"\x04", b"\x05"])
+@pytest.mark.parametrize("count", [10_001, 2**32, 2**64 - 1])
+def test_announced_maps_take_no_memory(kind: bytes, count: int):
+    other = b"\x05" if kind == b"\x04" else b"\x04"
+    fields = [(kind, compact_size(count)), (other, b"\x00"), (b"\x02", u32(2)), (b"\xfb", u32(2))]
+    assert peak_of_refusal("LIMIT", b"psbt\xff" + pack(fields)) < 100_000
+
+
+def test_announced_maps_within_the_limit_must_follow():
+    fields = [(b"\x04", compact_size(10_000)), (b"\x05", b"\x00"), (b"\x02", u32(2)), (b"\xfb", u32(2))]
+    assert peak_of_refusal("PSBT_ENCODING", b"psbt\xff" + pack(fields)) < 100_000
+
+
+@pytest.mark.parametrize("count", [10_001, 2**32])
+def test_announced_inputs_of_the_unsigned_transaction_take_no_memory(count: int):
+    unsigned = b"\x02\x00\x00\x00" + compact_size(count) + bytes(10)
+    assert peak_of_refusal("LIMIT", b"psbt\xff" + pack([(b"\x00", unsigned)])) < 100_000
+
+
+@pytest.mark.parametrize("size", [2**16, 2**32, 2**63, 2**64 - 1])
+def test_announced_lengths_take_no_memory(size: int):
+    assert peak_of_refusal("PSBT_ENCODING", b"psbt\xff" + compact_size(size) + bytes(30)) < 100_000
+    assert peak_of_refusal("PSBT_ENCODING", b"psbt\xff\x01\xaa" + compact_size(size) + bytes(30)) < 100_000
+
+
+def test_a_map_has_a_limit_of_fields():
+    fields = [(b"\xaa" + number.to_bytes(2, "little"), b"") for number in range(MAX_FIELDS + 1)]
+    assert len(Psbt.parse(v0(fields[:-1])).inputs[0].pairs) == MAX_FIELDS
+    with refuses("LIMIT"):
+        Psbt.parse(v0(fields))
+
+
+def test_the_caller_may_set_a_lower_limit():
+    raw = v2([V2_INPUT] * 3, [V2_OUTPUT])
+    assert len(Psbt.parse(raw, most=3).inputs) == 3
+    for read in (Psbt.parse, read_psbt_file):
+        with refuses("LIMIT") as caught:
+            read(raw, most=2)
+        assert caught.error.what == "inputs"
+
+
+def test_a_file_above_the_largest_size_is_refused():
+    with refuses("LIMIT"):
+        Psbt.parse(b"psbt\xff" + bytes(100_000_000))

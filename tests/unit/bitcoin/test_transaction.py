@@ -1,0 +1,348 @@
+"""A transaction has one spelling; reading it is bounded and loses nothing."""
+
+import tracemalloc
+
+import pbk
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from custody.bitcoin.transaction import (
+    LimitExceeded,
+    OutPoint,
+    PreviousTransaction,
+    Reader,
+    Transaction,
+    TransactionEncoding,
+    TxIn,
+    TxOut,
+    compact_size,
+    read_compact_size,
+    serialize_stack,
+    txid_of,
+)
+from custody.testing.asserts import refuses
+
+# The first transaction with a witness in BIP 143 (P2WPKH): one legacy input, one with a witness.
+BIP143 = bytes.fromhex(
+    "01000000000102fff7f7881a8099afa6940d42d1e7f6362bec38171ea3edf433541db4e4ad969f00000000494830450221008b9d1dc26ba6a9"
+    "cb62127b02742fa9d754cd3bebf337f7a55d114c8e5cdd30be022040529b194ba3f9281a99f2b1c0a19c0489bc22ede944ccf4ecbab4cc618e"
+    "f3ed01eeffffffef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a0100000000ffffffff02202cb20600000000"
+    "1976a9148280b37df378db99f66f85c95a783a76ac7a6d5988ac9093510d000000001976a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa81"
+    "5988ac000247304402203609e17b84f6a7d30c80bfa610b5b4542f32a8a0d5447a12fb1366d7f01cc44a0220573a954c4518331561406f9030"
+    "0e8f3358f51928d43c212a8caed02de67eebee0121025476c2e83188368da1ff3e292e7acafcdb3566bb0ad253f62fc70f07aeee635711000000"
+)
+BIP143_TXID = "e8151a2af31c368a35053ddd4bdb285a8595c769a3ad83e0fa02314a602d4609"
+
+txids = st.binary(min_size=32, max_size=32)
+words = st.integers(0, 2**32 - 1)
+scripts = st.binary(max_size=300)
+inputs = st.builds(TxIn, st.builds(OutPoint, txids, words), scripts, words)
+outputs = st.builds(TxOut, st.integers(-(2**63), 2**63 - 1), scripts)
+stacks = st.lists(st.binary(max_size=260), max_size=3).map(tuple)
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> Transaction:
+    spent = draw(st.lists(inputs, min_size=1, max_size=4).map(tuple))
+    paid = draw(st.lists(outputs, min_size=1, max_size=4).map(tuple))
+    witness = draw(
+        st.one_of(st.just(()), st.tuples(*[stacks] * len(spent)).map(lambda all_: all_ if any(all_) else ()))
+    )
+    return Transaction(draw(st.integers(-(2**31), 2**31 - 1)), spent, paid, draw(words), witness)
+
+
+def simple(**changes: object) -> Transaction:
+    fields = {
+        "version": 2,
+        "inputs": (TxIn(OutPoint(bytes(32), 0), b"", 0xFFFFFFFD),),
+        "outputs": (TxOut(1000, b"\x51"),),
+        "locktime": 0,
+    }
+    return Transaction(**(fields | changes))
+
+
+@given(transactions())
+def test_reading_and_writing_is_identity(transaction: Transaction):
+    raw = transaction.serialize()
+    assert Transaction.parse(raw) == transaction
+    assert Transaction.parse(raw).serialize() == raw
+    assert Transaction.parse_stripped(transaction.stripped()).serialize() == transaction.stripped()
+
+
+@given(transactions())
+def test_the_quick_reader_agrees_with_the_whole_one(transaction: Transaction):
+    raw = transaction.serialize()
+    previous = PreviousTransaction(raw)
+    assert previous.txid == txid_of(raw) == transaction.txid
+    assert previous.stripped == transaction.stripped()
+    assert previous.output_count == len(transaction.outputs)
+    assert tuple(previous.output(n) for n in range(previous.output_count)) == transaction.outputs
+    assert previous.output(previous.output_count) is None
+    assert previous.output(-1) is None
+
+
+@settings(max_examples=40)
+@given(transactions())
+def test_txids_agree_with_bitcoin_core(transaction: Transaction):
+    assert str(pbk.Transaction(transaction.serialize()).txid) == transaction.txid_hex
+
+
+@settings(max_examples=30)
+@given(transactions(), st.data())
+def test_both_readers_accept_the_same_bytes(transaction: Transaction, data: st.DataObject):
+    raw = bytearray(transaction.serialize())
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(4, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        whole = Transaction.parse(bytes(raw))
+    except TransactionEncoding:
+        whole = None
+    try:
+        quick = PreviousTransaction(bytes(raw))
+    except TransactionEncoding:
+        quick = None
+    if whole is None or not whole.inputs or not whole.outputs:
+        assert quick is None
+    else:
+        assert quick is not None
+        assert quick.txid == whole.txid
+
+
+def test_a_published_segwit_transaction():
+    transaction = Transaction.parse(BIP143)
+    assert transaction.serialize() == BIP143
+    assert transaction.txid_hex == BIP143_TXID
+    assert transaction.wtxid != transaction.txid
+    assert transaction.weight == 3 * len(transaction.stripped()) + len(BIP143)
+    assert transaction.vsize == -(-transaction.weight // 4)
+    assert [each.amount for each in transaction.outputs] == [112340000, 223450000]
+    assert transaction.witness[0] == ()
+    assert len(transaction.witness[1]) == 2
+    assert transaction.locktime == 17
+
+
+def test_without_script_sigs_drops_the_witness_too():
+    bare = Transaction.parse(BIP143).without_script_sigs()
+    assert bare.witness == ()
+    assert all(not each.script_sig for each in bare.inputs)
+    assert [each.outpoint for each in bare.inputs] == [each.outpoint for each in Transaction.parse(BIP143).inputs]
+
+
+def test_without_witness_both_ids_are_one():
+    assert simple().wtxid == simple().txid
+    assert simple().serialize() == simple().stripped()
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, -1, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("sequence", [0, 1, 0xFFFFFFFD, 0xFFFFFFFF])
+def test_odd_versions_and_sequences_are_kept(version: int, sequence: int):
+    transaction = simple(version=version, inputs=(TxIn(OutPoint(b"\x01" * 32, 7), b"", sequence),), locktime=2**32 - 1)
+    raw = transaction.serialize()
+    assert Transaction.parse(raw) == transaction
+    assert str(pbk.Transaction(raw).txid) == Transaction.parse(raw).txid_hex
+
+
+def test_every_proper_prefix_is_refused():
+    for size in range(len(BIP143)):
+        with refuses("TX_ENCODING"):
+            Transaction.parse(BIP143[:size])
+        with refuses("TX_ENCODING"):
+            txid_of(BIP143[:size])
+
+
+@pytest.mark.parametrize("parse", [Transaction.parse, Transaction.parse_stripped, PreviousTransaction])
+def test_a_byte_after_the_end_is_refused(parse):
+    with refuses("TX_ENCODING") as caught:
+        parse(simple().serialize() + b"\x00")
+    assert "1 bytes follow" in str(caught.error)
+
+
+@pytest.mark.parametrize("parse", [Transaction.parse, PreviousTransaction])
+def test_a_witness_marker_without_a_witness_is_refused(parse):
+    raw = simple().stripped()
+    with refuses("TX_ENCODING") as caught:
+        parse(raw[:4] + b"\x00\x01" + raw[4:-4] + b"\x00" + raw[-4:])
+    assert "without a witness" in str(caught.error)
+
+
+@pytest.mark.parametrize("parse", [Transaction.parse, PreviousTransaction])
+def test_an_unknown_flag_after_the_marker_is_refused(parse):
+    with refuses("TX_ENCODING"):
+        parse(BIP143[:5] + b"\x02" + BIP143[6:])
+
+
+def test_no_inputs_and_no_outputs_can_be_read_but_spend_nothing():
+    raw = bytes(10)
+    assert Transaction.parse(raw) == Transaction(0, (), (), 0)
+    assert Transaction.parse(raw).serialize() == raw
+    with refuses("TX_ENCODING"):
+        PreviousTransaction(raw)
+
+
+def test_outputs_without_inputs_are_read_in_the_stripped_form_only():
+    raw = simple(inputs=()).stripped()
+    assert Transaction.parse_stripped(raw).outputs == simple().outputs
+    with refuses("TX_ENCODING"):
+        Transaction.parse(raw)
+
+
+def test_a_previous_transaction_has_outputs():
+    with refuses("TX_ENCODING") as caught:
+        PreviousTransaction(simple(outputs=()).serialize())
+    assert "no outputs" in str(caught.error)
+
+
+@pytest.mark.parametrize("parse", [Transaction.parse, Transaction.parse_stripped, PreviousTransaction])
+@pytest.mark.parametrize("count", [2**16, 2**32, 2**64 - 1])
+def test_announced_inputs_take_no_memory(parse, count: int):
+    raw = b"\x02\x00\x00\x00" + compact_size(count) + bytes(20)
+    tracemalloc.start()
+    try:
+        with refuses("TX_ENCODING") as caught:
+            parse(raw)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert f"{count} inputs are announced" in str(caught.error)
+
+
+def test_announced_outputs_and_witness_items_take_no_memory():
+    raw = simple().stripped()
+    outputs_at = 4 + 1 + 41
+    many = raw[:outputs_at] + compact_size(2**40) + raw[outputs_at + 1 :]
+    items = raw[:4] + b"\x00\x01" + raw[4:-4] + compact_size(2**40) + raw[-4:]
+    tracemalloc.start()
+    try:
+        for each in (many, items):
+            for parse in (Transaction.parse, PreviousTransaction):
+                with refuses("TX_ENCODING"):
+                    parse(each)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [2**16, 2**32, 2**63, 2**64 - 1])
+def test_an_announced_script_takes_no_memory(size: int):
+    raw = b"\x02\x00\x00\x00\x01" + bytes(36) + compact_size(size) + bytes(60)
+    for parse in (Transaction.parse, PreviousTransaction):
+        with refuses("TX_ENCODING"):
+            parse(raw)
+
+
+def test_the_caller_may_set_a_lower_limit():
+    raw = simple(inputs=simple().inputs * 3).stripped()
+    assert len(Transaction.parse_stripped(raw, 3).inputs) == 3
+    with refuses("LIMIT") as caught:
+        Transaction.parse_stripped(raw, 2)
+    assert isinstance(caught.error, LimitExceeded)
+    assert (caught.error.what, caught.error.count, caught.error.most) == ("inputs", 3, 2)
+
+
+def test_more_than_nodes_read_is_refused():
+    with refuses("TX_ENCODING"):
+        Transaction.parse(bytes(0x0200_0001))
+
+
+@pytest.mark.parametrize("witness", [((),), ((b"a",), (b"b",))])
+def test_a_witness_that_would_be_written_otherwise_cannot_be_built(witness: tuple):
+    with pytest.raises(ValueError, match="one stack for each input"):
+        simple(witness=witness)
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_compact_sizes_round_trip(number: int):
+    raw = compact_size(number)
+    assert read_compact_size(raw, 0) == (number, len(raw))
+    assert Reader(b"\x00" + raw, 1).compact_size() == number
+
+
+@pytest.mark.parametrize("number", [0, 0xFC, 0xFD, 0xFFFF, 0x1_0000, 0xFFFF_FFFF, 0x1_0000_0000, 2**64 - 1])
+def test_compact_sizes_at_their_edges(number: int):
+    sizes = {0: 1, 0xFC: 1, 0xFD: 3, 0xFFFF: 3, 0x1_0000: 5, 0xFFFF_FFFF: 5, 0x1_0000_0000: 9, 2**64 - 1: 9}
+    assert len(compact_size(number)) == sizes[number]
+    assert read_compact_size(compact_size(number), 0) == (number, sizes[number])
+
+
+@pytest.mark.parametrize(
+    "raw", ["fd0000", "fdfc00", "fe00000000", "feffff0000", "ff0000000000000000", "ffffffffff00000000"]
+)
+def test_a_compact_size_longer_than_needed_is_refused(raw: str):
+    with refuses("TX_ENCODING") as caught:
+        read_compact_size(bytes.fromhex(raw), 0)
+    assert "shortest form" in str(caught.error)
+
+
+@pytest.mark.parametrize("raw", ["", "fd", "fd00", "fe000000", "ff00000000000000"])
+def test_a_compact_size_cut_short_is_refused(raw: str):
+    with refuses("TX_ENCODING"):
+        read_compact_size(bytes.fromhex(raw), 0)
+
+
+def test_a_longer_length_inside_a_transaction_is_refused_by_both_readers():
+    raw = simple().stripped()
+    script_at = 4 + 1 + 36
+    longer = raw[:script_at] + b"\xfd\x00\x00" + raw[script_at + 1 :]
+    for parse in (Transaction.parse, PreviousTransaction):
+        with refuses("TX_ENCODING"):
+            parse(longer)
+
+
+def test_the_reader_stops_at_the_end():
+    reader = Reader(b"\x01\x02\x03\x04\x05")
+    assert reader.u8() == 1
+    assert reader.u32() == 0x05040302
+    assert reader.remaining == 0
+    reader.finish()
+    for step in (reader.u8, reader.u32, reader.i64, reader.compact_size, reader.sized, reader.tx_out, reader.stack):
+        with refuses("TX_ENCODING"):
+            step()
+    with refuses("TX_ENCODING"):
+        Reader(b"\x00").finish()
+
+
+@given(stacks)
+def test_stacks_round_trip(stack: tuple[bytes, ...]):
+    reader = Reader(serialize_stack(stack))
+    assert reader.stack() == stack
+    reader.finish()
+
+
+@given(txids, words)
+def test_outpoints_round_trip(txid: bytes, index: int):
+    outpoint = OutPoint(txid, index)
+    assert OutPoint.parse(str(outpoint)) == outpoint
+    assert str(outpoint).startswith(txid[::-1].hex())
+    assert outpoint.to_bytes() == txid + index.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ab:0",
+        "0" * 64,
+        "0" * 64 + ":",
+        "0" * 64 + ":01",
+        "0" * 64 + ":+1",
+        "0" * 64 + ":-1",
+        "0" * 64 + ":4294967296",
+        "0" * 64 + ":1 ",
+        " " + "0" * 64 + ":1",
+        "A" * 64 + ":1",
+        "0" * 63 + "g:1",
+        "0" * 64 + ":1:1",
+        "0" * 64 + ":\u0661",
+        "0" * 64 + ":1\n",
+    ],
+)
+def test_other_spellings_of_an_outpoint_are_refused(text: str):
+    with refuses("TX_ENCODING") as caught:
+        OutPoint.parse(text)
+    assert "\n" not in str(caught.error)
+
+
+def test_outpoints_sort_by_txid_then_index():
+    points = [OutPoint(b"\x02" * 32, 0), OutPoint(b"\x01" * 32, 5), OutPoint(b"\x01" * 32, 2)]
+    assert sorted(points) == [points[2], points[1], points[0]]
