@@ -1,0 +1,1 @@
+"""What we hold: keys with their origins, the vault they make, its addresses and its coins."""

@@ -1,0 +1,421 @@
+"""What a vault is as text, and what its text says: its scripts, its addresses, its name.
+
+A vault is a quorum of cosigners, a script type, a network and a birthday. Its descriptor is its whole text, and the
+digest of network and descriptor is its id, which every cosigner and officer compares. Reading is strict and linear: the
+checksum must be there, the outline must be a template's (templates.py), each key must have its origin (keys.py) and end
+in `/<0;1>/*`. Nothing is recursive, so depth costs nothing.
+
+The coordinator's database is not asked for addresses; this derivation is (THREATS F6). Where coins lie is coins.py.
+
+Sources: BIP 380 (descriptors, checksum), 382 (wsh), 383 (sortedmulti), 389 (multipath), 67 (sorting), 141 (weights).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from operator import itemgetter
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import AfterValidator
+
+from custody.bitcoin import curve, script
+from custody.bitcoin.profile import KeyPath
+from custody.errors import InvalidInput, Refused
+from custody.quorum import Quorum
+from custody.record import Record
+from custody.units import HARDENED, WITNESS_SCALE, IndexRange, Network, check_index
+from custody.vault.keys import Cosigner, PathNonstandard, refuse_duplicates, refuse_secrets
+from custody.vault.templates import ScriptType, TemplateRefused, check_path, check_quorum
+
+MAX_DESCRIPTOR: Final = 4096
+"""Characters of the longest descriptor read. Fifteen cosigners take some 2,300."""
+
+
+class DescriptorChecksum(InvalidInput, code="DESC_CHECKSUM"):
+    """A descriptor whose checksum is missing or wrong. The right one is not told: it would bless a typing error."""
+
+    message = "the descriptor {problem}"
+    hint = (
+        "Get the descriptor again, with its checksum, from where it was made. "
+        "Do not compute a new checksum for text that was typed or edited."
+    )
+    problem: str
+
+
+class NotAMember(Refused, code="NOT_A_MEMBER"):
+    """A key that is not one of the vault's."""
+
+    message = "no cosigner of this vault has fingerprint {fingerprint}"
+    hint = "Use the device that was enrolled in this vault, or the vault in which this device was enrolled."
+    fingerprint: str
+
+
+class Branch(IntEnum):
+    """The two chains of a vault's addresses. Source: BIP 44, change; BIP 389, `<0;1>`."""
+
+    RECEIVE = 0
+    CHANGE = 1
+
+
+# --- checksum -------------------------------------------------------------------------------------------------------
+# A BCH code over GF(32), after BIP 380. A character gives a symbol (its place in its row of the charset) and, three
+# characters together, one more symbol (their rows). The state is eight symbols, one to a byte of a 64-bit number, and
+# eight symbols are fed at a time: what the old state comes back as is looked up two symbols at a time.
+
+_ROWS: Final = (
+    "0123456789()[],'/*abcdefgh@:$%{}",
+    "IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~",
+    'ijklmnopqrstuvwxyzABCDEFGH`#"\\ ',
+)
+_CHECK_CHARSET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_CHECK_LENGTH: Final = 8
+_SYMBOLS: Final = bytes.maketrans("".join(_ROWS).encode(), bytes(i % 32 for i in range(95)))
+_CLASSES: Final = tuple(
+    bytes.maketrans("".join(_ROWS).encode(), bytes(weight * (i // 32) for i in range(95))) for weight in (9, 3, 1)
+)
+_LETTERS: Final = frozenset("".join(_ROWS))
+
+
+def checksum(body: str) -> str:
+    """The eight characters that follow `#` after `body`. Source: BIP 380, Checksum.
+
+    Raises:
+        DescriptorChecksum: `body` holds a character that no descriptor has.
+    """
+    if not _LETTERS.issuperset(body):
+        raise DescriptorChecksum(problem="holds a character that cannot stand in a descriptor")
+    symbols = _symbols(body.encode("ascii"))
+    # Zeros before the leading 1 change nothing: the 1 is the state that the code starts from.
+    stream = bytes(-(len(symbols) + 1) % 8) + b"\x01" + symbols + bytes(_CHECK_LENGTH)
+    first, second, third, fourth = _reduction_tables()
+    state = 0
+    for eight in struct.unpack(f">{len(stream) // 8}Q", stream):
+        state = (
+            first[state >> 48]
+            ^ second[state >> 32 & 0xFFFF]
+            ^ third[state >> 16 & 0xFFFF]
+            ^ fourth[state & 0xFFFF]
+            ^ eight
+        )
+    return "".join(_CHECK_CHARSET[value] for value in (state ^ 1).to_bytes(_CHECK_LENGTH, "big"))
+
+
+def check(text: str) -> str:
+    """The descriptor `text` without its checksum, which must be there and right.
+
+    Raises:
+        DescriptorChecksum: it is missing or wrong.
+    """
+    body, mark, given = text.rpartition("#")
+    if not mark or len(given) != _CHECK_LENGTH:
+        raise DescriptorChecksum(problem="has no checksum of eight characters after a #")
+    if checksum(body) != given:
+        raise DescriptorChecksum(problem="does not match its checksum: some of it was changed")
+    return body
+
+
+def _symbols(body: bytes) -> bytes:
+    """For each three characters their three symbols and the symbol of their rows; the last group may be shorter."""
+    whole = len(body) - len(body) % 3
+    symbols = bytearray(whole // 3 * 4)
+    own = body.translate(_SYMBOLS)
+    for offset in range(3):
+        symbols[offset::4] = own[offset:whole:3]
+    # Row sums stay below 256, so three long numbers add byte by byte without a carry.
+    rows = sum(int.from_bytes(body[offset:whole:3].translate(_CLASSES[offset]), "big") for offset in range(3))
+    symbols[3::4] = rows.to_bytes(whole // 3, "big")
+    rest = body[whole:]
+    if rest:
+        symbols += own[whole:]
+        symbols.append(sum(rest[-1 - i : len(rest) - i].translate(_CLASSES[2 - i])[0] for i in range(len(rest))))
+    return bytes(symbols)
+
+
+_GENERATORS: Final = (0xF5DEE51989, 0xA9FDCA3312, 0x1BAB10E32D, 0x3706B1677A, 0x644D626FFD)
+
+
+@functools.lru_cache(maxsize=1)
+def _reduction_tables() -> tuple[list[int], ...]:
+    """For each pair of the state's symbols, upper pair first, what it comes back as once eight more are fed."""
+    single = [[_spread(_feed_zeros(symbol << 5 * place)) for symbol in range(32)] for place in range(8)]
+    tables = []
+    for place in (6, 4, 2, 0):
+        table = [0] * (1 << 13)
+        for (i, upper), (j, lower) in itertools.product(enumerate(single[place + 1]), enumerate(single[place])):
+            table[i << 8 | j] = upper ^ lower
+        tables.append(table)
+    return tuple(tables)
+
+
+def _feed_zeros(state: int) -> int:
+    """The state (40 bits) after eight symbols of zero, as BIP 380 writes it."""
+    for _ in range(_CHECK_LENGTH):
+        top = state >> 35
+        state = (state & 0x7FFFFFFFF) << 5
+        for bit, generator in enumerate(_GENERATORS):
+            state ^= generator if top >> bit & 1 else 0
+    return state
+
+
+def _spread(state: int) -> int:
+    """Eight symbols of five bits as eight bytes."""
+    return int.from_bytes(bytes(state >> 35 - 5 * place & 31 for place in range(8)), "big")
+
+
+# --- the vault ------------------------------------------------------------------------------------------------------
+
+_SIGNATURE: Final = 72
+"""Bytes of the longest signature with low S (BIP 146), its hash type included: r may need 33 bytes."""
+_MAX_MEMO: Final = 4096
+
+
+def _checked(descriptor: str) -> str:
+    check(descriptor)
+    return descriptor
+
+
+class VaultIdentity(Record):
+    """What a vault's id is the digest of. The birthday and the cosigners' names are not in it."""
+
+    kind: ClassVar[str] = "vault"
+
+    network: Network
+    descriptor: Annotated[str, AfterValidator(_checked)]
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A quorum of cosigners whose coins one kind of script holds. Values of this type are valid by construction.
+
+    `threshold` of `cosigners` must sign; `birthday` is the height of the first block that can hold a coin of it.
+
+    Raises:
+        TemplateRefused: threshold, number of keys or birthday out of limits.
+        DupCosigner: two cosigners are one holder.
+        NetworkMismatch, PathNonstandard: a key belongs elsewhere.
+    """
+
+    threshold: int
+    cosigners: tuple[Cosigner, ...] = field(repr=False)
+    script_type: ScriptType
+    network: Network
+    birthday: int = 0
+    descriptor: str = field(init=False, repr=False, compare=False)
+    """Canonical text with checksum, cosigners in the order given."""
+    id: bytes = field(init=False, compare=False)
+    """32 bytes: digest of the `VaultIdentity`."""
+    _branches: tuple[tuple[curve.Branch, curve.Branch], ...] = field(init=False, repr=False, compare=False)
+    _memo: dict[tuple[int, int], tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_quorum(self.threshold, len(self.cosigners))
+        if not 0 <= self.birthday < 2**31:
+            raise TemplateRefused(problem=f"birthday {self.birthday} is no block height")
+        refuse_duplicates(self.cosigners)
+        for cosigner in self.cosigners:
+            check_path(cosigner, self.script_type, self.network)
+        body = _body(self.threshold, self.cosigners, self.script_type)
+        derived: dict[str, object] = {
+            "descriptor": f"{body}#{checksum(body)}",
+            "_branches": tuple(_branches_of(each.key.public_key, each.key.chain_code) for each in self.cosigners),
+            "_memo": {},
+        }
+        derived["id"] = VaultIdentity(network=self.network, descriptor=str(derived["descriptor"])).digest()
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def create(
+        cls,
+        threshold: int,
+        cosigners: Iterable[Cosigner],
+        script_type: ScriptType,
+        network: Network,
+        birthday: int = 0,
+    ) -> Self:
+        """A new vault. Raises as the class says."""
+        return cls(threshold, tuple(cosigners), script_type, network, birthday)
+
+    @classmethod
+    def parse(cls, descriptor: str, network: Network, birthday: int = 0, names: Sequence[str] = ()) -> Self:
+        """Read a descriptor with checksum. `names` are the cosigners' names in its order, or none.
+
+        Raises:
+            SecretMaterial: a private key or mnemonic anywhere in it.
+            DescriptorChecksum: checksum missing or wrong.
+            TemplateRefused: it is not one of the templates, or `names` are not as many as its keys.
+            ExtendedKeyInvalid, PathNonstandard, IndexRange, DupCosigner, NetworkMismatch: about its keys.
+        """
+        if len(descriptor) > MAX_DESCRIPTOR:
+            raise TemplateRefused(problem=f"a descriptor of more than {MAX_DESCRIPTOR} characters")
+        refuse_secrets(descriptor, where="descriptor")
+        script_type, threshold, expressions = _outline(check(descriptor))
+        if names and len(names) != len(expressions):
+            raise TemplateRefused(problem=f"{len(names)} names for {len(expressions)} keys")
+        parts = [_split(expression) for expression in expressions]
+        whose = names or [""] * len(parts)
+        cosigners = [Cosigner.parse(key, name) for (key, _), name in zip(parts, whose, strict=True)]
+        # Before the branches are looked at: one key under two pairs of branches is one holder, not a typing error.
+        refuse_duplicates(cosigners)
+        for position, (_, steps) in enumerate(parts):
+            _check_steps(steps, position + 1)
+        return cls(threshold, tuple(cosigners), script_type, network, birthday)
+
+    @property
+    def quorum(self) -> Quorum[bytes]:
+        """The cosigners as fingerprints, to count who has signed."""
+        return Quorum(self.threshold, tuple(cosigner.fingerprint for cosigner in self.cosigners))
+
+    def find_cosigner(self, fingerprint: bytes) -> Cosigner | None:
+        """The cosigner whose master key has `fingerprint` (4 bytes), or None."""
+        return next((each for each in self.cosigners if each.fingerprint == fingerprint), None)
+
+    def cosigner_of(self, fingerprint: bytes) -> Cosigner:
+        """The cosigner whose master key has `fingerprint` (4 bytes).
+
+        Raises:
+            NotAMember: there is none.
+        """
+        cosigner = self.find_cosigner(fingerprint)
+        if cosigner is None:
+            raise NotAMember(fingerprint=fingerprint[:4].hex())
+        return cosigner
+
+    def public_keys(self, branch: int, index: int) -> tuple[bytes, ...]:
+        """The 33-byte keys at `branch` and `index`, in the order of the cosigners.
+
+        Raises:
+            PathNonstandard: there is no such branch.
+            IndexRange: `index` is negative or hardened.
+            ChildKeyInvalid: BIP 32 gives one of the keys no such child.
+        """
+        _check_branch(branch)
+        keys = self._memo.get((branch, check_index(index)))
+        if keys is None:
+            keys = tuple(branches[branch].child(index) for branches in self._branches)
+            if len(self._memo) >= _MAX_MEMO:
+                self._memo.clear()
+            self._memo[branch, index] = keys
+        return keys
+
+    def key_paths(self, branch: int, index: int) -> tuple[tuple[bytes, KeyPath], ...]:
+        """Each key at `branch` and `index` with its origin, sorted by key. Raises as `public_keys`."""
+        keys = zip(self.public_keys(branch, index), self.cosigners, strict=True)
+        return tuple((key, each.key_path(branch, index)) for key, each in sorted(keys, key=itemgetter(0)))
+
+    def witness_script(self, branch: int, index: int) -> bytes:
+        """The multi-signature script over the sorted keys (BIP 67). Raises as `public_keys`."""
+        return script.multisig_script(self.threshold, sorted(self.public_keys(branch, index)))
+
+    def redeem_script(self, branch: int, index: int) -> bytes:
+        """What the scriptSig of sh(wsh) pushes; empty for wsh. Raises as `public_keys`."""
+        is_wrapped = self.script_type is ScriptType.SH_WSH
+        return script.p2wsh(self.witness_script(branch, index)) if is_wrapped else b""
+
+    def script_pubkey(self, branch: int, index: int) -> bytes:
+        """The locking script. Raises as `public_keys`."""
+        return self._locked(self.public_keys(branch, index))
+
+    def address(self, branch: int, index: int) -> str:
+        """The address. Raises as `public_keys`."""
+        return script.address(self.script_pubkey(branch, index), self.network)
+
+    def scripts(self, branch: int, start: int, stop: int) -> list[bytes]:
+        """The locking scripts of indexes `start` to `stop` - 1, derived one cosigner after another: for many at once.
+
+        Raises:
+            PathNonstandard, IndexRange, ChildKeyInvalid: as `public_keys`.
+        """
+        _check_branch(branch)
+        columns = [branches[branch].children(start, stop) for branches in self._branches]
+        return [self._locked(keys) for keys in zip(*columns, strict=True)]
+
+    def addresses(self, branch: int, start: int, stop: int) -> list[str]:
+        """The addresses of indexes `start` to `stop` - 1. Raises as `scripts`."""
+        return [script.address(each, self.network) for each in self.scripts(branch, start, stop)]
+
+    @property
+    def input_weight(self) -> int:
+        """Weight units of one signed input at most: outpoint, sequence, scriptSig and witness. Source: BIP 141.
+
+        Signatures are counted at their longest, since devices need not look for a short r.
+        """
+        witness_script = 3 + 34 * len(self.cosigners)
+        script_sig = 1 + 34 if self.script_type is ScriptType.SH_WSH else 0
+        base = 36 + 4 + _length_of_size(script_sig) + script_sig
+        # The number of items, the empty item that OP_CHECKMULTISIG takes off, the signatures, the script.
+        witness = 1 + 1 + self.threshold * (1 + _SIGNATURE) + _length_of_size(witness_script) + witness_script
+        return base * WITNESS_SCALE + witness
+
+    def _locked(self, keys: Sequence[bytes]) -> bytes:
+        program = script.p2wsh(script.multisig_script(self.threshold, sorted(keys)))
+        return script.p2sh(program) if self.script_type is ScriptType.SH_WSH else program
+
+
+def _length_of_size(size: int) -> int:
+    return 1 if size < 0xFD else 3  # noqa: PLR2004 - CompactSize
+
+
+def _check_branch(branch: int) -> None:
+    if branch not in (Branch.RECEIVE, Branch.CHANGE):
+        raise PathNonstandard(whose="vault", problem=f"it has the branches 0 (receive) and 1 (change), not {branch}")
+
+
+@functools.lru_cache(maxsize=256)
+def _branches_of(public_key: bytes, chain_code: bytes) -> tuple[curve.Branch, curve.Branch]:
+    account = curve.Branch(public_key, chain_code)
+    receive, change = (curve.Branch(*account.child_with_chain_code(branch)) for branch in Branch)
+    return receive, change
+
+
+# --- text -----------------------------------------------------------------------------------------------------------
+
+_STEPS: Final = "/<0;1>/*"
+_THRESHOLD: Final = re.compile(r"0|[1-9][0-9]{0,2}")
+_EXPRESSION: Final = re.compile(r"(?P<key>(?:\[[^\[\]]*\])?[0-9A-Za-z]+)(?P<steps>(?:/[0-9hH'<;>*/]*)?)")
+_RAW_KEY: Final = re.compile(r"(?:\[[^\[\]]*\])?(?:0[0-9a-fA-F]{65}|0[0-9a-fA-F]{129}|[0-9a-fA-F]{64})")
+_NUMBER: Final = re.compile(r"(?P<number>[0-9]{1,20})(?P<mark>[h'H]?)")
+
+
+def _body(threshold: int, cosigners: Iterable[Cosigner], script_type: ScriptType) -> str:
+    keys = ",".join(f"{cosigner.expression()}{_STEPS}" for cosigner in cosigners)
+    return f"{script_type.opening}{threshold},{keys}{script_type.closing}"
+
+
+def _outline(body: str) -> tuple[ScriptType, int, list[str]]:
+    """Script type, threshold and key expressions of a descriptor without its checksum."""
+    for script_type in ScriptType:
+        if body.startswith(script_type.opening) and body.endswith(script_type.closing):
+            inside = body[len(script_type.opening) : -len(script_type.closing)]
+            threshold, *expressions = inside.split(",")
+            if _THRESHOLD.fullmatch(threshold) is None:
+                raise TemplateRefused(problem="the threshold is no number")
+            return script_type, int(threshold), expressions
+    raise TemplateRefused(problem="it has neither the form wsh(sortedmulti()) nor sh(wsh(sortedmulti()))")
+
+
+def _split(expression: str) -> tuple[str, str]:
+    """A key expression's origin and key, and the derivation steps after them."""
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None:
+        raise TemplateRefused(problem="what stands in a key's place is no key expression")
+    if _RAW_KEY.fullmatch(match["key"]):
+        raise TemplateRefused(problem="a bare public key, where an extended one with its origin belongs")
+    return match["key"], match["steps"]
+
+
+def _check_steps(steps: str, position: int) -> None:
+    if steps == _STEPS:
+        return
+    for match in _NUMBER.finditer(steps):
+        if int(match["number"]) >= HARDENED:
+            raise IndexRange(index=int(match["number"]))
+    if any(mark in steps for mark in "h'H"):
+        raise TemplateRefused(problem=f"key {position} has a hardened step, which no public key can take")
+    raise TemplateRefused(problem=f"key {position} does not end in {_STEPS} (receive and change, every index)")

@@ -1,0 +1,268 @@
+import re
+from collections.abc import Callable
+from random import Random
+
+import coincurve
+import pytest
+from embit.descriptor import Descriptor
+from embit.descriptor.checksum import checksum as embit_checksum
+from embit.networks import NETWORKS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from custody.bitcoin import script
+from custody.bitcoin.curve import is_low_s
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn
+from custody.testing.asserts import refuses
+from custody.units import Network
+from custody.vault import descriptor as descriptor_module
+from custody.vault.descriptor import Branch, Vault, VaultIdentity, check, checksum
+from custody.vault.keys import Cosigner
+from custody.vault.templates import MAX_KEYS, ScriptType
+
+MakeVault = Callable[..., Vault]
+MakeCosigner = Callable[..., Cosigner]
+
+CHARSET = "0123456789()[],'/*abcdefgh@:$%{}IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~ijklmnopqrstuvwxyzABCDEFGH`#\"\\ "
+
+
+# --- checksum
+
+
+@given(st.text(CHARSET, max_size=400))
+def test_the_checksum_is_the_one_others_compute(body: str) -> None:
+    assert checksum(body) == embit_checksum(body)
+    assert check(f"{body}#{checksum(body)}") == body
+
+
+@pytest.mark.parametrize("character", ["\u00e9", "\n", "\t", "\0", "\x7f", "\u0661", "\ud800"])
+def test_a_character_outside_the_charset_is_refused(character: str) -> None:
+    with refuses("DESC_CHECKSUM"):
+        checksum(f"raw(dead{character}beef)")
+    with refuses("DESC_CHECKSUM"):
+        check(f"raw(deadbeef)#89f8spx{character}")
+
+
+def test_the_right_checksum_is_not_told(vault: MakeVault) -> None:
+    body = vault().descriptor[:-9].replace("2,", "3,", 1)
+    with refuses("DESC_CHECKSUM") as caught:
+        check(f"{body}#aaaaaaaa")
+    assert checksum(body) not in str(caught.error)
+
+
+# --- text
+
+
+@pytest.mark.parametrize("script_type", ScriptType)
+@pytest.mark.parametrize("network", Network)
+def test_a_vault_reads_back_from_its_descriptor(vault: MakeVault, script_type: ScriptType, network: Network) -> None:
+    made = vault(3, 5, script_type, network)
+    read = Vault.parse(made.descriptor, network)
+    assert read == made
+    assert (read.id, read.descriptor, hash(read)) == (made.id, made.descriptor, hash(made))
+    assert read.addresses(0, 0, 3) == made.addresses(0, 0, 3)
+
+
+def test_a_descriptor_has_one_form(vault: MakeVault) -> None:
+    made = vault(2, 2)
+    keys = ",".join(f"{each.expression()}/<0;1>/*" for each in made.cosigners)
+    assert made.descriptor[:-9] == f"wsh(sortedmulti(2,{keys}))"
+    assert made.descriptor[-9] == "#"
+    wrapped = vault(2, 2, ScriptType.SH_WSH)
+    assert wrapped.descriptor.startswith("sh(wsh(sortedmulti(2,[")
+    assert wrapped.descriptor[:-9].endswith("/<0;1>/*)))")
+
+
+def test_apostrophes_are_another_spelling_of_the_same_vault(vault: MakeVault) -> None:
+    made = vault()
+    body = re.sub(r"\[[^]]*\]", lambda origin: origin[0].replace("h", "'"), made.descriptor[:-9])
+    assert body != made.descriptor[:-9]
+    read = Vault.parse(f"{body}#{checksum(body)}", Network.REGTEST)
+    assert read == made
+    assert read.descriptor == made.descriptor
+
+
+def test_names_go_to_the_cosigners_in_order(vault: MakeVault) -> None:
+    text = vault().descriptor
+    read = Vault.parse(text, Network.REGTEST, birthday=9, names=["Alice", "Bob", "Carol"])
+    assert [each.name for each in read.cosigners] == ["Alice", "Bob", "Carol"]
+    assert read.birthday == 9
+    with refuses("TEMPLATE"):
+        Vault.parse(text, Network.REGTEST, names=["Alice"])
+
+
+def test_a_vault_does_not_show_its_keys_in_logs(vault: MakeVault) -> None:
+    made = vault()
+    shown = repr(made)
+    assert not [each for each in made.cosigners if str(each.key) in shown or each.key.public_key.hex() in shown]
+
+
+# --- identity
+
+
+def test_the_id_is_the_digest_of_network_and_descriptor(vault: MakeVault) -> None:
+    made = vault()
+    identity = VaultIdentity(network=made.network, descriptor=made.descriptor)
+    assert made.id == identity.digest()
+    assert VaultIdentity.from_bytes(identity.to_bytes()) == identity
+    with refuses("DESC_CHECKSUM"):
+        VaultIdentity.from_bytes(identity.to_bytes().replace(b"sortedmulti(2", b"sortedmulti(1"))
+
+
+def test_birthday_and_names_do_not_change_the_id(vault: MakeVault) -> None:
+    made = vault()
+    other = Vault.parse(made.descriptor, Network.REGTEST, birthday=1, names=["Alice", "Bob", "Carol"])
+    assert other.id == made.id
+    assert other != made
+
+
+def test_network_threshold_order_and_script_change_the_id(vault: MakeVault, cosigner: MakeCosigner) -> None:
+    made = vault()
+    ids = {
+        made.id,
+        Vault.create(3, made.cosigners, ScriptType.WSH, Network.REGTEST).id,
+        Vault.create(2, made.cosigners[::-1], ScriptType.WSH, Network.REGTEST).id,
+        Vault.create(2, [*made.cosigners[:2], cosigner(99)], ScriptType.WSH, Network.REGTEST).id,
+        Vault.create(2, made.cosigners, ScriptType.WSH, Network.SIGNET).id,
+        Vault.create(2, made.cosigners, ScriptType.WSH, Network.TESTNET4).id,
+        vault(script_type=ScriptType.SH_WSH).id,
+    }
+    assert len(ids) == 7
+
+
+# --- derivation
+
+
+def test_a_hundred_random_vaults_have_the_addresses_embit_derives(cosigner: MakeCosigner) -> None:
+    random = Random(20260901)  # noqa: S311 - the same vaults on every run
+    names = {Network.MAIN: "main", Network.TESTNET4: "test", Network.SIGNET: "signet", Network.REGTEST: "regtest"}
+    for number in range(100):
+        network, script_type = random.choice(list(Network)), random.choice(list(ScriptType))
+        keys = random.randint(2, 15)
+        cosigners = [cosigner(number * 100 + i, network, script_type) for i in range(keys)]
+        made = Vault.create(random.randint(2, keys), cosigners, script_type, network)
+        theirs = Descriptor.from_string(made.descriptor)
+        for branch in Branch:
+            index = random.choice([0, 1, random.randrange(2**31), 2**31 - 1])
+            derived = theirs.derive(index, branch_index=branch)
+            assert made.address(branch, index) == derived.address(NETWORKS[names[network]])
+            assert made.witness_script(branch, index) == derived.witness_script().data
+            redeem = derived.redeem_script()
+            assert made.redeem_script(branch, index) == (redeem.data if redeem else b"")
+            assert made.script_pubkey(branch, index) == derived.script_pubkey().data
+
+
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_columns_give_what_single_derivation_gives(vault: MakeVault, script_type: ScriptType) -> None:
+    made = vault(3, 5, script_type)
+    for branch in Branch:
+        assert made.scripts(branch, 3, 40) == [made.script_pubkey(branch, i) for i in range(3, 40)]
+        assert made.addresses(branch, 3, 40) == [made.address(branch, i) for i in range(3, 40)]
+    assert made.scripts(0, 5, 5) == []
+    assert made.scripts(0, 2**31 - 2, 2**31) == [made.script_pubkey(0, 2**31 - 2), made.script_pubkey(0, 2**31 - 1)]
+
+
+def test_receive_and_change_differ(vault: MakeVault) -> None:
+    made = vault()
+    assert not set(made.addresses(Branch.RECEIVE, 0, 20)) & set(made.addresses(Branch.CHANGE, 0, 20))
+
+
+def test_keys_are_sorted_at_each_index_and_not_once(vault: MakeVault) -> None:
+    made = vault(2, 3)
+    orders = set()
+    for index in range(50):
+        keys = made.public_keys(0, index)
+        found = script.read_multisig(made.witness_script(0, index))
+        assert found == (2, tuple(sorted(keys)))
+        orders.add(tuple(sorted(range(3), key=keys.__getitem__)))
+    assert len(orders) > 1
+
+
+def test_the_order_of_cosigners_does_not_change_addresses(vault: MakeVault) -> None:
+    made = vault(2, 3)
+    turned = Vault.create(2, made.cosigners[::-1], made.script_type, made.network)
+    assert turned.addresses(0, 0, 10) == made.addresses(0, 0, 10)
+
+
+def test_key_paths_name_every_key_with_its_full_path(vault: MakeVault) -> None:
+    made = vault(2, 3)
+    paths = made.key_paths(1, 42)
+    assert [key for key, _ in paths] == sorted(made.public_keys(1, 42))
+    for key, path in paths:
+        cosigner = made.cosigner_of(path.fingerprint)
+        assert path.path == (*cosigner.origin.path, 1, 42)
+        assert made.public_keys(1, 42)[made.cosigners.index(cosigner)] == key
+
+
+def test_derivation_stays_right_when_more_is_asked_for_than_is_remembered(
+    vault: MakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptor_module, "_MAX_MEMO", 4)
+    made = vault()
+    expected = made.scripts(0, 0, 20)
+    for _ in range(2):
+        assert [made.script_pubkey(0, index) for index in range(20)] == expected
+    assert len(made._memo) <= 4
+
+
+@pytest.mark.parametrize("branch", [2, -1, 2**31])
+def test_there_are_two_branches(vault: MakeVault, branch: int) -> None:
+    made = vault()
+    with refuses("PATH_NONSTANDARD"):
+        made.address(branch, 0)
+    with refuses("PATH_NONSTANDARD"):
+        made.addresses(branch, 0, 2)
+
+
+# --- quorum
+
+
+def test_the_quorum_counts_fingerprints(vault: MakeVault) -> None:
+    made = vault(2, 3)
+    first, second, third = made.cosigners
+    tally = made.quorum.tally([third.fingerprint, first.fingerprint])
+    assert tally.is_met
+    assert tally.missing == (second.fingerprint,)
+
+
+def test_a_strangers_fingerprint_is_no_members(vault: MakeVault) -> None:
+    made = vault()
+    assert made.cosigner_of(made.cosigners[1].fingerprint) == made.cosigners[1]
+    assert made.find_cosigner(b"\xff\xff\xff\xff") is None
+    with refuses("NOT_A_MEMBER"):
+        made.cosigner_of(b"\xff\xff\xff\xff")
+
+
+@pytest.mark.parametrize("birthday", [-1, 2**31])
+def test_a_birthday_is_a_block_height(vault: MakeVault, birthday: int) -> None:
+    with refuses("TEMPLATE"):
+        Vault.parse(vault().descriptor, Network.REGTEST, birthday=birthday)
+
+
+# --- weight
+
+
+def _long_signature(random: Random, digest: bytes) -> bytes:
+    """A low-S signature whose r needs 33 bytes, with its hash type: the longest that verifies."""
+    while True:
+        signature = coincurve.PrivateKey(random.randbytes(32)).sign(digest, hasher=None)
+        if signature[3] == 33 and len(signature) == 71 and is_low_s(signature):
+            return signature + b"\x01"
+
+
+@pytest.mark.parametrize("script_type", ScriptType)
+@pytest.mark.parametrize(("threshold", "keys"), [(2, 2), (2, 3), (3, 5), (5, 7), (5, 8), (15, MAX_KEYS)])
+def test_the_input_weight_is_that_of_a_signed_input(
+    vault: MakeVault, script_type: ScriptType, threshold: int, keys: int
+) -> None:
+    made = vault(threshold, keys, script_type)
+    random = Random(threshold)  # noqa: S311 - the same keys on every run
+    signatures = [_long_signature(random, bytes(32)) for _ in range(threshold)]
+    redeem = made.redeem_script(0, 0)
+    spend = TxIn(OutPoint(bytes(32), 0), script.push(redeem) if redeem else b"", 0xFFFFFFFD)
+    bare = TxIn(OutPoint(bytes(32), 1), b"", 0xFFFFFFFD)
+    witness = (b"", *signatures, made.witness_script(0, 0))
+    # Beside an input that has a witness already, so that marker, flag and the input count are there both times.
+    one = Transaction(2, (bare,), (), 0, ((b"\x01",),))
+    two = Transaction(2, (bare, spend), (), 0, ((b"\x01",), witness))
+    assert two.weight - one.weight == made.input_weight
