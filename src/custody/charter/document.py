@@ -1,0 +1,374 @@
+"""What a charter says: people, vaults, payees, rules and witnesses, in numbered versions.
+
+Version 1 is signed by everyone it lists. Its digest is pinned outside every database: it is what a station, a
+coordinator and an auditor are started with, by voice. People write TOML; the record is what is signed. Later versions
+come with the amendment quorum; this version of the library takes version 1 only, and says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from custody.bitcoin.script import script_of
+from custody.charter.people import Person, Role, Witness, refuse_shared_keys
+from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
+from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
+from custody.errors import InvalidInput, Refused
+from custody.record import Digest, Record, RecordInvalid, Text, canonical
+from custody.units import Count, Height, Network
+from custody.vault.descriptor import Vault
+from custody.vault.keys import refuse_secrets
+from custody.words import show_words
+
+DEFAULT_CONFIRMATIONS: Final = 6
+MAX_DESCRIPTOR: Final = 4_000
+
+
+class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
+    """A charter that contradicts itself or leaves a door open."""
+
+    message = "{where}: {problem}"
+    hint = "Correct the charter's text, then have everyone sign the new one."
+    where: str
+    problem: str
+
+
+class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
+    """Somebody the charter lists has not signed it."""
+
+    message = "the charter lacks the signature of {missing}"
+    hint = "Version 1 is signed by everyone it lists: carry the file to each of them (custody-station sign-charter)."
+    missing: str
+
+
+class CharterMismatch(Refused, code="CHARTER_MISMATCH"):
+    """Another charter than the pinned one."""
+
+    message = "this charter is {actual} ({actual_words}); pinned is {expected} ({expected_words})"
+    hint = "Do not go on: somebody has swapped the charter, or this machine was set up for another one. Ask by voice."
+    expected: str
+    expected_words: str
+    actual: str
+    actual_words: str
+
+
+class VaultMismatch(Refused, code="VAULT_ID_MISMATCH"):
+    """A vault that is not the one the charter names."""
+
+    message = "{what} has vault id {actual}, but the charter's is {expected}"
+    hint = "Show no address and sign nothing: the vault's descriptor was swapped. Ask for the signed charter by voice."
+    what: str
+    expected: str
+    actual: str
+
+
+class UnknownName(InvalidInput, code="NAME_UNKNOWN"):
+    """A vault, payee or person that the charter does not name."""
+
+    message = "the charter has no {what} named {name}; it has: {known}"
+    hint = "Use one of the names in the charter."
+    what: str
+    name: str
+    known: str
+
+
+class CharterVault(Record):
+    """A vault under its name: descriptor text, birthday, and the depth at which its deposits count."""
+
+    kind: ClassVar[str] = "charter-vault"
+
+    name: Text
+    descriptor: Annotated[str, Field(max_length=MAX_DESCRIPTOR, pattern=r"^[\x21-\x7e]+$")]
+    birthday: Height
+    confirmations: Annotated[Count, Field(ge=1, le=1000)] = DEFAULT_CONFIRMATIONS
+    max_inputs: Annotated[Count, Field(ge=1, le=700)] = 250
+
+
+class AddressPayee(Record):
+    """A payee outside, at one address."""
+
+    kind: ClassVar[str] = "payee-address"
+
+    type: Literal["address"] = "address"
+    name: Text
+    address: Annotated[str, Field(max_length=100, pattern=r"^[a-zA-Z0-9]+$")]
+
+
+class VaultPayee(Record):
+    """A payee that is one of the charter's own vaults, paid at its next unused receive index, never a chosen one."""
+
+    kind: ClassVar[str] = "payee-vault"
+
+    type: Literal["vault"] = "vault"
+    name: Text
+    vault: Text
+
+
+Payee = Annotated[AddressPayee | VaultPayee, Field(discriminator="type")]
+
+
+class Charter(Record):
+    """The document. Tuples of people, witnesses, vaults, payees and rules are sorted by name."""
+
+    kind: ClassVar[str] = "charter"
+
+    version: Annotated[Count, Field(ge=1)]
+    institution: Text
+    network: Network
+    origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./-]{0,99}$")]
+    """Name of the log, in every checkpoint (C2SP tlog-checkpoint)."""
+    coordinator: Digest
+    """Raw Ed25519 key that signs checkpoints. It can approve nothing."""
+    people: Annotated[tuple[Person, ...], Field(min_length=1)]
+    witnesses: tuple[Witness, ...]
+    witness_threshold: Count
+    faulty_witnesses: Count
+    vaults: Annotated[tuple[CharterVault, ...], Field(min_length=1)]
+    payees: tuple[Payee, ...]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Charter:
+        _check_names(self)
+        _check_witnesses(self)
+        _check_payees(self)
+        _check_rules(self)
+        return self
+
+    # What is looked up by name. Each raises UnknownName.
+
+    def vault(self, name: str) -> Vault:
+        """The vault called `name`, parsed and checked."""
+        entry = self.vault_entry(name)
+        return _parsed(entry.descriptor, self.network, entry.birthday)
+
+    def vault_entry(self, name: str) -> CharterVault:
+        """What the charter says of the vault called `name`."""
+        return _named("vault", name, self.vaults)
+
+    def vault_by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault]:
+        """The vault whose id is `vault_id`, with what the charter says of it.
+
+        Raises:
+            VaultMismatch: the charter has no such vault.
+        """
+        for entry in self.vaults:
+            vault = self.vault(entry.name)
+            if vault.id == vault_id:
+                return entry, vault
+        known = " or ".join(self.vault(entry.name).id.hex() for entry in self.vaults)
+        raise VaultMismatch(what="what was given", expected=known, actual=vault_id.hex())
+
+    def payee(self, name: str) -> AddressPayee | VaultPayee:
+        """The payee called `name`."""
+        return _named("payee", name, self.payees)
+
+    def person(self, name: str) -> Person:
+        """The person called `name`."""
+        return _named("person", name, self.people)
+
+    def signers(self) -> Iterator[tuple[str, bytes]]:
+        """Everyone this charter lists: (name, raw key)."""
+        yield "the coordinator", self.coordinator
+        yield from ((person.name, person.key) for person in self.people)
+        yield from ((witness.name, witness.key) for witness in self.witnesses)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(descriptor: str, network: Network, birthday: int) -> Vault:
+    """A vault is parsed once: its branches are cached in it."""
+    return Vault.parse(descriptor, network, birthday=birthday)
+
+
+_Entry = TypeVar("_Entry", Person, CharterVault, "AddressPayee | VaultPayee")
+
+
+def _named(what: str, name: str, entries: Iterable[_Entry]) -> _Entry:
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    known = ", ".join(entry.name for entry in entries) or "none"
+    raise UnknownName(what=what, name=ascii(name[:60]), known=known)
+
+
+def _check_names(charter: Charter) -> None:
+    for what, names in (
+        ("person", [person.name for person in charter.people]),
+        ("witness", [witness.name for witness in charter.witnesses]),
+        ("vault", [vault.name for vault in charter.vaults]),
+        ("payee", [payee.name for payee in charter.payees]),
+        ("rule", [rule.name for rule in charter.rules]),
+    ):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise CharterInvalid(where=f"{what} {twice[0]}", problem="stands twice")
+        if names != sorted(names):
+            raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
+    refuse_shared_keys(charter.signers())
+    for vault in charter.vaults:
+        charter.vault(vault.name)
+
+
+def _check_witnesses(charter: Charter) -> None:
+    count, needed, faulty = len(charter.witnesses), charter.witness_threshold, charter.faulty_witnesses
+    if count == 0 and needed == faulty == 0:
+        return
+    # Two quorums must share an honest witness, or two of them could cosign two histories (THREATS E2).
+    if not (1 <= needed <= count and 2 * needed > count + faulty):
+        problem = f"{needed} of {count} with {faulty} faulty: 2 x threshold must be more than witnesses + faulty ones"
+        raise CharterInvalid(where="witnesses", problem=problem)
+
+
+def _check_payees(charter: Charter) -> None:
+    scripts: dict[bytes, str] = {}
+    for payee in charter.payees:
+        if isinstance(payee, VaultPayee):
+            charter.vault_entry(payee.vault)
+            continue
+        script = script_of(payee.address, charter.network)
+        if script in scripts:
+            raise CharterInvalid(where=f"payee {payee.name}", problem=f"has the address of payee {scripts[script]}")
+        scripts[script] = payee.name
+
+
+def _check_rules(charter: Charter) -> None:
+    payees = {payee.name for payee in charter.payees}
+    for rule in charter.rules:
+        for vault in rule.vaults:
+            charter.vault_entry(vault)
+        unknown = [name for name in rule.payees if name not in payees] if isinstance(rule, AllowRule) else []
+        if unknown:
+            raise CharterInvalid(where=f"rule {rule.name}", problem=f"names an unknown payee, {unknown[0]}")
+        if isinstance(rule, ApprovalsRule):
+            able = sum(person.has_role(rule.role) for person in charter.people)
+            if able < rule.count:
+                problem = f"asks for {rule.count} approvals, but {able} people have the role {rule.role}"
+                raise CharterInvalid(where=f"rule {rule.name}", problem=problem)
+    if not any(person.has_role(Role.REQUESTER) for person in charter.people):
+        raise CharterInvalid(where="people", problem="nobody has the role requester")
+    _check_coverage(charter)
+
+
+def _check_coverage(charter: Charter) -> None:
+    """A vault whose small transfers nobody approves is one person's vault; one without a fee cap is the miners'."""
+    approved = {
+        vault
+        for rule in charter.rules
+        if isinstance(rule, ApprovalsRule) and rule.from_amount == 0
+        for vault in rule.vaults
+    }
+    capped = {vault for rule in charter.rules if isinstance(rule, FeeRule) for vault in rule.vaults}
+    for vault in charter.vaults:
+        if vault.name not in approved:
+            raise CharterInvalid(where=f"vault {vault.name}", problem="no approvals rule covers it from amount 0 up")
+        if vault.name not in capped:
+            raise CharterInvalid(where=f"vault {vault.name}", problem="no fee rule caps what may go to miners")
+
+
+def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
+    """The charter in `envelope`, when it is the pinned one and everyone it lists has signed it.
+
+    Raises:
+        CharterMismatch: its digest is not `pinned` (32 bytes).
+        CharterUnsigned: a signature is missing.
+        CharterInvalid: another version than 1.
+        SigInvalid: a listed key's signature does not verify.
+    """
+    charter = read_charter(envelope)
+    actual = charter.digest()
+    if actual != pinned:
+        raise CharterMismatch(
+            expected=pinned.hex(),
+            expected_words=show_words(pinned),
+            actual=actual.hex(),
+            actual_words=show_words(actual),
+        )
+    missing = unsigned_by(envelope)
+    if missing:
+        raise CharterUnsigned(missing=", ".join(missing))
+    return charter
+
+
+def read_charter(envelope: Envelope) -> Charter:
+    """The charter in `envelope`, whoever signed it: to be shown, compared by voice, and signed.
+
+    Raises:
+        CharterInvalid: another version than 1.
+    """
+    charter = unsafe_payload(envelope, Charter)
+    if charter.version != 1:
+        raise CharterInvalid(where="version", problem=f"{charter.version}: this program knows version 1 only")
+    return charter
+
+
+def unsigned_by(envelope: Envelope) -> tuple[str, ...]:
+    """Names of those the charter lists who have not signed it yet, in the charter's order."""
+    charter = read_charter(envelope)
+    claimed = set(envelope.claimed_keys).intersection(key for _, key in charter.signers())
+    signed = verify(envelope, Charter, claimed)[1] if claimed else frozenset()
+    return tuple(name for name, key in charter.signers() if key not in signed)
+
+
+# --- the text people write -------------------------------------------------------------------------------------------
+
+
+def parse_charter(text: str) -> Charter:
+    """A charter from its TOML text. Keys may be hex, OpenSSH or PEM; lists may stand in any order.
+
+    Raises:
+        CharterInvalid: what is wrong and where.
+        SecretMaterial: private material anywhere in the text.
+        NetworkMismatch, DescriptorChecksum, KeyInvalid, ...: of the parts.
+    """
+    refuse_secrets(text)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CharterInvalid(where="charter", problem=f"not TOML: {error}") from None
+    try:
+        return Charter.from_bytes(canonical(_record_of(tree)))
+    except RecordInvalid as error:
+        raise CharterInvalid(where=error.where, problem=error.problem) from None
+
+
+_LISTS: Final = {"person": "people", "witness": "witnesses", "vault": "vaults", "payee": "payees", "rule": "rules"}
+
+
+def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
+    """The record's JSON tree: lists named in the plural, sorted by name; keys as raw hex; defaults spelled out."""
+    filled: dict[str, object] = {"version": 1, "witness_threshold": 0, "faulty_witnesses": 0}
+    filled |= {name: value for name, value in tree.items() if name not in _LISTS}
+    if isinstance(filled.get("coordinator"), str):
+        filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
+    for singular, plural in _LISTS.items():
+        entries = tree.get(singular, [])
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise CharterInvalid(where=singular, problem=f"write one [[{singular}]] table for each")
+        filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
+    return filled
+
+
+def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]:
+    defaults = _DEFAULTS.get(str(written.get("type", singular)), {})
+    entry: dict[str, object] = {**defaults, **written}
+    if singular == "payee" and "type" not in entry:
+        entry["type"] = "vault" if "vault" in entry else "address"
+    if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
+        entry["key"] = parse_public_key(str(entry["key"])).hex()
+    for name in ("roles", "vaults", "payees"):
+        listed = entry.get(name)
+        if isinstance(listed, list):
+            entry[name] = sorted(listed, key=str)
+    return entry
+
+
+_DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
+    "vault": {"birthday": 0, "confirmations": DEFAULT_CONFIRMATIONS, "max_inputs": 250},
+    "approvals": {"from_amount": 0},
+}

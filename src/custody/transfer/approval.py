@@ -1,0 +1,309 @@
+"""Who said yes to exactly this draft, and whether that is enough.
+
+An approval is an officer's signature over the TransferId and everything it must not outlive: network, vault, charter
+and its version, the log as the officer saw it, a time. It is never a coin signature. People are counted by raw key;
+whoever asked for a transfer does not count among those who agree to it; one veto ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from custody.bitcoin.script import NetworkMismatch
+from custody.charter.decide import Decision
+from custody.charter.document import Charter
+from custody.charter.people import Person, Role
+from custody.charter.rules import Demand
+from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
+from custody.errors import Refused
+from custody.quorum import Quorum, Tally
+from custody.record import Digest, HexBytes, Record, Text
+from custody.transfer.draft import Draft
+from custody.transfer.request import NONCE_SIZE, TransferRequest
+from custody.units import Count, Network, UnixTime
+
+
+class ApprovalMissing(Refused, code="APPROVAL_MISSING"):
+    """Fewer officers agreed than a rule demands."""
+
+    message = (
+        "rule {rule} needs {count} approvals by the role {role}; {given} given, {needed} more needed from: {missing}"
+    )
+    hint = "Send the evidence file to one of those named: custody-station approve EVIDENCE."
+    rule: str
+    role: str
+    count: int
+    given: int
+    needed: int
+    missing: str
+
+
+class ApprovalSelf(Refused, code="APPROVAL_SELF"):
+    """The requester approving their own transfer."""
+
+    message = "{officer} asked for this transfer and cannot approve it"
+    hint = "Somebody else must agree: ask another officer."
+    officer: str
+
+
+class ApprovalMismatch(Refused, code="APPROVAL_MISMATCH"):
+    """An approval of something else, carried over to this transfer."""
+
+    message = "the approval by {officer} is for {what} {actual}, not {expected}"
+    hint = "An approval holds for one draft only. Ask the officer to approve this one, after looking at it."
+    officer: str
+    what: str
+    actual: str
+    expected: str
+
+
+class ApprovalExpired(Refused, code="APPROVAL_EXPIRED"):
+    """An approval outside its time."""
+
+    message = "the approval by {officer} holds from {issued} to {expires}; it is {now} (Unix seconds)"
+    hint = "Ask the officer to approve again, and check both clocks."
+    officer: str
+    issued: int
+    expires: int
+    now: int
+
+
+class ApprovalAuthor(Refused, code="APPROVAL_AUTHOR"):
+    """An approval not signed by the person it names, or by somebody who may not approve."""
+
+    message = "the approval names {officer}, but {problem}"
+    hint = "Ask the officer to sign it on their own machine with the key the charter lists."
+    officer: str
+    problem: str
+
+
+class ApprovalTwice(Refused, code="APPROVAL_TWICE"):
+    """A second approval by one officer, or an old one sent again."""
+
+    message = "{officer} has already spoken on this transfer"
+    hint = "One person counts once: ask another officer."
+    officer: str
+
+
+class Vetoed(Refused, code="VETOED"):
+    """An officer said no."""
+
+    message = "{officer} vetoed this transfer"
+    hint = "Talk to the officer. A new request starts over."
+    officer: str
+
+
+class Opinion(StrEnum):
+    """An officer's answer."""
+
+    APPROVE = "approve"
+    VETO = "veto"
+
+
+class Approval(Record):
+    """An officer's yes or no to one draft. `log_size` and `log_root` are the log as the officer saw it."""
+
+    kind: ClassVar[str] = "approval"
+
+    network: Network
+    vault: Digest
+    transfer: Digest
+    charter: Digest
+    charter_version: Count
+    officer: Text
+    key: Digest
+    verdict: Opinion
+    log_size: Count
+    log_root: Digest
+    issued: UnixTime
+    expires: UnixTime
+    nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
+
+
+CLOCK_SKEW: Final = 600
+"""Seconds by which two honest clocks may differ."""
+
+
+class Withdrawal(Record):
+    """The requester or an officer ending a transfer for which no signature was requested yet."""
+
+    kind: ClassVar[str] = "withdrawal"
+
+    network: Network
+    charter: Digest
+    transfer: Digest
+    person: Text
+    reason: Text
+    issued: UnixTime
+    nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
+
+
+class Authorization(Record):
+    """A decision whose demands are met: by which decision and which approvals, each by its envelope's digest."""
+
+    kind: ClassVar[str] = "authorization"
+
+    transfer: Digest
+    charter: Digest
+    decision: Digest
+    approvals: tuple[Digest, ...]
+    at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTally:
+    """How far one demand is met, by people's names."""
+
+    demand: Demand
+    tally: Tally[str]
+
+
+def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest, charter: Charter) -> Approval:
+    """The approval in `envelope`, signed by an officer of the charter for exactly this draft.
+
+    Raises:
+        ApprovalAuthor: signed by somebody else or by nobody who may.
+        ApprovalSelf: by whoever asked for the transfer.
+        ApprovalMismatch, NetworkMismatch: made for something else.
+    """
+    approval = unsafe_payload(envelope, Approval)
+    officer = _officer(approval.officer, charter)
+    try:
+        verify_one(envelope, Approval, officer.key)
+    except SigInvalid:
+        raise ApprovalAuthor(officer=officer.name, problem="no valid signature by that person's key") from None
+    if approval.key != officer.key:
+        raise ApprovalAuthor(officer=officer.name, problem="it names another key than the charter's")
+    if approval.network is not charter.network:
+        raise NetworkMismatch(what="the approval", expected=charter.network, actual=approval.network)
+    for what, actual, expected in (
+        ("vault", approval.vault, drafted.identity.vault),
+        ("charter", approval.charter, charter.digest()),
+        ("transfer", approval.transfer, drafted.transfer_id),
+    ):
+        if actual != expected:
+            raise ApprovalMismatch(officer=officer.name, what=what, actual=actual.hex(), expected=expected.hex())
+    if approval.charter_version != charter.version:
+        raise ApprovalMismatch(
+            officer=officer.name,
+            what="charter version",
+            actual=str(approval.charter_version),
+            expected=str(charter.version),
+        )
+    if officer.name == request.requester:
+        raise ApprovalSelf(officer=officer.name)
+    return approval
+
+
+def check_withdrawal(envelope: Envelope, drafted: Draft, charter: Charter) -> Withdrawal:
+    """The withdrawal in `envelope`, signed by a person of the charter for this transfer.
+
+    Raises:
+        ApprovalAuthor, ApprovalMismatch: signed by somebody else, or for another transfer.
+    """
+    withdrawal = unsafe_payload(envelope, Withdrawal)
+    person = next((each for each in charter.people if each.name == withdrawal.person), None)
+    if person is None:
+        raise ApprovalAuthor(officer=withdrawal.person, problem="the charter has no such person")
+    try:
+        verify_one(envelope, Withdrawal, person.key)
+    except SigInvalid:
+        raise ApprovalAuthor(officer=person.name, problem="no valid signature by that person's key") from None
+    for what, actual, expected in (
+        ("charter", withdrawal.charter, charter.digest()),
+        ("transfer", withdrawal.transfer, drafted.transfer_id),
+    ):
+        if actual != expected:
+            raise ApprovalMismatch(officer=person.name, what=what, actual=actual.hex(), expected=expected.hex())
+    return withdrawal
+
+
+def tallies(
+    decision: Decision, request: TransferRequest, charter: Charter, approvals: Sequence[Approval]
+) -> tuple[RoleTally, ...]:
+    """For each demand, who agreed and who may still be asked. The requester is no member."""
+    agreed = [approval.officer for approval in approvals if approval.verdict is Opinion.APPROVE]
+    found: list[RoleTally] = []
+    for demand in decision.demands:
+        able = tuple(p.name for p in charter.people if p.has_role(demand.role) and p.name != request.requester)
+        if len(able) < demand.count:
+            raise ApprovalMissing(
+                rule=demand.rule,
+                role=demand.role,
+                count=demand.count,
+                given=0,
+                needed=demand.count,
+                missing=f"only {len(able)} besides the requester",
+            )
+        found.append(RoleTally(demand, Quorum(demand.count, able).tally(agreed)))
+    return tuple(found)
+
+
+def authorize(
+    drafted: Draft,
+    request: TransferRequest,
+    charter: Charter,
+    decision: Decision,
+    approvals: Sequence[Envelope],
+    now: int,
+) -> Authorization:
+    """The authorization, when no officer vetoed and every demand is met by approvals that hold at `now` (Unix seconds).
+
+    Raises:
+        ApprovalTwice: one officer stands twice.
+        Vetoed: one said no.
+        ApprovalExpired: one is outside its time.
+        ApprovalMissing: a demand is not met.
+        ...: as `check_approval` raises.
+    """
+    read = [check_approval(envelope, drafted, request, charter) for envelope in approvals]
+    refuse_unfit(read, now)
+    for each in tallies(decision, request, charter, read):
+        if not each.tally.is_met:
+            raise ApprovalMissing(
+                rule=each.demand.rule,
+                role=each.demand.role,
+                count=each.demand.count,
+                given=len(each.tally.acted),
+                needed=each.tally.needed,
+                missing=", ".join(each.tally.missing),
+            )
+    return Authorization(
+        transfer=drafted.transfer_id,
+        charter=charter.digest(),
+        decision=decision.digest(),
+        approvals=tuple(envelope.digest() for envelope in approvals),
+        at=now,
+    )
+
+
+def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
+    """Pass when nobody speaks twice, nobody said no, and all hold at `now`.
+
+    Raises:
+        ApprovalTwice, Vetoed, ApprovalExpired.
+    """
+    heard: set[bytes] = set()
+    for approval in approvals:
+        if approval.key in heard:
+            raise ApprovalTwice(officer=approval.officer)
+        heard.add(approval.key)
+    for approval in approvals:
+        if approval.verdict is Opinion.VETO:
+            raise Vetoed(officer=approval.officer)
+        if not approval.issued - CLOCK_SKEW <= now < approval.expires:
+            raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
+
+
+def _officer(name: str, charter: Charter) -> Person:
+    person = next((each for each in charter.people if each.name == name), None)
+    if person is None:
+        raise ApprovalAuthor(officer=name, problem="the charter has no such person")
+    if not person.has_role(Role.OFFICER):
+        raise ApprovalAuthor(officer=name, problem="that person is no officer")
+    return person

@@ -1,0 +1,516 @@
+"""What the log says is so: the one fold from entries to facts.
+
+Coordinator, station, store and auditor all use this fold, so they cannot disagree about what entries mean. Everything
+that is not in the log can be built again from it. Each kind of entry has its author: what loosens is signed by somebody
+the charter allows, and what the coordinator claims alone may only tighten at a station (THREATS F3).
+
+An entry that does not fit what stands before it is an integrity error, at its index. Nothing here decides or sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from custody.bitcoin.transaction import OutPoint
+from custody.charter.decide import Decision, Verdict
+from custody.charter.document import Charter, VaultPayee, verify_charter
+from custody.charter.facts import Facts
+from custody.envelope import Envelope, unsafe_payload
+from custody.errors import CustodyError, IntegrityError, InvalidInput
+from custody.log import Frontier, LogEntry, open_body
+from custody.record import Record
+from custody.transfer.approval import Approval, Authorization, Withdrawal, check_approval, check_withdrawal
+from custody.transfer.draft import Draft, case_of, check_conflicts
+from custody.transfer.observe import (
+    ChainSeen,
+    CoinMatured,
+    DepositReversed,
+    DepositSeen,
+    SpendSeen,
+    UnexplainedSpend,
+)
+from custody.transfer.request import TransferRequest, check_request
+from custody.transfer.settlement import Broadcast, Confirmation, Ended, Ending, Release, Unconfirmation
+from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
+from custody.transfer.state import AddressIssued, Holding, Kind, Status, Transfer
+from custody.transfer.verify import VerifiedTransaction
+from custody.vault.coins import Coin
+from custody.vault.descriptor import Branch
+
+COORDINATOR: Final = "coordinator"
+_Body = TypeVar("_Body", bound=Record)
+
+
+class HistoryInvalid(IntegrityError, code="HISTORY_INVALID"):
+    """An entry that contradicts what stands before it."""
+
+    message = "log entry {index} ({entry}) {problem}"
+    hint = "Stop: the log was written by a broken or hostile coordinator. Compare it with a witness's copy."
+    index: int
+    entry: str
+    problem: str
+
+
+class EntryAuthor(IntegrityError, code="ENTRY_AUTHOR"):
+    """An entry not written by whoever may write its kind."""
+
+    message = "log entry {index} ({entry}) names {actual} as its author, but {expected} writes such entries"
+    hint = "Stop: somebody wrote in another's name. Compare the log with a witness's copy."
+    index: int
+    entry: str
+    expected: str
+    actual: str
+
+
+class TransferUnknown(InvalidInput, code="TRANSFER_UNKNOWN"):
+    """No such transfer or request in the log."""
+
+    message = "the log has no {what} {shown}"
+    hint = "List what there is with: custody transfer list."
+    what: str
+    shown: str
+
+
+_WITH_SIGNATURES: Final = {Status.SIGNING, Status.COMBINED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold(Generic[_Body]):
+    """How one kind of entry is read and folded; `may_be_withheld` when a copy without its body still makes sense."""
+
+    record: type[_Body]
+    step: Callable[[History, _Body, int], str]
+    may_be_withheld: bool = False
+
+    def __call__(self, history: History, entry: LogEntry) -> str:
+        return self.step(history, self.record.from_bytes(open_body(entry)), entry.head.index)
+
+
+class History:
+    """The state that the first `size` entries of a log make. Grow it with `extend`; it is never written otherwise."""
+
+    def __init__(self, charter_digest: bytes) -> None:
+        """An empty history, judged under the charter with this digest (32 bytes, pinned outside the log)."""
+        self._pinned: Final = charter_digest
+        self.frontier = Frontier()
+        self.charter_envelope: Envelope | None = None
+        self._charter: Charter | None = None
+        self.requests: dict[bytes, Envelope] = {}
+        self.transfers: dict[bytes, Transfer] = {}
+        self.holdings: dict[OutPoint, Holding] = {}
+        self.tips: list[ChainSeen] = []
+        self.addresses: list[AddressIssued] = []
+        self.frozen_by: str | None = None
+        self._next: dict[tuple[bytes, int], int] = {}
+        self._spoken: set[bytes] = set()
+        self._last: dict[bytes, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Entries folded so far."""
+        return self.frontier.size
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force.
+
+        Raises:
+            HistoryInvalid: none was adopted.
+        """
+        if self._charter is None:
+            raise HistoryInvalid(index=0, entry=Kind.CHARTER_ADOPTED, problem="is missing: no charter was adopted")
+        return self._charter
+
+    @property
+    def has_charter(self) -> bool:
+        """Whether a charter was adopted."""
+        return self._charter is not None
+
+    @property
+    def height(self) -> int:
+        """Highest block the coordinator has looked at; 0 before the first look."""
+        return self.tips[-1].height if self.tips else 0
+
+    def facts(self, at: int) -> Facts:
+        """What cases are judged on at `at` (Unix seconds)."""
+        return Facts(at=at, frozen_by=self.frozen_by)
+
+    def next_index(self, vault_id: bytes, branch: int) -> int:
+        """The first index of a branch that neither an issued address nor a draft has used.
+
+        Deposits do not count: they are the coordinator's word alone, and it could push an index out of reach with them.
+        """
+        return self._next.get((vault_id, branch), 0)
+
+    def next_receive(self) -> dict[str, int]:
+        """Next unused receive index of each of the charter's vaults, by name."""
+        return {
+            entry.name: self.next_index(self.charter.vault(entry.name).id, Branch.RECEIVE)
+            for entry in self.charter.vaults
+        }
+
+    def transfer(self, transfer_id: bytes) -> Transfer:
+        """The transfer with this id.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        found = self.transfers.get(transfer_id)
+        if found is None:
+            raise TransferUnknown(what="transfer", shown=transfer_id.hex())
+        return found
+
+    def request(self, request_id: bytes) -> Envelope:
+        """The signed request with this id.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        found = self.requests.get(request_id)
+        if found is None:
+            raise TransferUnknown(what="request", shown=request_id.hex())
+        return found
+
+    def last_index(self, transfer_id: bytes) -> int:
+        """Index of the newest entry about this transfer."""
+        return self._last.get(transfer_id, -1)
+
+    def held(self) -> dict[OutPoint, bytes]:
+        """Coins in live transfers, each with the transfer's group."""
+        return {
+            outpoint: transfer.group
+            for transfer in self.transfers.values()
+            if transfer.is_live
+            for outpoint in transfer.draft.outpoints
+        }
+
+    def coins(self, vault_id: bytes) -> tuple[Coin, ...]:
+        """Mature, unspent coins of a vault, held ones included."""
+        return tuple(
+            holding.deposit.coin
+            for holding in self.holdings.values()
+            if holding.seen.vault == vault_id and holding.is_mature and holding.spent_by is None
+        )
+
+    def spendable(self, vault_id: bytes, groups: frozenset[bytes] = frozenset()) -> tuple[Coin, ...]:
+        """Coins that no live transfer holds, or only one of `groups`."""
+        held = self.held()
+        return tuple(
+            coin for coin in self.coins(vault_id) if coin.outpoint not in held or held[coin.outpoint] in groups
+        )
+
+    def balance(self, vault_id: bytes) -> int:
+        """Sats of all unspent deposits of a vault, mature or not."""
+        return sum(
+            holding.seen.amount
+            for holding in self.holdings.values()
+            if holding.seen.vault == vault_id and holding.spent_by is None
+        )
+
+    def committed(self) -> int:
+        """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
+
+        A group counts at its largest member, and expiry gives nothing back (THREATS F2).
+        """
+        largest: dict[bytes, int] = {}
+        for transfer in self.transfers.values():
+            if transfer.is_bearer:
+                case = case_of(transfer.draft, transfer.request, self.charter)
+                largest[transfer.group] = max(largest.get(transfer.group, 0), case.outflow)
+        return sum(largest.values())
+
+    def extend(self, entries: Iterable[LogEntry]) -> History:
+        """Fold more entries; gives itself back.
+
+        Raises:
+            HistoryInvalid, EntryAuthor: an entry does not fit.
+            LogCorrupt: an entry's body is not the one that was written.
+        """
+        for entry in entries:
+            self._apply(entry)
+        return self
+
+    # --- the fold ----------------------------------------------------------------------------------------------------
+
+    def _apply(self, entry: LogEntry) -> None:
+        index = entry.head.index
+        if index != self.size:
+            raise HistoryInvalid(index=index, entry=entry.head.entry, problem=f"stands where {self.size} should")
+        rule = self._FOLDS.get(entry.head.entry)
+        if rule is None:
+            raise HistoryInvalid(index=index, entry=entry.head.entry, problem="is of a kind this program does not know")
+        if entry.body is None and rule.may_be_withheld:
+            self.frontier = self.frontier.append(entry.leaf)
+            return
+        try:
+            author = rule(self, entry)
+        except IntegrityError:
+            raise
+        except CustodyError as error:
+            raise HistoryInvalid(index=index, entry=entry.head.entry, problem=f"is refused: {error}") from error
+        if entry.head.author != author:
+            raise EntryAuthor(index=index, entry=entry.head.entry, expected=author, actual=entry.head.author)
+        for subject in entry.head.subjects:
+            self._last[subject] = index
+        self.frontier = self.frontier.append(entry.leaf)
+
+    def _adopt(self, envelope: Envelope, index: int) -> str:
+        self._require(index == 0, index, Kind.CHARTER_ADOPTED, "comes after others: this version keeps one charter")
+        self._charter = verify_charter(envelope, self._pinned)
+        self.charter_envelope = envelope
+        return COORDINATOR
+
+    def _issue(self, issued: AddressIssued, index: int) -> str:
+        due = self.next_index(issued.vault, issued.branch)
+        is_next = issued.branch == Branch.RECEIVE and issued.index == due
+        self._require(is_next, index, Kind.ADDRESS_ISSUED, f"is index {issued.index}, but {due} is next")
+        self.charter.vault_by_id(issued.vault)
+        self._use(issued.vault, issued.branch, issued.index)
+        self.addresses.append(issued)
+        return COORDINATOR
+
+    def _see_chain(self, seen: ChainSeen, _: int) -> str:
+        # A shorter chain replaces what was seen above it: those blocks are no longer scanned.
+        while self.tips and self.tips[-1].height >= seen.height:
+            self.tips.pop()
+        self.tips.append(seen)
+        return COORDINATOR
+
+    def _see_deposit(self, seen: DepositSeen, index: int) -> str:
+        known = self.holdings.get(seen.deposit.outpoint)
+        self._require(known is None, index, Kind.DEPOSIT_SEEN, "repeats a deposit that stands already")
+        self.holdings[seen.deposit.outpoint] = Holding(seen)
+        return COORDINATOR
+
+    def _reverse_deposit(self, reversed_: DepositReversed, index: int) -> str:
+        outpoint = OutPoint(reversed_.txid, reversed_.vout)
+        known = self.holdings.get(outpoint)
+        is_known = known is not None and known.seen.block == reversed_.block
+        self._require(is_known, index, Kind.DEPOSIT_REVERSED, "reverses a deposit that was never seen")
+        del self.holdings[outpoint]
+        return COORDINATOR
+
+    def _mature(self, matured: CoinMatured, index: int) -> str:
+        known = self.holdings.get(OutPoint(matured.txid, matured.vout))
+        if known is None or known.seen.block != matured.block:
+            raise HistoryInvalid(index=index, entry=Kind.COIN_MATURED, problem="names a deposit that is not there")
+        known.is_mature = True
+        return COORDINATOR
+
+    def _see_theft(self, spend: UnexplainedSpend, _: int) -> str:
+        outpoint = OutPoint(spend.txid, spend.vout)
+        known = self.holdings.get(outpoint)
+        if known is not None:
+            known.spent_by = spend.spender
+        self.frozen_by = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which no released transfer explains"
+        return COORDINATOR
+
+    def _ask(self, envelope: Envelope, index: int) -> str:
+        request = check_request(envelope, self.charter)
+        self._require(request.digest() not in self.requests, index, Kind.REQUESTED, "repeats a request")
+        self.requests[request.digest()] = envelope
+        return request.requester
+
+    def _draft(self, drafted: Draft, index: int) -> str:
+        envelope = self.request(drafted.identity.request)
+        request = check_request(envelope, self.charter)
+        vault_id = drafted.identity.vault
+        self._require(drafted.transfer_id not in self.transfers, index, Kind.DRAFTED, "repeats a draft")
+        group = self._group(drafted, request, index)
+        held = self.held()
+        taken = [o for o in drafted.outpoints if held.get(o, group) != group]
+        self._require(
+            not taken, index, Kind.DRAFTED, f"takes {taken[0] if taken else ''}, which another transfer holds"
+        )
+        self.transfers[drafted.transfer_id] = Transfer(
+            draft=drafted,
+            request=request,
+            request_envelope=envelope,
+            due_change=self.next_index(vault_id, Branch.CHANGE),
+            due_receive=self.next_receive(),
+            group=group,
+        )
+        if drafted.change is not None:
+            self._use(vault_id, Branch.CHANGE, drafted.change)
+        for destination in drafted.destinations:
+            payee = self.charter.payee(destination.payee)
+            if isinstance(payee, VaultPayee):
+                self._use(self.charter.vault(payee.vault).id, Branch.RECEIVE, destination.index)
+        return COORDINATOR
+
+    def _group(self, drafted: Draft, request: TransferRequest, index: int) -> bytes:
+        """The group of a draft: its own id, or that of what it replaces, an input of each of which it must spend."""
+        if not request.replaces:
+            return drafted.transfer_id
+        predecessors = {replaced: self.transfer(replaced) for replaced in request.replaces}
+        check_conflicts(drafted, {key: each.draft for key, each in predecessors.items()})
+        groups = {each.group for each in predecessors.values()}
+        self._require(len(groups) == 1, index, Kind.DRAFTED, "replaces transfers that do not conflict with each other")
+        return groups.pop()
+
+    def _decide(self, decision: Decision, index: int) -> str:
+        transfer = self._at(decision.transfer, {Status.DRAFTED}, index, Kind.DECIDED)
+        transfer.decision, transfer.status = decision, Status.DECIDED
+        return COORDINATOR
+
+    def _approve(self, envelope: Envelope, index: int) -> str:
+        transfer_id = _approval_of(envelope).transfer
+        transfer = self._at(transfer_id, {Status.DECIDED, Status.AUTHORIZED}, index, Kind.APPROVED)
+        approval = check_approval(envelope, transfer.draft, transfer.request, self.charter)
+        self._require(approval.nonce not in self._spoken, index, Kind.APPROVED, "repeats an approval")
+        is_first = all(each.officer != approval.officer for each in transfer.opinions)
+        self._require(is_first, index, Kind.APPROVED, f"is the second by {approval.officer}")
+        self._spoken.add(approval.nonce)
+        transfer.approvals.append(envelope)
+        transfer.opinions.append(approval)
+        return approval.officer
+
+    def _withdraw(self, envelope: Envelope, index: int) -> str:
+        transfer = self.transfer(_withdrawal_of(envelope).transfer)
+        withdrawal = check_withdrawal(envelope, transfer.draft, self.charter)
+        self._require(not transfer.is_bearer, index, Kind.WITHDRAWN, "comes after signatures were requested")
+        self._end(
+            Ended(transfer=transfer.id, reason=Ending.WITHDRAWN, detail=withdrawal.reason, at=withdrawal.issued),
+            index,
+        )
+        return withdrawal.person
+
+    def _authorize(self, authorization: Authorization, index: int) -> str:
+        transfer = self._at(authorization.transfer, {Status.DECIDED}, index, Kind.AUTHORIZED)
+        self._require(
+            transfer.decision is not None and transfer.decision.verdict is not Verdict.DENY,
+            index,
+            Kind.AUTHORIZED,
+            "authorizes what was denied",
+        )
+        transfer.authorization, transfer.status = authorization, Status.AUTHORIZED
+        return COORDINATOR
+
+    def _request_signatures(self, signing: SigningRequested, index: int) -> str:
+        transfer = self._at(signing.transfer, {Status.AUTHORIZED}, index, Kind.SIGNING_REQUESTED)
+        transfer.signing, transfer.signing_index, transfer.status = signing, index, Status.SIGNING
+        return COORDINATOR
+
+    def _sign(self, signed: SignedPsbt, index: int) -> str:
+        transfer = self._at(signed.transfer, _WITH_SIGNATURES, index, Kind.SIGNED)
+        transfer.signed.append(signed)
+        return COORDINATOR
+
+    def _combine(self, combined: CombinedPsbt, index: int) -> str:
+        transfer = self._at(combined.transfer, _WITH_SIGNATURES, index, Kind.COMBINED)
+        transfer.combined, transfer.status = combined, Status.COMBINED
+        return COORDINATOR
+
+    def _verify(self, verified: VerifiedTransaction, index: int) -> str:
+        transfer = self._at(verified.transfer, {Status.COMBINED, Status.VERIFIED}, index, Kind.VERIFIED)
+        transfer.verified, transfer.status = verified, Status.VERIFIED
+        return COORDINATOR
+
+    def _release(self, released: Release, index: int) -> str:
+        transfer = self._at(released.transfer, {Status.VERIFIED}, index, Kind.RELEASED)
+        is_same = transfer.verified is not None and transfer.verified.digest() == released.verified
+        self._require(is_same, index, Kind.RELEASED, "releases another transaction than the verified one")
+        transfer.release, transfer.status = released, Status.RELEASED
+        return COORDINATOR
+
+    def _broadcast(self, sent: Broadcast, index: int) -> str:
+        transfer = self._at(sent.transfer, {Status.RELEASED, Status.BROADCAST}, index, Kind.BROADCAST)
+        transfer.status = Status.BROADCAST
+        return COORDINATOR
+
+    def _see_spend(self, seen: SpendSeen, index: int) -> str:
+        transfer = self._at(seen.transfer, {Status.RELEASED, Status.BROADCAST}, index, Kind.SPEND_SEEN)
+        transfer.seen, transfer.status = seen, Status.BROADCAST
+        return COORDINATOR
+
+    def _confirm(self, confirmation: Confirmation, index: int) -> str:
+        transfer = self._at(confirmation.transfer, {Status.BROADCAST}, index, Kind.CONFIRMED)
+        transfer.confirmation, transfer.status = confirmation, Status.CONFIRMED
+        for outpoint in transfer.draft.outpoints:
+            if outpoint in self.holdings:
+                self.holdings[outpoint].spent_by = confirmation.txid
+        return COORDINATOR
+
+    def _unconfirm(self, gone: Unconfirmation, index: int) -> str:
+        transfer = self._at(gone.transfer, {Status.BROADCAST, Status.CONFIRMED}, index, Kind.UNCONFIRMED)
+        transfer.seen = transfer.confirmation = None
+        transfer.status = Status.BROADCAST
+        for outpoint in transfer.draft.outpoints:
+            if outpoint in self.holdings:
+                self.holdings[outpoint].spent_by = None
+        # What it had superseded is live again too: any of the group may now be the one that confirms.
+        for other in self.transfers.values():
+            if other.group == transfer.group and other.ended and other.ended.reason is Ending.SUPERSEDED:
+                other.ended, other.status = None, other.bearer_status
+        return COORDINATOR
+
+    def _end(self, ended: Ended, index: int) -> str:
+        transfer = self.transfer(ended.transfer)
+        may_end = not transfer.is_bearer or ended.reason is Ending.SUPERSEDED
+        self._require(transfer.is_live and may_end, index, Kind.ENDED, "ends a transfer whose signatures may be around")
+        if ended.reason is Ending.SUPERSEDED:
+            is_buried = any(
+                other.group == transfer.group and other.status is Status.CONFIRMED for other in self.transfers.values()
+            )
+            self._require(is_buried, index, Kind.ENDED, "is superseded by nothing that is confirmed")
+        transfer.ended, transfer.status = ended, Status.ENDED
+        return COORDINATOR
+
+    def _at(self, transfer_id: bytes, allowed: set[Status], index: int, kind: Kind) -> Transfer:
+        transfer = self.transfer(transfer_id)
+        self._require(transfer.status in allowed, index, kind, f"comes while the transfer is {transfer.status}")
+        return transfer
+
+    def _require(self, holds: bool, index: int, kind: Kind, problem: str) -> None:  # noqa: FBT001 - as in assert
+        if not holds:
+            raise HistoryInvalid(index=index, entry=kind, problem=problem)
+
+    def _use(self, vault_id: bytes, branch: int, index: int) -> None:
+        place = (vault_id, branch)
+        self._next[place] = max(self._next.get(place, 0), index + 1)
+
+    # Every kind of entry there is.
+    _FOLDS: ClassVar[Mapping[str, _Fold[Any]]] = {
+        Kind.CHARTER_ADOPTED: _Fold(Envelope, _adopt),
+        Kind.ADDRESS_ISSUED: _Fold(AddressIssued, _issue),
+        Kind.CHAIN_SEEN: _Fold(ChainSeen, _see_chain),
+        Kind.DEPOSIT_SEEN: _Fold(DepositSeen, _see_deposit, may_be_withheld=True),
+        Kind.DEPOSIT_REVERSED: _Fold(DepositReversed, _reverse_deposit, may_be_withheld=True),
+        Kind.COIN_MATURED: _Fold(CoinMatured, _mature, may_be_withheld=True),
+        Kind.REQUESTED: _Fold(Envelope, _ask),
+        Kind.DRAFTED: _Fold(Draft, _draft),
+        Kind.DECIDED: _Fold(Decision, _decide),
+        Kind.APPROVED: _Fold(Envelope, _approve),
+        Kind.WITHDRAWN: _Fold(Envelope, _withdraw),
+        Kind.AUTHORIZED: _Fold(Authorization, _authorize),
+        Kind.SIGNING_REQUESTED: _Fold(SigningRequested, _request_signatures),
+        Kind.SIGNED: _Fold(SignedPsbt, _sign),
+        Kind.COMBINED: _Fold(CombinedPsbt, _combine),
+        Kind.VERIFIED: _Fold(VerifiedTransaction, _verify),
+        Kind.RELEASED: _Fold(Release, _release),
+        Kind.BROADCAST: _Fold(Broadcast, _broadcast),
+        Kind.SPEND_SEEN: _Fold(SpendSeen, _see_spend),
+        Kind.CONFIRMED: _Fold(Confirmation, _confirm),
+        Kind.UNCONFIRMED: _Fold(Unconfirmation, _unconfirm),
+        Kind.ENDED: _Fold(Ended, _end),
+        Kind.UNEXPLAINED_SPEND: _Fold(UnexplainedSpend, _see_theft),
+    }
+
+
+def replay(entries: Iterable[LogEntry], charter_digest: bytes) -> History:
+    """The history that these entries make, from the first one on, under the pinned charter.
+
+    Raises:
+        HistoryInvalid, EntryAuthor, LogCorrupt: as `History.extend`.
+    """
+    return History(charter_digest).extend(entries)
+
+
+def _approval_of(envelope: Envelope) -> Approval:
+    return unsafe_payload(envelope, Approval)
+
+
+def _withdrawal_of(envelope: Envelope) -> Withdrawal:
+    return unsafe_payload(envelope, Withdrawal)

@@ -1,0 +1,179 @@
+"""What a block says about our vaults: deposits, spends, and what a reorganisation takes back.
+
+Pure: blocks come in, records come out. A deposit counts by its outpoint and its block together, so the same output in
+another block is another deposit (THREATS D7). A spend of our coins that no released transfer explains is the loudest
+alarm there is: it freezes everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.record import Digest, HexBytes, Record
+from custody.units import Count, Height, Index, Sat, UnixTime
+from custody.vault.coins import Deposit, ScriptIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The best block: its height, its hash (32 bytes, internal order) and its header's time."""
+
+    height: int
+    hash: bytes
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """One block of the best chain, whole, with its transactions in order. `previous` is the hash of the one before."""
+
+    height: int
+    hash: bytes
+    previous: bytes
+    time: int
+    transactions: tuple[Transaction, ...]
+
+
+class ChainSeen(Record):
+    """The coordinator looked: this was the best block, and everything up to it has been scanned."""
+
+    kind: ClassVar[str] = "chain-seen"
+
+    height: Height
+    block: Digest
+    at: UnixTime
+
+
+class DepositSeen(Record):
+    """An output of a vault, in a block. `transaction` is the raw transaction that made it: it proves the amount."""
+
+    kind: ClassVar[str] = "deposit-seen"
+
+    vault: Digest
+    txid: Digest
+    vout: Count
+    amount: Sat
+    script_pubkey: HexBytes
+    branch: Count
+    index: Index
+    height: Height
+    block: Digest
+    is_coinbase: bool
+    transaction: HexBytes
+    at: UnixTime
+
+    @property
+    def deposit(self) -> Deposit:
+        """The deposit as a value."""
+        return Deposit(
+            outpoint=OutPoint(self.txid, self.vout),
+            amount=self.amount,
+            script_pubkey=self.script_pubkey,
+            branch=self.branch,
+            index=self.index,
+            height=self.height,
+            is_coinbase=self.is_coinbase,
+            block_hash=self.block,
+        )
+
+
+class DepositReversed(Record):
+    """The block that held a deposit is no longer part of the chain."""
+
+    kind: ClassVar[str] = "deposit-reversed"
+
+    txid: Digest
+    vout: Count
+    block: Digest
+    at: UnixTime
+
+
+class CoinMatured(Record):
+    """A deposit reached the depth its vault asks for: it may be spent."""
+
+    kind: ClassVar[str] = "coin-matured"
+
+    txid: Digest
+    vout: Count
+    block: Digest
+    at: UnixTime
+
+
+class SpendSeen(Record):
+    """A released transfer's transaction stands in a block, not yet deep enough."""
+
+    kind: ClassVar[str] = "spend-seen"
+
+    transfer: Digest
+    txid: Digest
+    block: Digest
+    height: Height
+    at: UnixTime
+
+
+class UnexplainedSpend(Record):
+    """A coin of ours was spent by a transaction that no released transfer is."""
+
+    kind: ClassVar[str] = "unexplained-spend"
+
+    txid: Digest
+    vout: Count
+    spender: Digest
+    block: Digest
+    height: Height
+    at: UnixTime
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A vault by its id, and the scripts of it that are looked for."""
+
+    vault_id: bytes
+    scripts: ScriptIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A watched coin spent in a block."""
+
+    outpoint: OutPoint
+    spender: bytes
+    block: bytes
+    height: int
+
+
+def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator[DepositSeen]:
+    """Every output in `block` that belongs to a watched vault, in the block's order."""
+    for position, transaction in enumerate(block.transactions):
+        raw = b""
+        for vout, output in enumerate(transaction.outputs):
+            for watch in watches:
+                place = watch.scripts.find(output.script_pubkey)
+                if place is None:
+                    continue
+                raw = raw or transaction.serialize()
+                yield DepositSeen(
+                    vault=watch.vault_id,
+                    txid=transaction.txid,
+                    vout=vout,
+                    amount=output.amount,
+                    script_pubkey=output.script_pubkey,
+                    branch=int(place[0]),
+                    index=place[1],
+                    height=block.height,
+                    block=block.hash,
+                    is_coinbase=position == 0,
+                    transaction=raw,
+                    at=at,
+                )
+
+
+def spends_in(block: BlockView, coins: Container[OutPoint]) -> Iterator[Spend]:
+    """Every input in `block` that spends one of `coins`."""
+    for transaction in block.transactions[1:]:
+        for spending in transaction.inputs:
+            if spending.outpoint in coins:
+                yield Spend(spending.outpoint, transaction.txid, block.hash, block.height)

@@ -1,0 +1,169 @@
+"""Who asks for what, from which vault, and why: the transfer request, signed by its requester.
+
+Payees are names from the charter. A name becomes a script only through the charter and, for a vault that is paid, its
+next unused receive index; a request carries neither addresses nor scripts.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field, model_validator
+
+from custody.bitcoin.script import NetworkMismatch
+from custody.charter.document import Charter
+from custody.charter.people import Role
+from custody.charter.rules import Payment
+from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
+from custody.errors import InvalidInput, Refused
+from custody.record import Digest, HexBytes, Record, Text
+from custody.units import Network, Sat, UnixTime
+
+MAX_PAYMENTS: Final = 500
+NONCE_SIZE: Final = 16
+
+
+class RequestInvalid(InvalidInput, code="REQUEST_INVALID"):
+    """A request that contradicts itself."""
+
+    message = "the request {problem}"
+    hint = "Write the request again: payees and amounts for a payment, one payee for a sweep, none for a consolidation."
+    problem: str
+
+
+class RequestAuthor(Refused, code="REQUEST_AUTHOR"):
+    """A request that its requester did not sign."""
+
+    message = "the request names {requester} as its requester, but {problem}"
+    hint = "A request is text until its requester signs it: have them sign it on their own machine."
+    requester: str
+    problem: str
+
+
+class RequestExpired(Refused, code="REQUEST_EXPIRED"):
+    """A request past its time."""
+
+    message = "the request expired at {expires}; it is {now} (Unix seconds)"
+    hint = "Ask again, if it is still wanted."
+    expires: int
+    now: int
+
+
+class RequestMismatch(Refused, code="REQUEST_MISMATCH"):
+    """A request made for another charter, vault or network."""
+
+    message = "the request was made for {what} {actual}, not for {expected}"
+    hint = "A request holds for one charter and one vault only: ask again under the charter in force."
+    what: str
+    actual: str
+    expected: str
+
+
+class Purpose(StrEnum):
+    """What a transfer is for."""
+
+    PAYMENT = "payment"
+    """Pays payees; what is left returns as change."""
+    SWEEP = "sweep"
+    """Sends everything the vault can spend to one payee; no change."""
+    CONSOLIDATION = "consolidation"
+    """Turns many coins of the vault into one, at its next change index."""
+    CANCELLATION = "cancellation"
+    """Spends a coin of the transfers it replaces back to the vault, so that they can never confirm."""
+
+
+class RequestedPayment(Record):
+    """A payee's name and sats; the amount is None for a sweep, where it is whatever the coins come to."""
+
+    kind: ClassVar[str] = "requested-payment"
+
+    payee: Text
+    amount: Sat | None
+
+
+class TransferRequest(Record):
+    """What an officer asks for. Its digest is the RequestId."""
+
+    kind: ClassVar[str] = "request"
+
+    network: Network
+    charter: Digest
+    vault: Digest
+    purpose: Purpose
+    payments: Annotated[tuple[RequestedPayment, ...], Field(max_length=MAX_PAYMENTS)]
+    replaces: tuple[Digest, ...]
+    """TransferIds this one conflicts with on purpose: it spends an input of each."""
+    reason: Text
+    requester: Text
+    issued: UnixTime
+    expires: UnixTime
+    nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> TransferRequest:
+        amounts = [payment.amount for payment in self.payments]
+        match self.purpose:
+            case Purpose.PAYMENT:
+                if not amounts or any(not amount for amount in amounts):
+                    raise RequestInvalid(problem="is a payment and needs payees, each with an amount above zero")
+            case Purpose.SWEEP:
+                if amounts != [None]:
+                    raise RequestInvalid(problem="is a sweep and needs exactly one payee, without an amount")
+            case Purpose.CONSOLIDATION | Purpose.CANCELLATION:
+                if amounts:
+                    raise RequestInvalid(problem=f"is a {self.purpose} and pays nobody, but names payees")
+        if self.purpose is Purpose.CANCELLATION and not self.replaces:
+            raise RequestInvalid(problem="is a cancellation and names no transfer to cancel")
+        if len(set(self.replaces)) != len(self.replaces):
+            raise RequestInvalid(problem="names one transfer to replace twice")
+        if self.expires <= self.issued:
+            raise RequestInvalid(problem="expires before it was issued")
+        return self
+
+    def wanted(self) -> tuple[Payment, ...]:
+        """The payments whose amount is known."""
+        return tuple(Payment(payment.payee, payment.amount) for payment in self.payments if payment.amount is not None)
+
+
+def read_request(envelope: Envelope) -> TransferRequest:
+    """The request in `envelope`, whoever signed it."""
+    return unsafe_payload(envelope, TransferRequest)
+
+
+def check_request(envelope: Envelope, charter: Charter) -> TransferRequest:
+    """The request in `envelope`, signed by its requester under this charter.
+
+    Raises:
+        RequestAuthor: no such person, without the role requester, or not signed by their key.
+        RequestMismatch: made for another charter or an unknown vault.
+        NetworkMismatch: made for another network.
+    """
+    request = read_request(envelope)
+    if request.network is not charter.network:
+        raise NetworkMismatch(what="the request", expected=charter.network, actual=request.network)
+    if request.charter != charter.digest():
+        raise RequestMismatch(what="charter", actual=request.charter.hex(), expected=charter.digest().hex())
+    charter.vault_by_id(request.vault)
+    requester = next((person for person in charter.people if person.name == request.requester), None)
+    if requester is None:
+        raise RequestAuthor(requester=request.requester, problem="the charter has no such person")
+    if not requester.has_role(Role.REQUESTER):
+        raise RequestAuthor(requester=request.requester, problem="that person may not request transfers")
+    try:
+        verify_one(envelope, TransferRequest, requester.key)
+    except SigInvalid:
+        raise RequestAuthor(requester=request.requester, problem="no valid signature by that person's key") from None
+    for payment in request.payments:
+        charter.payee(payment.payee)
+    return request
+
+
+def refuse_expired_request(request: TransferRequest, now: int) -> None:
+    """Pass while the request holds.
+
+    Raises:
+        RequestExpired: it is past its time.
+    """
+    if now >= request.expires:
+        raise RequestExpired(expires=request.expires, now=now)

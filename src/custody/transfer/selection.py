@@ -1,0 +1,321 @@
+"""Which coins pay for a transfer, and what comes back.
+
+Branch and bound looks for coins that need no change; a single random draw is the other candidate; the one with less
+waste wins. All coins of one vault weigh the same, so a coin's effective value is its amount less one fixed input fee.
+Chance is an argument: `below(n)` gives a whole number from 0 to n - 1, so a seed gives the same selection again.
+
+Sources: Bitcoin Core's coin selection (branch and bound by Murch, 2016; waste metric). Amounts in sats, rates in
+sat/kvB, sizes in weight units. Fees are rounded up per input, so the rate asked for is always reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from custody.bitcoin.script import dust_limit
+from custody.bitcoin.transaction import TxOut, compact_size
+from custody.errors import InvalidInput, Refused
+from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, fee_at, vsize
+from custody.vault.coins import Coin
+
+MAX_TRIES: Final = 100_000
+"""Nodes that branch and bound visits before it gives up, as in Bitcoin Core."""
+
+Below = Callable[[int], int]
+"""Chance: `below(n)` is a whole number from 0 to n - 1."""
+
+
+class InsufficientFunds(Refused, code="INSUFFICIENT_FUNDS"):
+    """The vault's spendable coins do not reach the amount and its fee."""
+
+    message = "{needed} sat are needed with the fee; {available} sat are spendable in {coins} coins"
+    hint = "Ask for less, wait for deposits to mature, or end transfers that hold coins (custody coin list)."
+    needed: int
+    available: int
+    coins: int
+
+
+class TooHeavy(Refused, code="TX_TOO_HEAVY"):
+    """A transaction that nodes would not relay or the vault's devices could not sign."""
+
+    message = (
+        "{inputs} inputs and {outputs} outputs come to {weight} weight units; at most {limit} and {max_inputs} inputs"
+    )
+    hint = "Consolidate small coins first, or split the transfer."
+    inputs: int
+    outputs: int
+    weight: int
+    limit: int
+    max_inputs: int
+
+
+class OutputDust(InvalidInput, code="OUTPUT_DUST"):
+    """A payment too small for nodes to relay."""
+
+    message = "an output of {amount} sat is below the dust limit of {limit} sat for its type"
+    hint = "Pay at least the dust limit."
+    amount: int
+    limit: int
+
+
+class Algorithm(StrEnum):
+    """How the coins were found."""
+
+    BRANCH_AND_BOUND = "branch-and-bound"
+    SINGLE_RANDOM_DRAW = "single-random-draw"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a selection must satisfy.
+
+    `input_weight` is one signed input of the vault in weight units; `change_script` any script of its change branch
+    (they all weigh the same); rates in sat/kvB; `must` are coins that have to be among the inputs.
+    """
+
+    outputs: tuple[TxOut, ...]
+    change_script: bytes
+    input_weight: int
+    max_inputs: int
+    rate: int
+    long_term_rate: int
+    must: tuple[Coin, ...] = ()
+
+    @property
+    def input_fee(self) -> int:
+        """Sats that one more input costs now, rounded up."""
+        return fee_at(self.rate, vsize(self.input_weight))
+
+    @property
+    def paid(self) -> int:
+        """Sats the outputs come to, without fee."""
+        return sum(output.amount for output in self.outputs)
+
+    @property
+    def dust(self) -> int:
+        """Sats below which change would not be relayed."""
+        return dust_limit(self.change_script)
+
+    @property
+    def change_fee(self) -> int:
+        """Sats a change output costs now."""
+        return fee_at(self.rate, _output_size(self.change_script))
+
+    @property
+    def cost_of_change(self) -> int:
+        """Sats that change costs now and when it is spent: what leaving it to the fee may cost instead."""
+        return self.change_fee + fee_at(self.long_term_rate, vsize(self.input_weight))
+
+    @property
+    def base_fee(self) -> int:
+        """Sats that the transaction costs without inputs and change, rounded up."""
+        return fee_at(self.rate, vsize(weight_of(self, 0, has_change=False)) + _COUNT_MARGIN)
+
+    @property
+    def target(self) -> int:
+        """Effective sats the inputs must reach without change."""
+        return self.paid + self.base_fee
+
+
+_COUNT_MARGIN: Final = 2
+"""vbytes by which the input count may grow past 252 inputs (CompactSize)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Coins that pay for a transfer. `change` is None or its sats; `fee` is all that is neither paid nor change."""
+
+    coins: tuple[Coin, ...]
+    change: int | None
+    fee: int
+    waste: int
+    algorithm: Algorithm
+
+
+def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection:
+    """Choose among `coins` for a payment under `terms`.
+
+    Raises:
+        InsufficientFunds: all of them are not enough.
+        TooHeavy: enough of them would be too heavy.
+        OutputDust: a payment is dust.
+    """
+    for output in terms.outputs:
+        limit = dust_limit(output.script_pubkey)
+        if output.amount < limit:
+            raise OutputDust(amount=output.amount, limit=limit)
+    must = set(terms.must)
+    worth = [coin for coin in coins if coin.amount > terms.input_fee and coin not in must]
+    # Sorting makes the answer independent of the order the store gave them in.
+    worth.sort(key=lambda coin: (-coin.amount, coin.outpoint))
+    effective = [coin.amount - terms.input_fee for coin in worth]
+    start = sum(coin.amount - terms.input_fee for coin in terms.must)
+    if start + sum(effective) < terms.target:
+        fee = terms.base_fee + terms.input_fee * (len(worth) + len(terms.must))
+        available = sum(coin.amount for coin in coins)
+        raise InsufficientFunds(needed=terms.paid + fee, available=available, coins=len(coins))
+    room = _room(terms) - len(terms.must)
+    found: list[Selection] = []
+    exact = _branch_and_bound(effective, terms.target - start, terms.cost_of_change, room, terms)
+    if exact is not None:
+        found.append(_without_change(terms, tuple(worth[i] for i in exact), Algorithm.BRANCH_AND_BOUND))
+    drawn = _single_random_draw(effective, terms.target - start, terms.change_fee + terms.dust, room, below)
+    if drawn is not None:
+        found.append(_with_change(terms, tuple(worth[i] for i in drawn), Algorithm.SINGLE_RANDOM_DRAW))
+    if not found:
+        # The largest coins are the fewest that reach the target; when even they do not fit, nothing does.
+        largest = _largest_first(effective, terms.target - start)
+        if largest > room:
+            raise _too_heavy(terms, len(terms.must) + largest, has_change=False)
+        found.append(_with_change(terms, tuple(worth[:largest]), Algorithm.SINGLE_RANDOM_DRAW))
+    return min(found, key=lambda selection: (selection.waste, len(selection.coins)))
+
+
+def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Selection:
+    """All of `coins` into one output: a sweep's payee or a consolidation's change output.
+
+    Coins that cost more than they bring are left behind. With `limit`, the smallest that fit are taken; without, too
+    many are refused. The output's amount is `change`: what the inputs come to, less the fee.
+
+    Raises:
+        InsufficientFunds: nothing would be left after the fee.
+        TooHeavy: too many coins, and `limit` is not set.
+    """
+    must = set(terms.must)
+    worth = sorted(
+        (coin for coin in coins if coin.amount > terms.input_fee and coin not in must),
+        key=lambda coin: (coin.amount, coin.outpoint),
+    )
+    room = _room(terms) - len(must)
+    if len(worth) > room:
+        if not limit:
+            raise _too_heavy(terms, len(worth) + len(must), has_change=True)
+        worth = worth[:room]
+    chosen = (*terms.must, *worth)
+    total = sum(coin.amount for coin in chosen)
+    fee = fee_at(terms.rate, vsize(weight_of(terms, len(chosen), has_change=True)))
+    if not chosen or total - fee < terms.dust:
+        raise InsufficientFunds(needed=fee + terms.dust, available=total, coins=len(coins))
+    return Selection(chosen, total - fee, fee, 0, Algorithm.EVERYTHING)
+
+
+def weight_of(terms: Terms, inputs: int, *, has_change: bool) -> int:
+    """Weight units of the signed transaction with this many inputs, every signature at its largest."""
+    outputs = sum(_output_size(output.script_pubkey) for output in terms.outputs)
+    count = len(terms.outputs)
+    if has_change:
+        outputs += _output_size(terms.change_script)
+        count += 1
+    fixed = 8 + len(compact_size(inputs)) + len(compact_size(count))
+    return WITNESS_SCALE * (fixed + outputs) + 2 + inputs * terms.input_weight
+
+
+def _output_size(script: bytes) -> int:
+    return 8 + len(compact_size(len(script))) + len(script)
+
+
+def _room(terms: Terms) -> int:
+    """Most inputs that fit under the weight cap and the vault's own limit."""
+    left = MAX_TRANSACTION_WEIGHT - weight_of(terms, 0, has_change=True) - WITNESS_SCALE * _COUNT_MARGIN
+    return min(terms.max_inputs, left // terms.input_weight)
+
+
+def _too_heavy(terms: Terms, inputs: int, *, has_change: bool) -> TooHeavy:
+    return TooHeavy(
+        inputs=inputs,
+        outputs=len(terms.outputs) + has_change,
+        weight=weight_of(terms, inputs, has_change=has_change),
+        limit=MAX_TRANSACTION_WEIGHT,
+        max_inputs=terms.max_inputs,
+    )
+
+
+def _branch_and_bound(
+    effective: Sequence[int], target: int, tolerance: int, room: int, terms: Terms
+) -> tuple[int, ...] | None:
+    """Indexes into `effective` (descending) whose sum lies in [target, target + tolerance] with the least waste.
+
+    Depth first, largest coin first, inclusion before omission. A coin equal to one just omitted is omitted too, since
+    it would only repeat that search.
+    """
+    input_waste = terms.input_fee - fee_at(terms.long_term_rate, vsize(terms.input_weight))
+    remaining = sum(effective)
+    best: tuple[int, ...] | None = None
+    best_waste = tolerance + abs(input_waste) * len(effective) + 1
+    chosen: list[int] = []
+    total, at = 0, 0
+    for _ in range(MAX_TRIES):
+        waste = input_waste * len(chosen) + max(0, total - target)
+        is_over = total > target + tolerance or len(chosen) > room
+        # More coins only waste more when inputs are dear now; then a worse branch can be left early.
+        is_hopeless = input_waste > 0 and waste > best_waste
+        if total + remaining < target or is_over or is_hopeless or total >= target:
+            if not is_over and total >= target and waste < best_waste:
+                best, best_waste = tuple(chosen), waste
+            while chosen and at - 1 > chosen[-1]:
+                at -= 1
+                remaining += effective[at]
+            if not chosen:
+                break
+            total -= effective[chosen.pop()]
+            continue
+        remaining -= effective[at]
+        is_repeat = at > 0 and effective[at] == effective[at - 1] and (not chosen or chosen[-1] != at - 1)
+        if not is_repeat:
+            chosen.append(at)
+            total += effective[at]
+        at += 1
+    return best
+
+
+def _single_random_draw(
+    effective: Sequence[int], target: int, least_change: int, room: int, below: Below
+) -> tuple[int, ...] | None:
+    """Indexes drawn at random until target and change are reached; None when they do not fit."""
+    order = list(range(len(effective)))
+    total = 0
+    for count in range(len(order)):
+        if total >= target + least_change:
+            return tuple(order[:count]) if count <= room else None
+        # One step of a Fisher-Yates shuffle at a time: only as much chance as is needed.
+        swap = count + below(len(order) - count)
+        order[count], order[swap] = order[swap], order[count]
+        total += effective[order[count]]
+    return tuple(order) if total >= target + least_change and len(order) <= room else None
+
+
+def _largest_first(effective: Sequence[int], target: int) -> int:
+    total = 0
+    for count, value in enumerate(effective):
+        if total >= target:
+            return count
+        total += value
+    return len(effective)
+
+
+def _with_change(terms: Terms, drawn: tuple[Coin, ...], algorithm: Algorithm) -> Selection:
+    """Change if it is worth more than dust, else what would have been change goes to the fee."""
+    coins = (*terms.must, *drawn)
+    total = sum(coin.amount for coin in coins)
+    fee = fee_at(terms.rate, vsize(weight_of(terms, len(coins), has_change=True)))
+    change = total - terms.paid - fee
+    if change < terms.dust:
+        return _without_change(terms, drawn, algorithm)
+    waste = _input_waste(terms, len(coins)) + terms.cost_of_change
+    return Selection(coins, change, fee, waste, algorithm)
+
+
+def _without_change(terms: Terms, drawn: tuple[Coin, ...], algorithm: Algorithm) -> Selection:
+    coins = (*terms.must, *drawn)
+    fee = sum(coin.amount for coin in coins) - terms.paid
+    least = fee_at(terms.rate, vsize(weight_of(terms, len(coins), has_change=False)))
+    return Selection(coins, None, fee, _input_waste(terms, len(coins)) + fee - least, algorithm)
+
+
+def _input_waste(terms: Terms, inputs: int) -> int:
+    """What spending this many inputs now costs more than later; negative when fees are low now."""
+    return inputs * (terms.input_fee - fee_at(terms.long_term_rate, vsize(terms.input_weight)))

@@ -1,0 +1,294 @@
+"""What a signer is asked, what may come back, and how the signatures of several cosigners meet.
+
+A PSBT goes out as this library writes it and comes back as a device left it. From what comes back only new signatures
+by this vault's keys are taken, each verified on our own signature hash; the returned file is never adopted, and one
+that was changed in anything else is refused by name (THREATS B6). The combined signatures are ours from the first
+byte.
+
+Source: BIP 174, roles Signer and Combiner; BIP 143 for the signature hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from custody.bitcoin.curve import is_low_s, is_strict_der, verify_ecdsa
+from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.transaction import PreviousTransaction
+from custody.envelope import SigInvalid
+from custody.errors import Refused
+from custody.quorum import Tally
+from custody.record import Digest, Fingerprint, HexBytes, Record
+from custody.transfer.draft import Draft
+from custody.units import Count, UnixTime
+from custody.vault.descriptor import Branch, Vault
+from custody.vault.ownership import PrevtxMissing, claims_of
+
+
+class CosignerAltered(Refused, code="COSIGNER_ALTERED"):
+    """A returned PSBT that is not the one sent, plus signatures."""
+
+    message = "the PSBT that came back differs in {what}"
+    hint = (
+        "Send the signing request again and have it signed anew; if it happens twice, suspect the machine it came from."
+    )
+    what: str
+
+
+class NothingSigned(Refused, code="NOTHING_SIGNED"):
+    """A returned PSBT without a single signature by this vault's keys."""
+
+    message = "the PSBT that came back carries no signature by a cosigner of this vault"
+    hint = "Check that the right device was used and that its holder confirmed: some report success without signing."
+
+
+class SignaturesMissing(Refused, code="SIGNATURES_MISSING"):
+    """Too few cosigners have signed."""
+
+    message = "{given} of {threshold} cosigners have signed; these may still: {missing}"
+    hint = "Carry the evidence file to another cosigner's station: custody-station sign EVIDENCE."
+    given: int
+    threshold: int
+    missing: str
+
+
+class SigningRequested(Record):
+    """Signatures were asked for: from here on limits count, and the transfer ends only by another spend.
+
+    `evidence` is the digest of the evidence body that went to the stations.
+    """
+
+    kind: ClassVar[str] = "signing-requested"
+
+    transfer: Digest
+    evidence: Digest
+    at: UnixTime
+
+
+class InputSignature(Record):
+    """One cosigner's signature on one input: DER and hash type byte."""
+
+    kind: ClassVar[str] = "input-signature"
+
+    input: Count
+    public_key: HexBytes
+    signature: HexBytes
+
+
+class SignedPsbt(Record):
+    """What one cosigner contributed: a verified signature on every input."""
+
+    kind: ClassVar[str] = "signed"
+
+    transfer: Digest
+    cosigner: Fingerprint
+    signatures: tuple[InputSignature, ...]
+    at: UnixTime
+
+
+class CombinedPsbt(Record):
+    """Whose signatures are enough together, and those signatures, by input and then by public key.
+
+    The PSBT itself is not kept: `combined_psbt` writes it again from the draft, byte for byte.
+    """
+
+    kind: ClassVar[str] = "combined"
+
+    transfer: Digest
+    cosigners: tuple[Fingerprint, ...]
+    signatures: tuple[InputSignature, ...]
+    at: UnixTime
+
+
+def signing_psbt(drafted: Draft, vault: Vault, previous: Mapping[bytes, bytes]) -> TransferPsbt:
+    """The PSBT that goes to a signer: everything a device needs to check what it signs, and nothing else.
+
+    `previous` gives raw previous transactions by txid (internal byte order).
+
+    Raises:
+        PrevtxMissing: one is not there.
+    """
+    transaction = drafted.transaction
+    inputs: list[ProfileInput] = []
+    for index, (spending, spent, seat) in enumerate(
+        zip(transaction.inputs, drafted.identity.spent, drafted.seats, strict=True)
+    ):
+        raw = previous.get(spending.outpoint.txid)
+        if raw is None:
+            raise PrevtxMissing(index=index)
+        inputs.append(
+            ProfileInput(
+                previous_transaction=raw,
+                witness_utxo=spent.output,
+                witness_script=vault.witness_script(seat.branch, seat.index),
+                redeem_script=vault.redeem_script(seat.branch, seat.index),
+                key_paths=vault.key_paths(seat.branch, seat.index),
+                signatures=(),
+                sighash_type=ALL,
+                final_script_sig=b"",
+                final_witness=(),
+            )
+        )
+    change = None if drafted.change is None else vault.script_pubkey(Branch.CHANGE, drafted.change)
+    nothing = ProfileOutput(witness_script=b"", redeem_script=b"", key_paths=())
+    outputs = tuple(
+        claims_of(vault, Branch.CHANGE, drafted.change)
+        if drafted.change is not None and output.script_pubkey == change
+        else nothing
+        for output in transaction.outputs
+    )
+    return TransferPsbt(
+        transaction=transaction, account_keys=account_keys(vault), inputs=tuple(inputs), outputs=outputs
+    )
+
+
+def account_keys(vault: Vault) -> tuple[tuple[bytes, KeyPath], ...]:
+    """The vault's xpubs with their origins, for devices that want them (BIP 174, PSBT_GLOBAL_XPUB)."""
+    return tuple(
+        sorted(
+            (cosigner.key.to_bytes(), KeyPath(cosigner.origin.fingerprint, cosigner.origin.path))
+            for cosigner in vault.cosigners
+        )
+    )
+
+
+def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now: int) -> tuple[SignedPsbt, ...]:
+    """The signatures that `returned` adds, by cosigner, each on every input and each verified.
+
+    Raises:
+        FieldForbidden, SighashForbidden: fields that may not come back.
+        CosignerAltered: anything but signatures differs from what was sent.
+        SigInvalid: a signature by a key that is not a cosigner's there, or one that does not verify.
+        NothingSigned: no signature at all.
+    """
+    content = TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+    _refuse_altered(content, sent)
+    hasher = SegwitV0(drafted.transaction)
+    by_cosigner: dict[bytes, list[InputSignature]] = {}
+    for index, (claims, spent, seat) in enumerate(
+        zip(content.inputs, drafted.identity.spent, drafted.seats, strict=True)
+    ):
+        if not claims.signatures:
+            continue
+        script = vault.witness_script(seat.branch, seat.index)
+        digest = hasher.digest(index, script, spent.amount, ALL)
+        own = dict(vault.key_paths(seat.branch, seat.index))
+        for public_key, signature in claims.signatures:
+            path = own.get(public_key)
+            if path is None:
+                raise SigInvalid(whose=public_key.hex(), problem=f"that key is no cosigner's at input {index}")
+            check_signature(public_key, digest, signature, index)
+            by_cosigner.setdefault(path.fingerprint, []).append(
+                InputSignature(input=index, public_key=public_key, signature=signature)
+            )
+    if not by_cosigner:
+        raise NothingSigned
+    for fingerprint, signatures in by_cosigner.items():
+        if len(signatures) != len(content.inputs):
+            missing = set(range(len(content.inputs))) - {each.input for each in signatures}
+            raise CosignerAltered(
+                what=f"the signature of {fingerprint.hex()} on input {min(missing)}, which is missing"
+            )
+    return tuple(
+        SignedPsbt(transfer=drafted.transfer_id, cosigner=fingerprint, signatures=tuple(signatures), at=now)
+        for fingerprint, signatures in sorted(by_cosigner.items())
+    )
+
+
+def check_signature(public_key: bytes, digest: bytes, signature: bytes, index: int) -> None:
+    """Check one signature with its hash type byte: strict DER, low S, ALL, and true.
+
+    Raises:
+        SigInvalid: it is none of these.
+    """
+    der, hash_type = signature[:-1], signature[-1:]
+    problem = None
+    if hash_type != bytes([ALL]):
+        problem = f"hash type {hash_type.hex()} is not ALL"
+    elif not is_strict_der(der):
+        problem = "it is not strict DER (BIP 66)"
+    elif not is_low_s(der):
+        problem = "its S is high (BIP 146)"
+    elif not verify_ecdsa(public_key, digest, der):
+        problem = f"it does not verify on input {index}"
+    if problem is not None:
+        raise SigInvalid(whose=public_key.hex(), problem=problem)
+
+
+def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int) -> CombinedPsbt:
+    """The signatures of exactly as many cosigners as the vault needs, the first in its order.
+
+    Raises:
+        SignaturesMissing: too few cosigners signed.
+    """
+    tally = signed_tally(vault, signed)
+    if not tally.is_met:
+        raise SignaturesMissing(
+            given=len(tally.acted),
+            threshold=tally.threshold,
+            missing=", ".join(fingerprint.hex() for fingerprint in tally.missing),
+        )
+    chosen = tally.acted[: tally.threshold]
+    first = {each.cosigner: each for each in reversed(signed)}
+    signatures = (signature for fingerprint in chosen for signature in first[fingerprint].signatures)
+    return CombinedPsbt(
+        transfer=drafted.transfer_id,
+        cosigners=tuple(sorted(chosen)),
+        signatures=tuple(sorted(signatures, key=lambda each: (each.input, each.public_key))),
+        at=now,
+    )
+
+
+def with_signatures(signatures: Iterable[InputSignature], sent: TransferPsbt) -> TransferPsbt:
+    """The PSBT that was sent, with these signatures in it: with enough of them any wallet can finalize it."""
+    found: list[list[tuple[bytes, bytes]]] = [[] for _ in sent.inputs]
+    for each in sorted(signatures, key=lambda each: (each.input, each.public_key)):
+        found[each.input].append((each.public_key, each.signature))
+    inputs = tuple(
+        replace(claims, signatures=tuple(signatures)) for claims, signatures in zip(sent.inputs, found, strict=True)
+    )
+    return replace(sent, inputs=inputs)
+
+
+def signed_tally(vault: Vault, signed: Iterable[SignedPsbt]) -> Tally[bytes]:
+    """Which cosigners, by fingerprint, have signed and who may still."""
+    return vault.quorum.tally(each.cosigner for each in signed)
+
+
+def _refuse_altered(content: TransferPsbt, sent: TransferPsbt) -> None:
+    """Everything but signatures is as it was sent. A field the device dropped is no alteration; a changed one is."""
+    if content.transaction.stripped() != sent.transaction.stripped() or content.transaction.witness:
+        raise CosignerAltered(what="the transaction itself")
+    if content.account_keys and content.account_keys != sent.account_keys:
+        raise CosignerAltered(what="the vault's account keys")
+    for index, (got, gave) in enumerate(zip(content.inputs, sent.inputs, strict=True)):
+        if got.final_script_sig or got.final_witness:
+            raise CosignerAltered(what=f"input {index}, which came back finalized")
+        for what, value, expected in (
+            ("previous transaction", got.previous_transaction, gave.previous_transaction),
+            ("amount or script", got.witness_utxo, gave.witness_utxo),
+            ("witness script", got.witness_script, gave.witness_script),
+            ("redeem script", got.redeem_script, gave.redeem_script),
+            ("key paths", got.key_paths, gave.key_paths),
+        ):
+            if value and value != expected and not _is_same_previous(what, value, expected):
+                raise CosignerAltered(what=f"the {what} of input {index}")
+    for index, (got_output, gave_output) in enumerate(zip(content.outputs, sent.outputs, strict=True)):
+        for what, value, expected in (
+            ("witness script", got_output.witness_script, gave_output.witness_script),
+            ("redeem script", got_output.redeem_script, gave_output.redeem_script),
+            ("key paths", got_output.key_paths, gave_output.key_paths),
+        ):
+            if value and value != expected:
+                raise CosignerAltered(what=f"the {what} of output {index}")
+
+
+def _is_same_previous(what: str, value: object, expected: object) -> bool:
+    """A device may return a previous transaction without its witness; it is the same transaction then."""
+    if what != "previous transaction" or not isinstance(value, bytes) or not isinstance(expected, bytes):
+        return False
+    return PreviousTransaction(value).txid == PreviousTransaction(expected).txid
