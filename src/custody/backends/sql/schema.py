@@ -1,0 +1,107 @@
+"""Which tables are there?
+
+    meta         one row: format, network and the log's origin      entries      the log's heads, leaf hashes and roots
+    log_head     one row: the log's size and frontier               bodies       what entries say; a row may be erased
+    holds        coins in use, each by one holder                   outbox       transactions to send
+    checkpoints  signed checkpoints by size
+
+Only `entries`, `bodies` and `checkpoints` are the truth; `log_head` can be computed from them. Digests, scripts and
+outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its type and nothing else. What
+the tables look like on disk is made by `migrations/`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+FORMAT: Final = 1
+"""What the bytes in the tables mean. It changes when an older program would misread them."""
+REVISIONS: Final = ("0001",)
+"""Alembic revisions in their order; a store must be at the last one."""
+
+metadata: Final = MetaData()
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("format", Integer, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    CheckConstraint("id = 1", name="meta_is_one_row"),
+    sqlite_strict=True,
+)
+
+log_head: Final = Table(
+    "log_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    # Roots of the full subtrees, 32 bytes each, in the order of `Frontier.peaks`.
+    Column("peaks", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="log_head_is_one_row"),
+    sqlite_strict=True,
+)
+
+entries: Final = Table(
+    "entries",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    # Merkle root over all entries up to and including this one.
+    Column("root", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+bodies: Final = Table(
+    "bodies",
+    metadata,
+    Column("index", Integer, ForeignKey("entries.index", name="body_of_entry"), primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+holds: Final = Table(
+    "holds",
+    metadata,
+    # 36 bytes as in an input. The primary key is the reservation: a coin has one holder (THREATS A10, D5).
+    Column("outpoint", LargeBinary, primary_key=True),
+    Column("holder", LargeBinary, nullable=False),
+    Index("holds_by_holder", "holder"),
+    sqlite_strict=True,
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("transfer_id", LargeBinary, nullable=False, unique=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("queued_at", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("was_sent", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    sqlite_strict=True,
+)

@@ -1,0 +1,552 @@
+"""How does a coordinator's log, its holds and its outbox live in one SQLite file?
+
+1. A transaction takes the file's write lock before it reads anything, so nothing it has read can change under it.
+2. It checks that the log ends where the log's head says, with the root the frontier gives. That costs a few hashes.
+3. What is read is checked as it is read: an entry's head against its leaf, its place, and its body against the head.
+4. `verify` trusts nothing that can be computed, and names the first entry that is wrong.
+
+A restored backup is a good store: that it is too old shows only against a checkpoint kept elsewhere, which is for the
+custodian to compare. Who may write which entry is for `transfer.history`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import DBAPIError
+
+from custody.backends.sql import schema, sqlite
+from custody.bitcoin.script import NetworkMismatch
+from custody.bitcoin.transaction import OutPoint
+from custody.errors import InvalidInput
+from custody.log import EntryHead, Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, hash_leaf, open_body
+from custody.log.entry import SALT_SIZE
+from custody.ports import (
+    FileExists,
+    NotQueued,
+    OutboxRow,
+    StateChanged,
+    StoreCorrupt,
+    StoreFailed,
+    StoreMissing,
+    StoreOutdated,
+    StoreTransaction,
+    StoreVersion,
+    StoreView,
+    UtxoReserved,
+    plain_reason,
+)
+from custody.units import Network
+
+BUSY_SECONDS: Final = 10
+"""How long a transaction waits for others before it gives up."""
+PAGE: Final = 1000
+"""Entries fetched at once."""
+
+
+def create_store(path: Path, network: Network, origin: str, busy_seconds: int = BUSY_SECONDS) -> SqlStore:
+    """Make an empty store at `path` (0600), for a log named `origin`. The file appears complete or not at all.
+
+    Raises:
+        FileExists: something stands there.
+        CheckpointInvalid: `origin` cannot name a log.
+        StoreFailed: the directory cannot be written.
+    """
+    check_name(origin)
+    if os.path.lexists(path):
+        raise FileExists(path=sqlite.shown(path))
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            _fill(temporary, network, origin, busy_seconds)
+            os.link(temporary, path, follow_symlinks=False)
+        finally:
+            temporary.unlink()
+        _sync_directory(path.parent)
+    except FileExistsError:
+        raise FileExists(path=sqlite.shown(path)) from None
+    except OSError as error:
+        raise StoreFailed(store=sqlite.shown(path), reason=error.strerror or type(error).__name__) from None
+    return open_store(path, network, busy_seconds)
+
+
+def open_store(path: Path, network: Network, busy_seconds: int = BUSY_SECONDS) -> SqlStore:
+    """The store at `path`, which must be of `network`.
+
+    Raises:
+        StoreMissing: there is no file. One is never made by opening.
+        StoreVersion: it is no store, or of a format this program does not know.
+        StoreOutdated: its tables must be upgraded first.
+        NetworkMismatch: it is of another network.
+        StoreCorrupt, LogCorrupt: it disagrees with itself.
+    """
+    if not path.is_file():
+        raise StoreMissing(store=sqlite.shown(path))
+    store = SqlStore(path, network, busy_seconds)
+    with store.read():
+        pass
+    return store
+
+
+def upgrade_store(path: Path, network: Network, busy_seconds: int = BUSY_SECONDS) -> None:
+    """Bring the tables of the store at `path` to what this program needs, in one transaction. Copy the file first.
+
+    Raises:
+        StoreMissing, StoreVersion, NetworkMismatch: as for opening.
+    """
+    if not path.is_file():
+        raise StoreMissing(store=sqlite.shown(path))
+    with _translating(path, busy_seconds), sqlite.writer(path, busy_seconds).begin() as connection:
+        try:
+            _check_identity(connection, path, network)
+        except StoreOutdated:
+            _migrate(connection)
+
+
+class SqlStore:
+    """A store in one SQLite file. Implements `Store`; make it with `create_store` or `open_store`.
+
+    It holds no connection between transactions, so it may be shared by threads and survives a fork.
+    """
+
+    def __init__(self, path: Path, network: Network, busy_seconds: int) -> None:
+        self._path = path
+        self._busy_seconds = busy_seconds
+        self._writer = sqlite.writer(path, busy_seconds)
+        self._reader = sqlite.reader(path, busy_seconds)
+        self._network = network
+        with _translating(path, busy_seconds), self._reader.begin() as connection:
+            self._origin = _check_identity(connection, path, network)
+
+    @property
+    def network(self) -> Network:
+        """The network this store is of."""
+        return self._network
+
+    @property
+    def origin(self) -> str:
+        """The log's name in checkpoints."""
+        return self._origin
+
+    @contextmanager
+    def transaction(self) -> Iterator[StoreTransaction]:
+        """One atomic change, durable once the block has ended without an exception."""
+        with _translating(self._path, self._busy_seconds), self._writer.begin() as connection:
+            transaction = _Transaction.begun(connection, self._path, self._origin)
+            yield transaction
+            transaction.finish()
+
+    @contextmanager
+    def read(self) -> Iterator[StoreView]:
+        """One consistent state. While it is open nobody's transaction can end, so keep it short."""
+        with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
+            yield _View.begun(connection, self._path, self._origin)
+
+    def verify(self) -> Frontier:
+        """Recompute everything. Entries never change, so they are read a page at a time and writers go on meanwhile."""
+        with _translating(self._path, self._busy_seconds):
+            with self._reader.begin() as connection:
+                self._check_file(connection)
+                stored = _load_frontier(connection, self._path)
+                beyond = connection.scalar(select(func.max(_index)))
+                notes = {row.size: row.note for row in connection.execute(select(schema.checkpoints))}
+            computed = self._recompute(stored.size, notes)
+        if computed != stored:
+            raise StoreCorrupt(store=sqlite.shown(self._path), what="the log's head is not what its entries give")
+        if beyond is not None and beyond >= stored.size:
+            raise StoreCorrupt(store=sqlite.shown(self._path), what=f"the log goes on behind its head at {stored.size}")
+        if notes:
+            raise self._wrong_checkpoint(min(notes))
+        return computed
+
+    def _check_file(self, connection: Connection) -> None:
+        for pragma in ("quick_check(1)", "foreign_key_check"):
+            found = connection.exec_driver_sql(f"PRAGMA {pragma}").first()
+            if found is not None and found[0] != "ok":
+                raise StoreCorrupt(store=sqlite.shown(self._path), what=f"SQLite's {pragma} finds fault")
+
+    def _recompute(self, size: int, notes: dict[int, str]) -> Frontier:
+        """The frontier of the entries' own bytes. Takes from `notes` each checkpoint that it has found to be right."""
+        frontier = Frontier()
+        self._settle_checkpoint(frontier, notes)
+        while frontier.size < size:
+            with self._reader.begin() as connection:
+                rows = _page(connection, frontier.size, size)
+            for row in rows:
+                _read_entry(row, frontier.size)
+                frontier = frontier.append(row.leaf)
+                if row.root != frontier.root:
+                    raise LogCorrupt(index=row.at, problem="the root recorded with it is not that of the log")
+                if frontier.size in notes:
+                    self._settle_checkpoint(frontier, notes)
+        return frontier
+
+    def _settle_checkpoint(self, frontier: Frontier, notes: dict[int, str]) -> None:
+        note = notes.pop(frontier.size, None)
+        if note is None:
+            return
+        try:
+            checkpoint = SignedCheckpoint.parse(note).checkpoint
+        except InvalidInput:
+            raise self._wrong_checkpoint(frontier.size) from None
+        if (checkpoint.origin, checkpoint.size, checkpoint.root) != (self._origin, frontier.size, frontier.root):
+            raise self._wrong_checkpoint(frontier.size)
+
+    def _wrong_checkpoint(self, size: int) -> StoreCorrupt:
+        return StoreCorrupt(store=sqlite.shown(self._path), what=f"the checkpoint of size {size} is not of this log")
+
+
+class _View:
+    """Reads over one open transaction."""
+
+    def __init__(self, connection: Connection, origin: str, frontier: Frontier) -> None:
+        self._connection = connection
+        self._origin = origin
+        self._frontier = frontier
+        self._begun_with = frontier
+
+    @classmethod
+    def begun(cls, connection: Connection, path: Path, origin: str) -> Self:
+        """A view of what is there, once the log's end has been found to be in order."""
+        frontier = _load_frontier(connection, path)
+        _check_end(connection, path, frontier)
+        return cls(connection, origin, frontier)
+
+    @property
+    def size(self) -> int:
+        return self._frontier.size
+
+    @property
+    def root(self) -> bytes:
+        return self._frontier.root
+
+    def frontier(self) -> Frontier:
+        return self._frontier
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LogEntry]:
+        end = self.size if stop is None else min(stop, self.size)
+        at = start
+        # A page at a time, so that a caller may append between two entries.
+        while at < end:
+            for row in _page(self._connection, at, end):
+                yield _read_entry(row, at)
+                at += 1
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        statement = select(_index, schema.entries.c.leaf).order_by(_index)
+        end = self.size if stop is None else min(stop, self.size)
+        for at in range(start, end, PAGE):
+            page = range(at, min(end, at + PAGE))
+            rows = self._connection.execute(statement.where(_index >= page.start, _index < page.stop))
+            found = {row[0]: row[1] for row in rows}
+            for index in page:
+                if index not in found:
+                    raise LogCorrupt(index=index, problem="it is missing")
+                yield found[index]
+
+    def root_at(self, size: int) -> bytes:
+        if size == self.size:
+            return self.root
+        if size == 0:
+            return Frontier().root
+        if not 0 < size < self.size:
+            raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
+        root: bytes | None = self._connection.scalar(select(schema.entries.c.root).where(_index == size - 1))
+        if root is None:
+            raise LogCorrupt(index=size - 1, problem="it is missing")
+        return root
+
+    def holder(self, outpoint: OutPoint) -> bytes | None:
+        statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
+        return self._connection.scalar(statement)
+
+    def held(self, holder: bytes) -> tuple[OutPoint, ...]:
+        found = self._connection.scalars(select(schema.holds.c.outpoint).where(schema.holds.c.holder == holder))
+        return tuple(sorted(OutPoint(raw[:32], int.from_bytes(raw[32:], "little")) for raw in found))
+
+    def outbox(self) -> tuple[OutboxRow, ...]:
+        rows = self._connection.execute(select(schema.outbox).order_by(schema.outbox.c.position)).mappings()
+        return tuple(_outbox_row(row) for row in rows)
+
+    def checkpoint(self, size: int | None = None) -> str | None:
+        table = schema.checkpoints
+        statement = select(table.c.note).order_by(table.c.size.desc()).limit(1)
+        return self._connection.scalar(statement if size is None else statement.where(table.c.size == size))
+
+
+class _Transaction(_View):
+    """The same, and changes. The log's head is written once, at the end."""
+
+    def append(self, entry: LogEntry) -> None:
+        index = entry.head.index
+        if index != self.size:
+            raise StateChanged(what="the log's size", expected=str(index), actual=str(self.size))
+        if entry.body is not None:
+            open_body(entry)
+        leaf = entry.leaf
+        frontier = self._frontier.append(leaf)
+        values = {"index": index, "head": entry.head.to_bytes(), "leaf": leaf, "root": frontier.root}
+        self._connection.execute(insert(schema.entries), values)
+        if entry.body is not None:
+            self._connection.execute(insert(schema.bodies), {"index": index, "salt": entry.salt, "body": entry.body})
+        self._frontier = frontier
+
+    def erase_body(self, index: int) -> None:
+        if not 0 <= index < self.size:
+            raise StateChanged(what="the log's size", expected=f"more than {index}", actual=str(self.size))
+        # The salt stands in the same row and goes with it: with the salt, likely bodies could be tried.
+        self._connection.execute(delete(schema.bodies).where(schema.bodies.c.index == index))
+
+    def hold(self, outpoints: Iterable[OutPoint], holder: bytes) -> None:
+        wanted = {outpoint.to_bytes(): outpoint for outpoint in outpoints}
+        present = self._holders(list(wanted))
+        for raw, outpoint in wanted.items():
+            if present.get(raw, holder) != holder:
+                raise UtxoReserved(outpoint=outpoint, holder=present[raw].hex())
+        rows = [{"outpoint": raw, "holder": holder} for raw in wanted if raw not in present]
+        if rows:
+            self._connection.execute(insert(schema.holds), rows)
+
+    def release_holds(self, holder: bytes) -> None:
+        self._connection.execute(delete(schema.holds).where(schema.holds.c.holder == holder))
+
+    def queue(self, transfer_id: bytes, raw: bytes, queued_at: int) -> None:
+        table = schema.outbox
+        queued = self._connection.scalar(select(table.c.raw).where(table.c.transfer_id == transfer_id))
+        if queued is None:
+            fresh = {"attempts": 0, "was_sent": 0, "last_error": ""}
+            values = {"transfer_id": transfer_id, "raw": raw, "queued_at": queued_at, **fresh}
+            self._connection.execute(insert(table), values)
+        elif queued != raw:
+            what = f"the transaction queued for transfer {transfer_id.hex()}"
+            raise StateChanged(what=what, expected=_sample(raw), actual=_sample(queued))
+
+    def attempted(self, transfer_id: bytes, error: str | None) -> None:
+        table = schema.outbox
+        statement = update(table).where(table.c.transfer_id == transfer_id)
+        if error is None:
+            statement = statement.values(attempts=table.c.attempts + 1, was_sent=1, last_error="")
+        else:
+            statement = statement.values(attempts=table.c.attempts + 1, last_error=plain_reason(error))
+        self._require_row(self._connection.execute(statement).rowcount, transfer_id)
+
+    def dequeue(self, transfer_id: bytes) -> None:
+        statement = delete(schema.outbox).where(schema.outbox.c.transfer_id == transfer_id)
+        self._require_row(self._connection.execute(statement).rowcount, transfer_id)
+
+    def save_checkpoint(self, note: str) -> None:
+        checkpoint = SignedCheckpoint.parse(note).checkpoint
+        if checkpoint.origin != self._origin:
+            raise StateChanged(what="the checkpoint's log", expected=self._origin, actual=checkpoint.origin)
+        root = self.root_at(checkpoint.size)
+        if checkpoint.root != root:
+            what = f"the log's root at size {checkpoint.size}"
+            raise StateChanged(what=what, expected=root.hex(), actual=checkpoint.root.hex())
+        table = schema.checkpoints
+        self._connection.execute(delete(table).where(table.c.size == checkpoint.size))
+        self._connection.execute(insert(table), {"size": checkpoint.size, "note": note})
+
+    def finish(self) -> None:
+        """Write the log's head if the log grew. Called once, before the commit."""
+        if self._frontier is self._begun_with:
+            return
+        values = {"size": self._frontier.size, "peaks": b"".join(self._frontier.peaks)}
+        self._connection.execute(update(schema.log_head).values(values))
+
+    def _holders(self, outpoints: list[bytes]) -> dict[bytes, bytes]:
+        """Who holds which of `outpoints` (36 bytes each), free ones left out."""
+        table = schema.holds
+        found: dict[bytes, bytes] = {}
+        for at in range(0, len(outpoints), PAGE):
+            some = select(table.c.outpoint, table.c.holder).where(table.c.outpoint.in_(outpoints[at : at + PAGE]))
+            found.update((row.outpoint, row.holder) for row in self._connection.execute(some))
+        return found
+
+    @staticmethod
+    def _require_row(count: int, transfer_id: bytes) -> None:
+        if count != 1:
+            raise NotQueued(transfer=transfer_id.hex())
+
+
+_index: Final = schema.entries.c.index
+_ROWS: Final = (
+    select(
+        schema.entries.c.index,
+        schema.entries.c.head,
+        schema.entries.c.leaf,
+        schema.entries.c.root,
+        schema.bodies.c.salt,
+        schema.bodies.c.body,
+    )
+    .select_from(schema.entries.outerjoin(schema.bodies, schema.bodies.c.index == _index))
+    .order_by(_index)
+)
+_HEAD: Final = select(schema.log_head.c.size, schema.log_head.c.peaks)
+_LAST: Final = select(_index.label("at"), schema.entries.c.root).order_by(_index.desc()).limit(1)
+
+
+class _EntryRow(NamedTuple):
+    """One row of `_ROWS`; salt and body are None together when the body was withheld or erased."""
+
+    at: int
+    head: bytes
+    leaf: bytes
+    root: bytes
+    salt: bytes | None
+    body: bytes | None
+
+
+def _page(connection: Connection, start: int, stop: int) -> list[_EntryRow]:
+    """Up to a page of rows from `start`, which is below `stop`.
+
+    Raises:
+        LogCorrupt: there is none.
+    """
+    statement = _ROWS.where(_index >= start, _index < min(stop, start + PAGE))
+    rows = [_EntryRow(*row) for row in connection.execute(statement)]
+    if not rows:
+        raise LogCorrupt(index=start, problem="it is missing")
+    return rows
+
+
+def _read_entry(row: _EntryRow, index: int) -> LogEntry:
+    """The entry in `row`, which should be number `index`, with its own hashes checked.
+
+    Raises:
+        LogCorrupt: it is another one, or damaged.
+    """
+    if row.at != index:
+        raise LogCorrupt(index=index, problem="it is missing")
+    if hash_leaf(row.head) != row.leaf:
+        raise LogCorrupt(index=index, problem="its head does not hash to its leaf")
+    try:
+        head = EntryHead.from_bytes(row.head)
+    except InvalidInput as error:
+        raise LogCorrupt(index=index, problem=f"its head does not read ({error.code})") from None
+    if head.index != index:
+        raise LogCorrupt(index=index, problem=f"entry {head.index} stands in its place")
+    if row.salt is None or row.body is None:
+        return LogEntry(head=head, salt=b"", body=None)
+    if len(row.salt) != SALT_SIZE:
+        raise LogCorrupt(index=index, problem="its salt has another size")
+    entry = LogEntry(head=head, salt=row.salt, body=row.body)
+    open_body(entry)
+    return entry
+
+
+def _load_frontier(connection: Connection, path: Path) -> Frontier:
+    row = connection.execute(_HEAD).first()
+    if row is None:
+        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head is missing")
+    peaks = tuple(row.peaks[at : at + 32] for at in range(0, len(row.peaks), 32))
+    try:
+        return Frontier(size=row.size, peaks=peaks)
+    except ValueError:
+        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head does not fit its size") from None
+
+
+def _check_end(connection: Connection, path: Path, frontier: Frontier) -> None:
+    """Compare the log's head with the last entry.
+
+    Raises:
+        LogCorrupt: entries that the head counts are missing.
+        StoreCorrupt: there are more, or their root is another.
+    """
+    last = connection.execute(_LAST).first()
+    size, root = (0, Frontier().root) if last is None else (last.at + 1, last.root)
+    if size < frontier.size:
+        raise LogCorrupt(index=size, problem="it is missing")
+    if size > frontier.size or root != frontier.root:
+        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head is not that of its last entry")
+
+
+def _outbox_row(row: RowMapping) -> OutboxRow:
+    return OutboxRow(
+        transfer_id=row["transfer_id"],
+        raw=row["raw"],
+        queued_at=row["queued_at"],
+        attempts=row["attempts"],
+        was_sent=bool(row["was_sent"]),
+        last_error=row["last_error"],
+    )
+
+
+def _sample(raw: bytes) -> str:
+    """Bytes told apart in a message without showing them: with a signed transaction anybody can broadcast."""
+    return f"SHA-256 {sha256(raw).hexdigest()[:16]}"
+
+
+def _check_identity(connection: Connection, path: Path, network: Network) -> str:
+    """The origin of a store that is one of ours, of `network`, and up to date.
+
+    Raises:
+        StoreVersion, StoreOutdated, NetworkMismatch, StoreCorrupt.
+    """
+    store = sqlite.shown(path)
+    if not {"alembic_version", "meta"} <= set(inspect(connection).get_table_names()):
+        raise StoreVersion(store=store, found="none")
+    row = connection.execute(select(schema.meta)).first()
+    if row is None:
+        raise StoreCorrupt(store=store, what="it does not say whose it is")
+    if row.format != schema.FORMAT:
+        raise StoreVersion(store=store, found=str(row.format))
+    if row.network != network.value:
+        raise NetworkMismatch(what="the store", expected=network.value, actual=row.network)
+    check_revision(store, connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all())
+    return str(row.origin)
+
+
+def check_revision(store: str, found: Sequence[str], known: Sequence[str] = schema.REVISIONS) -> None:
+    """Check that the tables are at the last of the `known` revisions.
+
+    Raises:
+        StoreOutdated: at an earlier one.
+        StoreVersion: at one this program does not know.
+    """
+    at = ", ".join(found) or "none"
+    if list(found) == [known[-1]]:
+        return
+    if len(found) == 1 and found[0] in known:
+        raise StoreOutdated(store=store, found=at, needed=known[-1])
+    raise StoreVersion(store=store, found=at)
+
+
+def _fill(path: Path, network: Network, origin: str, busy_seconds: int) -> None:
+    """Make the tables and their single rows in the empty file at `path`."""
+    with _translating(path, busy_seconds), sqlite.writer(path, busy_seconds).begin() as connection:
+        _migrate(connection)
+        values = {"id": 1, "format": schema.FORMAT, "network": network.value, "origin": origin}
+        connection.execute(insert(schema.meta), values)
+        connection.execute(insert(schema.log_head), {"id": 1, "size": 0, "peaks": b""})
+
+
+def _migrate(connection: Connection) -> None:
+    # Only a new or an outdated store needs Alembic, which is slow to load.
+    from custody.backends.sql.migrations import migrate  # noqa: PLC0415
+
+    migrate(connection, schema.REVISIONS[-1])
+
+
+@contextmanager
+def _translating(path: Path, busy_seconds: int) -> Iterator[None]:
+    """The door: what SQLAlchemy and SQLite raise ends here."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise sqlite.translated(error, path, busy_seconds) from None
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

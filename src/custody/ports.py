@@ -1,0 +1,509 @@
+"""What do we need from outside? One protocol for each thing, and the errors that stand for its failures.
+
+    ChainView       what the chain says        Relay           sends, and knows what fees are paid
+    Store           our log, holds, outbox     StationMemory   what an offline station must not forget
+    Signer          fills the PSBT Signer role (BIP 174)       Clock           what time it is
+
+Nothing here does anything: `backends/` does, and one contract suite for each port runs on every backend of it. A
+backend raises the errors of this file and turns everything its own libraries raise into them. `Judge`,
+`Tip` and `BlockView` belong here too; they stand in `transfer/`, beside the verbs that need them.
+
+Hashes and txids are bytes in internal order, amounts are sats, fee rates are sat/kvB, times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint
+from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
+from custody.log import Frontier, LogEntry
+from custody.record import Digest, Record, Text
+from custody.transfer.observe import BlockView, Tip
+from custody.transfer.verify import Judge, StateChanged
+from custody.units import Count, Network, UnixTime
+from custody.vault.keys import AccountKey, KeyOrigin
+
+__all__ = [
+    "MAX_REASON",
+    "BlockUnknown",
+    "BlockView",
+    "ChainView",
+    "Clock",
+    "FileExists",
+    "FileMissing",
+    "FileTooLarge",
+    "FileUnusable",
+    "Judge",
+    "NodeNotReady",
+    "NodeUnavailable",
+    "NotQueued",
+    "OutboxRow",
+    "Relay",
+    "RelayRefused",
+    "Signer",
+    "SignerRefused",
+    "StateChanged",
+    "StationMemory",
+    "StationState",
+    "Store",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreFailed",
+    "StoreMissing",
+    "StoreOutdated",
+    "StoreTransaction",
+    "StoreVersion",
+    "StoreView",
+    "Tip",
+    "UtxoReserved",
+    "plain_reason",
+]
+
+# --- The chain --------------------------------------------------------------------------------------------------------
+
+
+class NodeUnavailable(BackendError, code="NODE_UNAVAILABLE"):
+    """A node that does not answer, or answers with something that is not an answer."""
+
+    message = "the node {node} failed: {reason}"
+    hint = "Check that the node runs, that its address and credentials are right, and try again: nothing was changed."
+    node: str
+    reason: str
+
+
+class NodeNotReady(Refused, code="NODE_NOT_READY"):
+    """A node whose view of the chain is not to be relied on yet."""
+
+    message = "the node is not ready: {reason}"
+    hint = (
+        "Wait until the node has caught up with its peers, or ask another one. Nothing is drafted or sent until then."
+    )
+    reason: str
+
+
+class BlockUnknown(BackendError, code="BLOCK_UNKNOWN"):
+    """A height above the node's tip, or a block whose data it no longer has."""
+
+    message = "the node has no block data for {block}: {reason}"
+    hint = "Use a height up to the node's tip. A pruned node cannot give old blocks: ask one that keeps them."
+    block: str
+    reason: str
+
+
+class RelayRefused(BackendError, code="RELAY_REFUSED"):
+    """A node that would not take a transaction."""
+
+    message = "the node refused transaction {txid}: {reason}"
+    hint = (
+        "Nothing was sent by this node. Read its reason; when it is a fee or a policy limit, ask another node as well."
+    )
+    txid: str
+    reason: str
+
+
+class ChainView(Protocol):
+    """One node's view of the chain.
+
+    A backend has checked that the node is on `network`: its genesis block, and on signet its challenge too. Between two
+    calls the best chain may change, so whoever walks it compares `previous` with the hash it had.
+
+    Raises:
+        NodeUnavailable: from every method.
+    """
+
+    @property
+    def network(self) -> Network: ...
+
+    def tip(self) -> Tip:
+        """The best block now."""
+
+    def block_hash(self, height: int) -> bytes:
+        """Hash of the block at `height` of the best chain.
+
+        Raises:
+            BlockUnknown: the chain is shorter.
+        """
+
+    def block(self, height: int) -> BlockView:
+        """The block at `height` of the best chain.
+
+        Raises:
+            BlockUnknown: the chain is shorter, or the node has pruned the block.
+        """
+
+    def is_initial_download(self) -> bool:
+        """Whether the node says itself that it is still catching up."""
+
+
+class Relay(Protocol):
+    """Sends finished transactions."""
+
+    def send(self, raw: bytes) -> None:
+        """Give `raw` (a serialized transaction) to the network. Sending it again is success while it is still known.
+
+        Raises:
+            RelayRefused: the node says no.
+            NodeUnavailable: nobody knows whether it was sent; send it again.
+        """
+
+    def fee_rate(self) -> int | None:
+        """sat/kvB that confirm soon by the node's estimate, rounded up; None when it has none."""
+
+    def min_fee_rate(self) -> int:
+        """sat/kvB below which the node takes nothing now, rounded up."""
+
+
+# --- Signers and time -------------------------------------------------------------------------------------------------
+
+
+class SignerRefused(Refused, code="SIGNER_REFUSED"):
+    """A signer that will not sign what it was given."""
+
+    message = "the signer {fingerprint} refused: {reason}"
+    hint = "Have the request examined again at the station; a signer that refuses is not to be talked round."
+    fingerprint: str
+    reason: str
+
+
+class Signer(Protocol):
+    """What holds one cosigner's key and fills the PSBT Signer role (BIP 174): a device or a key file.
+
+    Its word is never taken: whoever asked verifies the signatures that came back.
+    """
+
+    @property
+    def fingerprint(self) -> bytes:
+        """First four bytes of the HASH160 of the master public key (BIP 32)."""
+
+    def account_key(self, path: tuple[int, ...]) -> tuple[KeyOrigin, AccountKey]:
+        """The extended public key at `path` (raw child numbers, hardened from 2^31) and its origin."""
+
+    def sign(self, psbt: Psbt) -> Psbt:
+        """`psbt` with this signer's partial signatures added wherever its fingerprint is named, ALL only.
+
+        Raises:
+            SignerRefused: it will not sign this.
+        """
+
+
+class Clock(Protocol):
+    """What time it is. Only apps read a clock; everything else is told."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+
+
+# --- The store --------------------------------------------------------------------------------------------------------
+
+
+class UtxoReserved(Refused, code="UTXO_RESERVED"):
+    """A coin that another transfer holds."""
+
+    message = "{outpoint} is held by transfer {holder}"
+    hint = "Draft with other coins, or replace or cancel the transfer that holds this one."
+    outpoint: OutPoint
+    holder: str
+
+
+class NotQueued(Refused, code="NOT_QUEUED"):
+    """A transfer that is not in the outbox, or no longer."""
+
+    message = "transfer {transfer} is not in the outbox"
+    hint = "Look at the transfer's state: another coordinator may have settled it, or it was never released."
+    transfer: str
+
+
+class StoreBusy(BackendError, code="STORE_BUSY"):
+    """Another process has the store for longer than we wait."""
+
+    message = "the store {store} is in use and stayed so for {seconds} seconds; nothing was changed"
+    hint = "Try again. If it stays busy, look for a process that hangs while it holds the store."
+    store: str
+    seconds: int
+
+
+class StoreFailed(BackendError, code="STORE_FAILED"):
+    """The medium below the store failed: full, read-only, unplugged."""
+
+    message = "the store {store} failed: {reason}"
+    hint = "Check the disk and the permissions of the store's directory, then look at the present state and try again."
+    store: str
+    reason: str
+
+
+class StoreMissing(InvalidInput, code="STORE_MISSING"):
+    """No store where one was expected."""
+
+    message = "there is no store at {store}"
+    hint = "Check the path and the network. A new store is made with 'custody store create', never by opening one."
+    store: str
+
+
+class StoreOutdated(InvalidInput, code="STORE_OUTDATED"):
+    """A store whose tables an older version of this program made."""
+
+    message = "the store {store} is at revision {found}; this program needs {needed}"
+    hint = "Back the store up, then run 'custody store upgrade'."
+    store: str
+    found: str
+    needed: str
+
+
+class StoreVersion(InvalidInput, code="STORE_VERSION"):
+    """A store of a format this program does not know: newer, or none of ours."""
+
+    message = "the store {store} has format {found}, which this program does not know"
+    hint = "Use the version of this program that made the store, or a newer one."
+    store: str
+    found: str
+
+
+class StoreCorrupt(IntegrityError, code="STORE_CORRUPT"):
+    """Parts of the store that do not agree with each other. Damage to a log entry itself is LOG_CORRUPT."""
+
+    message = "the store {store} is damaged: {what}"
+    hint = "Stop every coordinator, keep the file as it is, and restore a copy that the newest checkpoint covers."
+    store: str
+    what: str
+
+
+MAX_REASON: Final = 200
+
+
+def plain_reason(reason: str) -> str:
+    """What a node or a driver said, fit to be kept and shown: printable ASCII, at most 200 characters."""
+    return ascii(reason[:MAX_REASON])[1:-1][:MAX_REASON]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A released transaction that is to be sent, any number of times, until it is settled.
+
+    `raw` is the serialized transaction: with it anybody can broadcast. `queued_at` is Unix seconds. `was_sent` says
+    that a node took it at least once; `last_error` is how the last attempt ended, empty when it went well.
+    """
+
+    transfer_id: bytes
+    raw: bytes
+    queued_at: int
+    attempts: int = 0
+    was_sent: bool = False
+    last_error: str = ""
+
+
+class StoreView(Protocol):
+    """One state of the store, consistent for as long as the view is open. Keep it short: writers wait for readers."""
+
+    @property
+    def size(self) -> int:
+        """Number of log entries."""
+
+    @property
+    def root(self) -> bytes:
+        """Merkle root over all entries, 32 bytes (RFC 9162, 2.1.1)."""
+
+    def frontier(self) -> Frontier:
+        """What appending needs to know of the log: its size and the roots of its full subtrees."""
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LogEntry]:
+        """Entries from index `start` up to but not including `stop`, streamed in order; each is checked as it is read.
+
+        Raises:
+            LogCorrupt: an entry is missing or does not hash to what was recorded when it was appended.
+        """
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Leaf hashes of the same entries, as recorded: enough for Merkle proofs."""
+
+    def root_at(self, size: int) -> bytes:
+        """Merkle root over the first `size` entries, as recorded.
+
+        Raises:
+            StateChanged: the log is shorter.
+        """
+
+    def holder(self, outpoint: OutPoint) -> bytes | None:
+        """Who holds `outpoint`; None when it is free."""
+
+    def held(self, holder: bytes) -> tuple[OutPoint, ...]:
+        """What `holder` holds, sorted."""
+
+    def outbox(self) -> tuple[OutboxRow, ...]:
+        """All rows, in the order they were queued."""
+
+    def checkpoint(self, size: int | None = None) -> str | None:
+        """The signed checkpoint kept for the log of `size` entries, or the largest one; None when there is none."""
+
+
+class StoreTransaction(StoreView, Protocol):
+    """One atomic change. What it appended, held and queued becomes durable together, or not at all."""
+
+    def append(self, entry: LogEntry) -> None:
+        """Add `entry` at the end of the log.
+
+        Raises:
+            StateChanged: `entry.head.index` is not the log's size.
+            LogCorrupt: its body does not hash to what its head says.
+        """
+
+    def erase_body(self, index: int) -> None:
+        """Forget the body and the salt of entry `index`; its head stays, and so does every proof.
+
+        Raises:
+            StateChanged: there is no such entry.
+        """
+
+    def hold(self, outpoints: Iterable[OutPoint], holder: bytes) -> None:
+        """Reserve all of `outpoints` for `holder`, or none.
+
+        A holder is a group of conflicting transfers, named by the digest of its first. A replacement holds under the
+        name of that group, so it may keep what its predecessors hold; holding the same coin again changes nothing.
+
+        Raises:
+            UtxoReserved: another holder has one of them.
+        """
+
+    def release_holds(self, holder: bytes) -> None:
+        """Free everything `holder` holds."""
+
+    def queue(self, transfer_id: bytes, raw: bytes, queued_at: int) -> None:
+        """Put a transaction into the outbox; queueing the same bytes again changes nothing.
+
+        Raises:
+            StateChanged: other bytes are queued for this transfer.
+        """
+
+    def attempted(self, transfer_id: bytes, error: str | None) -> None:
+        """Record one attempt to send: `error` says why it failed, None that a node took it.
+
+        Raises:
+            NotQueued: the transfer is not there.
+        """
+
+    def dequeue(self, transfer_id: bytes) -> None:
+        """Take a transfer that is settled or dead out of the outbox.
+
+        Raises:
+            NotQueued: the transfer is not there.
+        """
+
+    def save_checkpoint(self, note: str) -> None:
+        """Keep a signed checkpoint (C2SP signed note) of this log; one of the same size is replaced.
+
+        Its signatures are not looked at.
+
+        Raises:
+            CheckpointInvalid: the text is no checkpoint.
+            StateChanged: it is of another log, of a longer one, or names another root than this log had at that size.
+        """
+
+
+class Store(Protocol):
+    """Where a coordinator keeps its log, the coins in use and what is to be sent.
+
+    Any number of processes may use one store at once. A transaction is alone from its first statement on, so what it
+    reads stays true until it ends. An exception that leaves the block undoes all of it. A transaction is not opened
+    inside another one.
+
+    Raises:
+        StoreBusy: another process had the store for too long.
+        StoreFailed: the medium failed.
+        StoreCorrupt, LogCorrupt: what is stored disagrees with itself.
+    """
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def origin(self) -> str:
+        """The log's name in checkpoints (C2SP tlog-checkpoint, origin line)."""
+
+    def transaction(self) -> AbstractContextManager[StoreTransaction]:
+        """One atomic change."""
+
+    def read(self) -> AbstractContextManager[StoreView]:
+        """One consistent state."""
+
+    def verify(self) -> Frontier:
+        """Recompute every hash, root and checkpoint from the entries' bytes; the size and root that were found.
+
+        Raises:
+            LogCorrupt: with the index of the first entry that is wrong or missing.
+            StoreCorrupt: the rest of the store disagrees with the log.
+        """
+
+
+# --- Files and stations -----------------------------------------------------------------------------------------------
+
+
+class FileExists(InvalidInput, code="FILE_EXISTS"):
+    """A file that stands where a new one was to be written."""
+
+    message = "{path} exists already"
+    hint = "Choose another name, or move the file away yourself: no file is ever overwritten."
+    path: str
+
+
+class FileMissing(InvalidInput, code="FILE_MISSING"):
+    """No file where one was expected."""
+
+    message = "there is no file {path}"
+    hint = "Check the path, and that the medium is mounted."
+    path: str
+
+
+class FileTooLarge(InvalidInput, code="FILE_TOO_LARGE"):
+    """A file larger than anything it could rightly hold."""
+
+    message = "{path} is larger than {limit} bytes"
+    hint = "This is not a file of the kind expected here. Check the path."
+    path: str
+    limit: int
+
+
+class FileUnusable(BackendError, code="FILE_UNUSABLE"):
+    """A path that cannot be read or written."""
+
+    message = "cannot use {path}: {reason}"
+    hint = "Check the path, its permissions and the space left on the medium."
+    path: str
+    reason: str
+
+
+class StationState(Record):
+    """What an offline station must not forget: whom it trusts, and how far it has seen the log.
+
+    `charter` is the digest of the charter it was told by voice, `size` and `root` the longest log it has seen,
+    `witnessed_at` the latest witness time. `is_read_only` holds until a witness has answered for a station whose disk
+    was replaced or restored.
+    """
+
+    kind = "station-state"
+
+    network: Network
+    origin: Text
+    charter: Digest
+    charter_version: Count
+    size: Count
+    root: Digest
+    witnessed_at: UnixTime
+    is_read_only: bool
+
+
+class StationMemory(Protocol):
+    """Where a station keeps its state. Saving replaces all of it at once: a power cut leaves the old or the new."""
+
+    def load(self) -> StationState | None:
+        """What was saved last; None before the first time.
+
+        Raises:
+            RecordInvalid, RecordNotCanonical: what is there is damaged. Never taken as "first time".
+        """
+
+    def save(self, state: StationState) -> None:
+        """Keep `state` durably before returning."""

@@ -1,0 +1,191 @@
+"""Files appear whole or not at all, never over another one, and for their owner only."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from custody.backends import files
+from custody.backends.files import FileStationMemory, create_directory, read_file, replace_atomically, write_new
+from custody.ports import StationState
+from custody.testing.asserts import refuses
+from custody.units import Network
+
+
+def state(size: int) -> StationState:
+    return StationState(
+        network=Network.REGTEST,
+        origin="custody.example/regtest",
+        charter=b"\x11" * 32,
+        charter_version=3,
+        size=size,
+        root=b"\x22" * 32,
+        witnessed_at=1_790_000_000,
+        is_read_only=False,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_a_new_file_holds_the_data_and_is_for_its_owner_only(tmp_path):
+    path = tmp_path / "signed.psbt"
+    write_new(path, b"data")
+    assert read_file(path, 4) == b"data"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names(tmp_path) == ["signed.psbt"]
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "dangling link"])
+def test_nothing_that_stands_there_is_overwritten(tmp_path, what):
+    path = tmp_path / "signed.psbt"
+    if what == "file":
+        path.write_bytes(b"first")
+    elif what == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with refuses("FILE_EXISTS"):
+        write_new(path, b"second")
+    assert names(tmp_path) == ["signed.psbt"]
+    if what == "file":
+        assert path.read_bytes() == b"first"
+
+
+def test_a_file_that_appears_while_ours_is_written_stays(tmp_path, monkeypatch):
+    path = tmp_path / "signed.psbt"
+    whole = os.fsync
+
+    def somebody_is_faster(descriptor: int) -> None:
+        path.write_bytes(b"theirs")
+        whole(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", somebody_is_faster)
+    with refuses("FILE_EXISTS"):
+        write_new(path, b"ours")
+    assert path.read_bytes() == b"theirs"
+    assert names(tmp_path) == ["signed.psbt"]
+
+
+def no_hard_links(*_: object, **__: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_card_without_hard_links_gets_the_file_and_keeps_its_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "link", no_hard_links)
+    write_new(tmp_path / "a.psbt", b"data")
+    assert read_file(tmp_path / "a.psbt", 10) == b"data"
+    assert names(tmp_path) == ["a.psbt"]
+    monkeypatch.setattr(files.os.path, "lexists", lambda _: False)
+    with refuses("FILE_EXISTS"):
+        write_new(tmp_path / "a.psbt", b"other")
+    assert read_file(tmp_path / "a.psbt", 10) == b"data"
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with refuses("FILE_UNUSABLE"):
+        write_new(tmp_path / "a.psbt", b"data")
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_keeps_the_old_state(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    replace_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with refuses("FILE_UNUSABLE"):
+        replace_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["state.json"]
+
+
+def test_a_directory_that_is_missing_is_named(tmp_path):
+    with refuses("FILE_MISSING") as caught:
+        write_new(tmp_path / "nowhere" / "a.psbt", b"data")
+    assert str(tmp_path / "nowhere") in str(caught.error)
+
+
+def test_reading_stops_at_the_cap(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(bytes(11))
+    assert read_file(path, 11) == bytes(11)
+    with refuses("FILE_TOO_LARGE"):
+        read_file(path, 10)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with refuses("FILE_MISSING"):
+        read_file(tmp_path / "nothing", 10)
+
+
+def test_a_pipe_or_a_directory_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with refuses("FILE_UNUSABLE"):
+        read_file(tmp_path / "pipe", 10)
+    with refuses("FILE_UNUSABLE"):
+        read_file(tmp_path, 10)
+
+
+def test_a_name_with_escape_codes_is_shown_escaped(tmp_path):
+    with refuses("FILE_MISSING") as caught:
+        read_file(tmp_path / "a\x1b[2Jb", 10)
+    assert "\x1b" not in str(caught.error)
+    assert "a\\x1b[2Jb" in str(caught.error)
+
+
+def test_directories_are_made_for_their_owner_only_all_the_way(tmp_path):
+    create_directory(tmp_path / "a" / "b" / "c")
+    create_directory(tmp_path / "a" / "b" / "c")
+    for each in ("a", "a/b", "a/b/c"):
+        assert stat.S_IMODE((tmp_path / each).stat().st_mode) == 0o700
+
+
+def test_a_directory_that_others_may_write_in_is_refused(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o770)
+    with refuses("FILE_UNUSABLE"):
+        create_directory(shared)
+
+
+def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    with refuses("FILE_UNUSABLE"):
+        create_directory(tmp_path / "a")
+    with refuses("FILE_UNUSABLE"):
+        create_directory(tmp_path / "a" / "b")
+
+
+def test_a_station_remembers_what_it_saved_last(tmp_path):
+    memory = FileStationMemory(tmp_path / "state.json")
+    assert memory.load() is None
+    memory.save(state(5))
+    memory.save(state(6))
+    assert FileStationMemory(tmp_path / "state.json").load() == state(6)
+    assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
+    assert names(tmp_path) == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "code"),
+    [
+        (b"", "RECORD_INVALID"),
+        (state(5).to_bytes()[:-1], "RECORD_INVALID"),
+        (state(5).to_bytes().replace(b'"size":5', b'"size": 5'), "RECORD_NOT_CANONICAL"),
+        (bytes(files.MAX_STATE + 1), "FILE_TOO_LARGE"),
+    ],
+)
+def test_a_damaged_state_is_never_taken_for_a_first_time(tmp_path, damaged, code):
+    (tmp_path / "state.json").write_bytes(damaged)
+    with refuses(code):
+        FileStationMemory(tmp_path / "state.json").load()
