@@ -1,0 +1,517 @@
+"""The route: from a signed request to a confirmed transfer, one short method a step.
+
+    observe -> (coins) ; submit -> draft -> decide -> approve... -> authorize -> request_signatures
+            -> [stations sign] -> receive -> combine -> verify -> release -> deliver -> observe (settles)
+
+Every method has one shape: inside one store transaction, load the history, call one pure verb, append. Talking to the
+outside happens in `observe` and `deliver` alone. The log is the truth; what a method returns stands in it.
+
+The custodian is the coordinator's side and is trusted by nobody: stations judge its evidence from bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from custody.bitcoin.profile import TransferPsbt
+from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.charter.decide import Decision, Verdict, decide, refuse_denied
+from custody.charter.document import Charter, verify_charter
+from custody.envelope import DocumentSigner, Envelope, unsafe_payload
+from custody.errors import BackendError, Refused
+from custody.log import (
+    Checkpoint,
+    Cosignature,
+    SignedCheckpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+    witnesses_of,
+)
+from custody.log.witnessing import WitnessRequest
+from custody.logbook import Logbook, Work
+from custody.observer import Observation, observe
+from custody.ports import ChainView, Clock, Judge, NodeNotReady, OutboxRow, Relay, StateChanged, Store
+from custody.transfer.approval import (
+    Approval,
+    ApprovalTwice,
+    Authorization,
+    Opinion,
+    Withdrawal,
+    authorize,
+    check_approval,
+    check_withdrawal,
+)
+from custody.transfer.draft import Draft, Plan, case_of, check_conflicts, draft, terms_of
+from custody.transfer.evidence import (
+    Evidence,
+    EvidenceBody,
+    Stage,
+    Trust,
+    check_witnesses,
+    examine,
+    gather,
+    judge_draft,
+    part_of,
+)
+from custody.transfer.history import History
+from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
+from custody.transfer.selection import Below, Selection, select_coins, select_everything
+from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, release
+from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested, accept, combine, with_signatures
+from custody.transfer.state import AddressIssued, Kind, Status, Transfer
+from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
+from custody.vault.coins import Coin
+from custody.vault.descriptor import Branch
+
+FALLBACK_RATE: Final = 2_000
+"""sat/kvB when nobody has an estimate."""
+LONG_TERM_RATE: Final = 10_000
+"""sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
+
+
+class NothingToSend(Refused, code="NOTHING_TO_SEND"):
+    """An outbox without rows."""
+
+    message = "no released transfer waits to be sent"
+    hint = "Release one first: custody transfer release."
+
+
+class TransferLive(Refused, code="TRANSFER_LIVE"):
+    """An attempt to withdraw a transfer whose signatures may be around."""
+
+    message = "signatures were requested for transfer {transfer} ({status}): it cannot be withdrawn any more"
+    hint = "Cancel it by a conflicting spend: custody transfer request --purpose cancellation --replaces TRANSFER."
+    transfer: str
+    status: str
+
+
+class Witness(Protocol):
+    """Somebody who cosigns checkpoints, reached by whatever carrier."""
+
+    def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
+        """The checkpoint with this witness's cosignature.
+
+        Raises:
+            WitnessConflict: it has seen another history.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a custodian needs from outside. Chance and time come in here, so that a run can be repeated exactly.
+
+    `views` see the chain, and must agree; `below(n)` gives a whole number from 0 to n - 1; `salt()` 32 fresh bytes.
+    """
+
+    views: tuple[ChainView, ...]
+    relay: Relay
+    judges: tuple[Judge, ...]
+    clock: Clock
+    below: Below
+    salt: Callable[[], bytes]
+    witnesses: tuple[Witness, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A deposit address that was just given out."""
+
+    vault: str
+    index: int
+    address: str
+
+
+class Custodian:
+    """The coordinator's side of the route. One instance for one store; any number of processes may run one."""
+
+    def __init__(self, store: Store, charter_digest: bytes, signer: DocumentSigner, outside: Outside) -> None:
+        """`charter_digest` is pinned outside the store; `signer` is the coordinator's own key."""
+        self._store = store
+        self._pinned = charter_digest
+        self._signer = signer
+        self._outside = outside
+        self._logbook = Logbook(store, charter_digest, outside.salt)
+
+    # --- what is so --------------------------------------------------------------------------------------------------
+
+    def history(self) -> History:
+        """The history as of now, folded from the whole log. Read it; it changes only by this custodian's methods."""
+        return self._logbook.read()
+
+    def adopt_charter(self, envelope: Envelope) -> Charter:
+        """Begin the log with the pinned charter, signed by everyone it lists."""
+        charter = verify_charter(envelope, self._pinned)
+        with self._work() as work:
+            if not work.history.has_charter:
+                work.append(Kind.CHARTER_ADOPTED, envelope, charter.digest())
+        return charter
+
+    def issue_address(self, vault_name: str, purpose: str) -> Issued:
+        """The vault's next receive address, entered in the log with its purpose; derived from the pinned charter."""
+        with self._work() as work:
+            vault = work.history.charter.vault(vault_name)
+            index = work.history.next_index(vault.id, Branch.RECEIVE)
+            issued = AddressIssued(vault=vault.id, branch=0, index=index, purpose=purpose, at=work.now)
+            work.append(Kind.ADDRESS_ISSUED, issued, vault.id)
+        return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
+
+    # --- asking and agreeing -----------------------------------------------------------------------------------------
+
+    def submit(self, envelope: Envelope) -> TransferRequest:
+        """Enter a request that its requester signed."""
+        with self._work() as work:
+            request = check_request(envelope, work.history.charter)
+            refuse_expired_request(request, work.now)
+            if request.digest() not in work.history.requests:
+                work.append(Kind.REQUESTED, envelope, request.digest(), author=request.requester)
+        return request
+
+    def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
+        """Choose coins at `rate` sat/kvB (else the node's estimate), make the transaction, and hold its coins."""
+        self._refuse_unready()
+        rate = rate or self._outside.relay.fee_rate() or max(FALLBACK_RATE, self._outside.relay.min_fee_rate())
+        with self._work() as work:
+            drafted, group = self._draft_in(work, request_id, rate)
+            work.store.hold(drafted.outpoints, group)
+            work.append(Kind.DRAFTED, drafted, drafted.transfer_id, request_id)
+        return drafted
+
+    def decide(self, transfer_id: bytes) -> Decision:
+        """Apply the rules. A denied draft ends at once and frees its coins."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.decision is not None:
+                return transfer.decision
+            charter = work.history.charter
+            judge_draft(transfer, transfer.request, charter, work.previous(transfer.draft), work.history)
+            case = case_of(transfer.draft, transfer.request, charter)
+            decision = decide(transfer_id, case, charter, work.history.facts(work.now))
+            work.append(Kind.DECIDED, decision, transfer_id)
+            if decision.verdict is Verdict.DENY:
+                reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
+                work.end(transfer, Ending.DENIED, ", ".join(reasons))
+        return decision
+
+    def approve(self, envelope: Envelope) -> Approval:
+        """Enter an officer's signed yes or no. A no ends a transfer for which no signature was requested yet."""
+        with self._work() as work:
+            transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
+            approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
+            if any(each.officer == approval.officer for each in transfer.opinions):
+                raise ApprovalTwice(officer=approval.officer)
+            work.append(Kind.APPROVED, envelope, transfer.id, author=approval.officer)
+            if approval.verdict is Opinion.VETO:
+                work.end(transfer, Ending.VETOED, f"by {approval.officer}")
+        return approval
+
+    def withdraw(self, envelope: Envelope) -> Transfer:
+        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
+        with self._work() as work:
+            transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
+            withdrawal = check_withdrawal(envelope, transfer.draft, work.history.charter)
+            if transfer.is_bearer:
+                raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
+            work.append(Kind.WITHDRAWN, envelope, transfer.id, author=withdrawal.person)
+            work.free(transfer)
+        return transfer
+
+    def authorize(self, transfer_id: bytes) -> Authorization:
+        """Check that every demand of the decision is met."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.authorization is not None:
+                return transfer.authorization
+            if transfer.decision is None:
+                raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
+            charter = work.history.charter
+            case = case_of(transfer.draft, transfer.request, charter)
+            refuse_denied(case, charter, work.history.facts(work.now))
+            authorization = authorize(
+                transfer.draft, transfer.request, charter, transfer.decision, transfer.approvals, work.now
+            )
+            work.append(Kind.AUTHORIZED, authorization, transfer_id)
+        return authorization
+
+    # --- signing -----------------------------------------------------------------------------------------------------
+
+    def request_signatures(self, transfer_id: bytes) -> SigningRequested:
+        """Enter that signatures are asked for. From here on the transfer ends only by another spend of its coins."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.signing is not None:
+                return transfer.signing
+            if transfer.authorization is None:
+                raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
+            refuse_expired_request(transfer.request, work.now)
+            body = self._body(work, transfer)
+            requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
+            work.append(Kind.SIGNING_REQUESTED, requested, transfer_id, body.digest())
+        return requested
+
+    def evidence(self, transfer_id: bytes) -> Evidence:
+        """The file for officers and stations: the body, and the log under a checkpoint that its witnesses cosigned.
+
+        Raises:
+            HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
+        """
+        with self._work() as work:
+            return self._evidence_in(work, work.history.transfer(transfer_id))
+
+    def checkpoint(self) -> WitnessRequest:
+        """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
+        with self._work() as work:
+            return self._checkpoint_in(work)
+
+    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
+        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
+        with self._work() as work:
+            charter = work.history.charter
+            verify_checkpoint(signed, charter.origin, charter.coordinator)
+            known = work.store.checkpoint(signed.checkpoint.size)
+            merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
+            cosignatures = witnesses_of(merged, {each.name: each.key for each in charter.witnesses})
+            work.store.save_checkpoint(merged.text())
+        return cosignatures
+
+    def receive(self, transfer_id: bytes, returned: Psbt) -> tuple[SignedPsbt, ...]:
+        """Take the signatures that a returned PSBT adds; nothing else of it is believed."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.signing is None:
+                raise StateChanged(what="the transfer", expected=Status.SIGNING, actual=transfer.status)
+            vault = work.vault_of(transfer)
+            sent = work.psbt(transfer)
+            known = {each.cosigner for each in transfer.signed}
+            signed = accept(returned, sent, transfer.draft, vault, work.now)
+            for each in signed:
+                if each.cosigner not in known and transfer.status in (Status.SIGNING, Status.COMBINED):
+                    work.append(Kind.SIGNED, each, transfer_id)
+        return signed
+
+    def combine(self, transfer_id: bytes) -> CombinedPsbt:
+        """Put together the signatures of as many cosigners as the vault needs."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.combined is not None:
+                return transfer.combined
+            combined = combine(transfer.draft, work.vault_of(transfer), transfer.signed, work.now)
+            work.append(Kind.COMBINED, combined, transfer_id)
+        return combined
+
+    def psbt(self, transfer_id: bytes) -> TransferPsbt:
+        """The transfer as a plain PSBT, with the combined signatures once there are any."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            sent = work.psbt(transfer)
+            return with_signatures(transfer.combined.signatures, sent) if transfer.combined else sent
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def verify(self, transfer_id: bytes) -> VerifiedTransaction:
+        """Finalize, extract, and have every judge agree."""
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.verified is not None:
+                return transfer.verified
+            verified = self._verify_in(work, transfer)
+            work.append(Kind.VERIFIED, verified, transfer_id)
+        return verified
+
+    def release(self, transfer_id: bytes) -> Release:
+        """Run the whole gate again and let the outbox have the transaction."""
+        self._refuse_unready()
+        with self._work() as work:
+            transfer = work.history.transfer(transfer_id)
+            if transfer.release is not None:
+                return transfer.release
+            if transfer.verified is None:
+                raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
+            evidence = self._evidence_in(work, transfer)
+            examine(evidence, Trust(self._pinned), Stage.RELEASE, work.now)
+            again = self._verify_in(work, transfer)
+            if again.raw != transfer.verified.raw:
+                raise StateChanged(
+                    what="the finished transaction", expected=_txid(transfer.verified.raw), actual=_txid(again.raw)
+                )
+            released = release(transfer.verified, work.now)
+            work.append(Kind.RELEASED, released, transfer_id)
+            work.store.queue(transfer_id, transfer.verified.raw, work.now)
+        return released
+
+    def deliver(self) -> tuple[Broadcast, ...]:
+        """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time.
+
+        Raises:
+            NothingToSend: the outbox is empty.
+            RelayRefused, NodeUnavailable: the node says no or nothing; the row stays.
+        """
+        with self._store.read() as view:
+            rows = view.outbox()
+        if not rows:
+            raise NothingToSend
+        return tuple(self._deliver_one(row) for row in rows)
+
+    def _deliver_one(self, row: OutboxRow) -> Broadcast:
+        with self._work() as work:
+            transfer = work.history.transfer(row.transfer_id)
+            self._gate(work, transfer, row.raw)
+        # The node is asked outside the store's transaction: it may take its time, and sending twice does no harm.
+        failure: str | None = None
+        try:
+            self._outside.relay.send(row.raw)
+        except BackendError as error:
+            failure = str(error)
+            raise
+        finally:
+            with self._work() as work:
+                work.store.attempted(row.transfer_id, failure)
+        with self._work() as work:
+            transfer = work.history.transfer(row.transfer_id)
+            if transfer.release is None:
+                raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
+            sent = broadcast(transfer.release, work.now)
+            if transfer.status is Status.RELEASED:
+                work.append(Kind.BROADCAST, sent, transfer.id)
+        return sent
+
+    # --- looking at the chain ----------------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released."""
+        with self._work() as work:
+            return observe(work, self._outside.views)
+
+    # --- what the steps share ----------------------------------------------------------------------------------------
+
+    def _work(self) -> AbstractContextManager[Work]:
+        return self._logbook.write(self._outside.clock.now())
+
+    def _refuse_unready(self) -> None:
+        for view in self._outside.views:
+            if view.is_initial_download():
+                raise NodeNotReady(reason="it is still downloading the chain")
+
+    def _draft_in(self, work: Work, request_id: bytes, rate: int) -> tuple[Draft, bytes]:
+        """The draft for a request and its conflict group."""
+        charter = work.history.charter
+        request = check_request(work.history.request(request_id), charter)
+        refuse_expired_request(request, work.now)
+        entry, vault = charter.vault_by_id(request.vault)
+        predecessors = {replaced: work.history.transfer(replaced) for replaced in request.replaces}
+        groups = frozenset(each.group for each in predecessors.values())
+        plan = Plan(
+            request=request,
+            charter=charter,
+            entry=entry,
+            vault=vault,
+            next_change=work.history.next_index(vault.id, Branch.CHANGE),
+            next_receive=work.history.next_receive(),
+            height=work.history.height,
+            rate=rate,
+            at=work.now,
+        )
+        coins = work.history.spendable(vault.id, groups)
+        selection = _select(plan, coins, [each.draft for each in predecessors.values()], self._outside.below)
+        drafted = draft(plan, selection, self._outside.below)
+        check_conflicts(drafted, {key: each.draft for key, each in predecessors.items()})
+        return drafted, next(iter(groups), drafted.transfer_id)
+
+    def _body(self, work: Work, transfer: Transfer) -> EvidenceBody:
+        envelope = work.history.charter_envelope
+        if envelope is None:
+            raise StateChanged(what="the log", expected="a charter", actual="none")
+        return gather(transfer, envelope, work.previous(transfer.draft))
+
+    def _evidence_in(self, work: Work, transfer: Transfer) -> Evidence:
+        body = self._body(work, transfer)
+        charter = work.history.charter
+        note = work.store.checkpoint()
+        signed = SignedCheckpoint.parse(note) if note else None
+        if (
+            signed is None
+            or signed.checkpoint.size < work.history.last_index(transfer.id) + 1
+            or not _is_witnessed(signed, charter)
+        ):
+            signed = self._cosigned_now(work)
+        check_witnesses(signed, charter)
+        return Evidence(body=body, part=part_of(signed, list(work.store.entries(0, signed.checkpoint.size))))
+
+    def _cosigned_now(self, work: Work) -> SignedCheckpoint:
+        """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
+        request = self._checkpoint_in(work)
+        signed = SignedCheckpoint.parse(request.checkpoint)
+        for witness in self._outside.witnesses:
+            signed = _merged(signed, witness.cosign(request))
+        work.store.save_checkpoint(signed.text())
+        return signed
+
+    def _checkpoint_in(self, work: Work) -> WitnessRequest:
+        charter = work.history.charter
+        frontier = work.store.frontier()
+        checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
+        signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
+        return WitnessRequest(checkpoint=signed.text(), leaves=tuple(work.store.leaves()))
+
+    def _verify_in(self, work: Work, transfer: Transfer) -> VerifiedTransaction:
+        if transfer.combined is None:
+            raise StateChanged(what="the transfer", expected=Status.COMBINED, actual=transfer.status)
+        return verify(transfer.combined, transfer.draft, work.vault_of(transfer), self._outside.judges, work.now)
+
+    def _gate(self, work: Work, transfer: Transfer, raw: bytes) -> None:
+        """What must hold each time before a transaction leaves: released, these bytes, the approved transaction."""
+        if transfer.release is None or transfer.verified is None:
+            raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
+        if transfer.verified.raw != raw:
+            raise StateChanged(what="the transaction to send", expected=_txid(transfer.verified.raw), actual=_txid(raw))
+        refuse_other_transaction(raw, transfer.draft)
+        charter = work.history.charter
+        refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, work.history.facts(work.now))
+
+
+def _select(plan: Plan, coins: Sequence[Coin], predecessors: Sequence[Draft], below: Below) -> Selection:
+    """Coins for a plan. A replacement takes one coin of each predecessor, so that only one of them can confirm."""
+    free = {coin.outpoint: coin for coin in coins}
+    must: dict[OutPoint, Coin] = {}
+    for predecessor in predecessors:
+        shared = [free[outpoint] for outpoint in predecessor.outpoints if outpoint in free]
+        if shared and not any(coin.outpoint in must for coin in shared):
+            largest = max(shared, key=lambda coin: (coin.amount, coin.outpoint))
+            must[largest.outpoint] = largest
+    terms = terms_of(plan, LONG_TERM_RATE, tuple(must.values()))
+    match plan.request.purpose:
+        case Purpose.PAYMENT:
+            return select_coins(coins, terms, below)
+        case Purpose.SWEEP:
+            return select_everything(coins, terms, limit=False)
+        case Purpose.CONSOLIDATION:
+            return select_everything(coins, terms, limit=True)
+        case Purpose.CANCELLATION:
+            return select_everything(list(must.values()), terms, limit=False)
+
+
+def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
+    found = witnesses_of(signed, {each.name: each.key for each in charter.witnesses})
+    return len(found) >= charter.witness_threshold
+
+
+def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoint:
+    """One checkpoint with the signature lines of both.
+
+    Raises:
+        StateChanged: they are different checkpoints.
+    """
+    if known.checkpoint != other.checkpoint:
+        raise StateChanged(
+            what="the checkpoint", expected=known.checkpoint.root.hex(), actual=other.checkpoint.root.hex()
+        )
+    for line in other.signatures:
+        known = known.with_signature(line)
+    return known
+
+
+def _txid(raw: bytes) -> str:
+    return Transaction.parse(raw).txid_hex

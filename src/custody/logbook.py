@@ -1,0 +1,128 @@
+"""One unit of work on the log: the history loaded, entries appended, all of it durable together or not at all.
+
+The fold is kept between units and only extended; before it is used again its root is compared with the store's, so a
+store that was rolled back or rewritten is noticed here (THREATS D13) and not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from custody.bitcoin.profile import TransferPsbt
+from custody.errors import IntegrityError
+from custody.log import LogEntry, seal
+from custody.ports import Store, StoreTransaction, StoreView
+from custody.record import Record
+from custody.transfer.draft import Draft
+from custody.transfer.history import COORDINATOR, History
+from custody.transfer.settlement import Ended, Ending
+from custody.transfer.signing import signing_psbt
+from custody.transfer.state import Kind, Transfer
+from custody.vault.descriptor import Vault
+from custody.vault.ownership import PrevtxMissing
+
+
+class RolledBack(IntegrityError, code="ROLLBACK"):
+    """A store whose log is not the one this process has read before."""
+
+    message = "the log had {size} entries with root {expected}; now it has {actual}"
+    hint = "Stop: the store was restored from a backup or rewritten while in use. Compare it with a witness's copy."
+    size: int
+    expected: str
+    actual: str
+
+
+@dataclass(slots=True)
+class Work:
+    """An open store transaction with the history as it stands in it. `now` is Unix seconds."""
+
+    store: StoreTransaction
+    history: History
+    now: int
+    salt: Callable[[], bytes]
+
+    def append(self, kind: Kind, body: Record, *subjects: bytes, author: str = COORDINATOR) -> LogEntry:
+        """Seal `body` as the next entry, fold it, and write it."""
+        entry = seal(self.store.size, kind, author, subjects, body.to_bytes(), self.salt())
+        # Folding comes first: an entry that does not fit what stands before it is never written.
+        self.history.extend([entry])
+        self.store.append(entry)
+        return entry
+
+    def end(self, transfer: Transfer, reason: Ending, detail: str) -> None:
+        """End a transfer that moved nothing, and free its coins."""
+        ended = Ended(transfer=transfer.id, reason=reason, detail=detail[:200], at=self.now)
+        self.append(Kind.ENDED, ended, transfer.id)
+        self.free(transfer)
+
+    def free(self, transfer: Transfer) -> None:
+        """Let go of what a transfer held, unless a conflicting one is still live."""
+        group = transfer.group
+        if not any(other.group == group and other.is_live for other in self.history.transfers.values()):
+            self.store.release_holds(group)
+
+    def vault_of(self, transfer: Transfer) -> Vault:
+        """The vault a transfer spends from."""
+        return self.history.charter.vault_by_id(transfer.draft.identity.vault)[1]
+
+    def previous(self, drafted: Draft) -> list[bytes]:
+        """The raw transactions whose outputs a draft spends, as the log has them.
+
+        Raises:
+            PrevtxMissing: a coin is not in the log (any more).
+        """
+        found: dict[bytes, bytes] = {}
+        for index, outpoint in enumerate(drafted.outpoints):
+            holding = self.history.holdings.get(outpoint)
+            if holding is None:
+                raise PrevtxMissing(index=index)
+            found[outpoint.txid] = holding.seen.transaction
+        return list(found.values())
+
+    def psbt(self, transfer: Transfer) -> TransferPsbt:
+        """The PSBT that goes to the transfer's signers."""
+        drafted = transfer.draft
+        by_txid = {
+            outpoint.txid: self.history.holdings[outpoint].seen.transaction
+            for outpoint in drafted.outpoints
+            if outpoint in self.history.holdings
+        }
+        return signing_psbt(drafted, self.vault_of(transfer), by_txid)
+
+
+class Logbook:
+    """A store's log with its fold kept current."""
+
+    def __init__(self, store: Store, charter_digest: bytes, salt: Callable[[], bytes]) -> None:
+        """`charter_digest` is pinned outside the store; `salt()` gives 32 fresh random bytes for an entry."""
+        self._store = store
+        self._pinned = charter_digest
+        self._salt = salt
+        self._known: History | None = None
+
+    def read(self) -> History:
+        """The history as of now. It is this logbook's own: read it, and only `write` changes it."""
+        with self._store.read() as view:
+            return self._load(view)
+
+    @contextmanager
+    def write(self, now: int) -> Iterator[Work]:
+        """One unit of work, alone in the store; an exception that leaves it undoes all of it."""
+        try:
+            with self._store.transaction() as transaction:
+                yield Work(transaction, self._load(transaction), now, self._salt)
+        except BaseException:
+            # What was folded in this unit was not written: the fold is built again from the store.
+            self._known = None
+            raise
+
+    def _load(self, view: StoreView) -> History:
+        known = self._known
+        if known is None:
+            known = self._known = History(self._pinned)
+        if known.size > view.size or view.root_at(known.size) != known.frontier.root:
+            self._known = None
+            raise RolledBack(size=known.size, expected=known.frontier.root.hex(), actual=f"{view.size} entries")
+        return known.extend(view.entries(known.size))

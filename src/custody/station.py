@@ -1,0 +1,215 @@
+"""The other side: a machine that never saw a network decides for itself whether a device may sign.
+
+A station trusts one thing, the charter's digest, told to it by voice. From evidence files it works out everything else,
+and it remembers the longest log it has seen, so that nobody can show it a shorter or another one later. Before a device
+is driven the memory is written; after, only signatures that verify leave, in a PSBT this program wrote.
+
+The station cannot stop k custodians who sign elsewhere, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from custody.bitcoin.profile import TransferPsbt
+from custody.charter.document import Charter, VaultMismatch, read_charter, verify_charter
+from custody.charter.people import Role
+from custody.envelope import DocumentSigner, Envelope, sign
+from custody.errors import Refused
+from custody.log import EMPTY_ROOT
+from custody.ports import Clock, Signer, StationMemory, StationState
+from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
+from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
+from custody.transfer.signing import CosignerAltered, SignedPsbt, accept, with_signatures
+from custody.vault.descriptor import Branch, Vault
+from custody.words import check_spoken
+
+APPROVAL_LIFETIME: Final = 7 * 24 * 3600
+"""Seconds an approval holds when nobody says otherwise."""
+
+
+class Untrusted(Refused, code="STATION_UNTRUSTED"):
+    """A station that has not been told which charter to trust."""
+
+    message = "this station trusts no charter yet"
+    hint = (
+        "Have the charter's twelve words read to you over a line you trust, then: custody-station trust CHARTER WORDS."
+    )
+
+
+class AlreadyTrusts(Refused, code="STATION_TRUSTS_ANOTHER"):
+    """A station that trusts another charter already."""
+
+    message = "this station trusts charter {known}, not {given}"
+    hint = "A station serves one charter. Use another state directory, or find out who wants it changed."
+    known: str
+    given: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What leaves the station: whose signatures, in a PSBT of our own making."""
+
+    signed: tuple[SignedPsbt, ...]
+    psbt: TransferPsbt
+
+
+class Station:
+    """Examines evidence and drives a signer. Chance and time are arguments of its methods or of its clock."""
+
+    def __init__(self, memory: StationMemory, clock: Clock) -> None:
+        self._memory = memory
+        self._clock = clock
+
+    def trust(self, envelope: Envelope, spoken: str) -> Charter:
+        """Trust the charter whose digest was told by voice, as twelve words or in hexadecimal.
+
+        Raises:
+            WordsMismatch: the file is another charter than the one spoken of.
+            CharterUnsigned: somebody it lists has not signed it.
+            AlreadyTrusts: this station serves another charter.
+        """
+        digest = read_charter(envelope).digest()
+        check_spoken(digest, spoken)
+        charter = verify_charter(envelope, digest)
+        known = self._memory.load()
+        if known is not None and known.charter != digest:
+            raise AlreadyTrusts(known=known.charter.hex(), given=digest.hex())
+        if known is None:
+            self._memory.save(
+                StationState(
+                    network=charter.network,
+                    origin=charter.origin,
+                    charter=digest,
+                    charter_version=charter.version,
+                    size=0,
+                    root=EMPTY_ROOT,
+                    witnessed_at=0,
+                    is_read_only=False,
+                )
+            )
+        return charter
+
+    def state(self) -> StationState:
+        """What this station trusts and has seen.
+
+        Raises:
+            Untrusted: nothing yet.
+        """
+        known = self._memory.load()
+        if known is None:
+            raise Untrusted
+        return known
+
+    def examine(self, evidence: Evidence, stage: Stage) -> Examination:
+        """Judge the evidence, and remember the log it showed.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            CustodyError: the first fact that is wrong, by its own code.
+        """
+        known = self.state()
+        trust = Trust(known.charter, seen_size=known.size, seen_root=known.root)
+        examination = examine(evidence, trust, stage, self._clock.now())
+        checkpoint = examination.checkpoint
+        if checkpoint.size > known.size:
+            times = [each.time for each in examination.cosignatures]
+            self._memory.save(
+                StationState(
+                    network=known.network,
+                    origin=known.origin,
+                    charter=known.charter,
+                    charter_version=known.charter_version,
+                    size=checkpoint.size,
+                    root=checkpoint.root,
+                    witnessed_at=max([known.witnessed_at, *times]),
+                    is_read_only=known.is_read_only,
+                )
+            )
+        return examination
+
+    def approve(
+        self,
+        evidence: Evidence,
+        officer: DocumentSigner,
+        verdict: Opinion,
+        nonce: bytes,
+        lifetime: int = APPROVAL_LIFETIME,
+    ) -> Envelope:
+        """An officer's signed yes or no to what the evidence holds.
+
+        `nonce` is 16 fresh random bytes, `lifetime` is in seconds.
+
+        Raises:
+            ApprovalAuthor: the key is no officer's.
+            ApprovalSelf: the officer asked for this transfer.
+            CustodyError: as `examine`.
+        """
+        examination = self.examine(evidence, Stage.APPROVE)
+        charter = examination.charter
+        person = next((each for each in charter.people if each.key == officer.public_key), None)
+        if person is None or not person.has_role(Role.OFFICER):
+            name = "nobody" if person is None else person.name
+            raise ApprovalAuthor(officer=name, problem="this key is no officer's of the charter")
+        if person.name == examination.request.requester and verdict is Opinion.APPROVE:
+            raise ApprovalSelf(officer=person.name)
+        now = self._clock.now()
+        return sign(
+            Approval(
+                network=charter.network,
+                vault=examination.draft.identity.vault,
+                transfer=examination.transfer_id,
+                charter=charter.digest(),
+                charter_version=charter.version,
+                officer=person.name,
+                key=person.key,
+                verdict=verdict,
+                log_size=examination.checkpoint.size,
+                log_root=examination.checkpoint.root,
+                issued=now,
+                expires=now + lifetime,
+                nonce=nonce,
+            ),
+            officer,
+        )
+
+    def sign(self, evidence: Evidence, signer: Signer) -> Answer:
+        """Examine, let the signer sign, and check what it signed.
+
+        Raises:
+            CustodyError: as `examine`, before the signer has seen anything.
+            NotAMember: the signer holds no key of this vault.
+            SigInvalid, CosignerAltered, NothingSigned: the signer answered wrongly.
+        """
+        examination = self.examine(evidence, Stage.SIGN)
+        vault, sent = examination.vault, examination.psbt
+        vault.cosigner_of(signer.fingerprint)
+        returned = signer.sign(sent.to_psbt())
+        signed = accept(returned, sent, examination.draft, vault, self._clock.now())
+        others = [each.cosigner.hex() for each in signed if each.cosigner != signer.fingerprint]
+        if others:
+            raise CosignerAltered(what=f"carrying signatures of {others[0]}, who was not asked")
+        return Answer(signed, with_signatures((s for each in signed for s in each.signatures), sent))
+
+    def address(self, envelope: Envelope, vault_name: str, branch: Branch, index: int) -> str:
+        """An address of a vault, derived here from the trusted charter and from nothing else.
+
+        Raises:
+            CharterMismatch: another charter than the trusted one.
+        """
+        charter = verify_charter(envelope, self.state().charter)
+        return charter.vault(vault_name).address(branch, index)
+
+
+def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:
+    """The charter's vault called `name`, when `descriptor` is its text.
+
+    Raises:
+        VaultMismatch: the descriptor is another vault's: it was swapped.
+    """
+    own = charter.vault(name)
+    given = Vault.parse(descriptor, charter.network)
+    if given.id != own.id:
+        raise VaultMismatch(what=f"the descriptor given for {name}", expected=own.id.hex(), actual=given.id.hex())
+    return own

@@ -1,0 +1,199 @@
+"""People, cosigners and a charter made from seeds, so that a test or a demo is the same on every run.
+
+Regtest only: everybody can compute these keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from custody.backends.keyfile import LEAST_TEST_COST, KeyFileSigner, create_master_key
+from custody.bitcoin.script import address, p2wpkh
+from custody.charter.document import AddressPayee, Charter, CharterVault, Payee, VaultPayee
+from custody.charter.people import Person, Role, Witness
+from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule, Rule
+from custody.envelope import Ed25519Signer, Envelope, sign
+from custody.log import SignedCheckpoint, WitnessState
+from custody.log.witnessing import LogKey, WitnessRequest, answer
+from custody.ports import Clock
+from custody.transfer.request import NONCE_SIZE
+from custody.units import HARDENED, Network
+from custody.vault.descriptor import Vault
+from custody.vault.keys import Cosigner
+from custody.vault.templates import ScriptType
+
+ORIGIN: Final = "custody.example/demo"
+PASSPHRASE: Final = b"correct horse battery staple regtest only"
+WITNESS: Final = "parliament.example"
+
+
+def secret(label: str) -> bytes:
+    """32 bytes that stand for a secret in tests; everybody can compute them."""
+    return hashlib.sha256(f"custody regtest {label}".encode()).digest()
+
+
+def person_key(name: str) -> Ed25519Signer:
+    """A person's document key."""
+    return Ed25519Signer(secret(f"person {name}"))
+
+
+def cosigner_key(name: str) -> KeyFileSigner:
+    """A cosigner's software signer, opened from a real key file."""
+    file = create_master_key(
+        PASSPHRASE, name=name, network=Network.REGTEST, seed=secret(f"cosigner {name}"), cost=LEAST_TEST_COST
+    )
+    return KeyFileSigner(file, PASSPHRASE)
+
+
+def account_path(script_type: ScriptType) -> tuple[int, ...]:
+    """m/48h/1h/0h/2h for wsh, m/48h/1h/0h/1h for sh-wsh (BIP 48)."""
+    step = 2 if script_type is ScriptType.WSH else 1
+    return tuple(HARDENED + each for each in (48, 1, 0, step))
+
+
+def vault_of(
+    names: tuple[str, ...], threshold: int, script_type: ScriptType = ScriptType.WSH, birthday: int = 0
+) -> tuple[Vault, tuple[KeyFileSigner, ...]]:
+    """A vault of the named cosigners, and their signers in the same order."""
+    signers = tuple(cosigner_key(name) for name in names)
+    cosigners: list[Cosigner] = []
+    for name, signer in zip(names, signers, strict=True):
+        origin, key = signer.account_key(account_path(script_type))
+        cosigners.append(Cosigner(name, origin, key))
+    return Vault.create(threshold, tuple(cosigners), script_type, Network.REGTEST, birthday), signers
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Everybody a story needs. `people` and `signers` are by name, in the charter's and the vault's order."""
+
+    charter: Charter
+    envelope: Envelope
+    vault: Vault
+    coordinator: Ed25519Signer
+    people: dict[str, Ed25519Signer]
+    signers: tuple[KeyFileSigner, ...]
+    witness: Ed25519Signer
+
+    @property
+    def digest(self) -> bytes:
+        """The charter's digest: what everybody pins."""
+        return self.charter.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What may differ between stories; everything else is the same."""
+
+    threshold: int = 2
+    cosigners: tuple[str, ...] = ("astana", "almaty", "shymkent")
+    script_type: ScriptType = ScriptType.WSH
+    approvals: int = 2
+    max_outflow: int = 500_000_000
+    max_fee: int = 200_000
+    max_rate: int = 100_000
+    max_share: int = 1_000
+    max_inputs: int = 250
+    confirmations: int = 1
+    is_witnessed: bool = True
+
+
+REQUESTER: Final = "Dana"
+OFFICERS: Final = ("Aigerim", "Bolat", "Chingis")
+SUPPLIER: Final = "Supplier"
+TAX_OFFICE: Final = "Tax office"
+STRANGER: Final = "Stranger"
+
+
+def payee_address(name: str) -> str:
+    """A regtest address that stands for somebody outside."""
+    return address(p2wpkh(secret(f"payee {name}")[:20]), Network.REGTEST)
+
+
+def make_cast(setting: Setting | None = None) -> Cast:
+    """A vault, its people and the charter, signed by everyone it lists."""
+    setting = setting or Setting()
+    vault, signers = vault_of(setting.cosigners, setting.threshold, setting.script_type)
+    people = {name: person_key(name) for name in (*OFFICERS, REQUESTER)}
+    coordinator, witness = person_key("coordinator"), person_key(WITNESS)
+    payees: tuple[Payee, ...] = (
+        VaultPayee(name="Reserve", vault="reserve"),
+        AddressPayee(name=STRANGER, address=payee_address(STRANGER)),
+        AddressPayee(name=SUPPLIER, address=payee_address(SUPPLIER)),
+        AddressPayee(name=TAX_OFFICE, address=payee_address(TAX_OFFICE)),
+    )
+    rules: tuple[Rule, ...] = (
+        AllowRule(name="known payees", vaults=("reserve",), payees=("Reserve", SUPPLIER, TAX_OFFICE)),
+        FeeRule(
+            name="modest fees",
+            vaults=("reserve",),
+            max_fee=setting.max_fee,
+            max_rate=setting.max_rate,
+            max_share=setting.max_share,
+        ),
+        LimitRule(name="per transfer", vaults=("reserve",), max_outflow=setting.max_outflow),
+        ApprovalsRule(name="two officers", vaults=("reserve",), role=Role.OFFICER, count=setting.approvals),
+    )
+    charter = Charter(
+        version=1,
+        institution="National Bank, demonstration",
+        network=Network.REGTEST,
+        origin=ORIGIN,
+        coordinator=coordinator.public_key,
+        people=tuple(
+            Person(name=name, key=key.public_key, roles=(Role.REQUESTER,) if name == REQUESTER else (Role.OFFICER,))
+            for name, key in sorted(people.items())
+        ),
+        witnesses=(Witness(name=WITNESS, key=witness.public_key),) if setting.is_witnessed else (),
+        witness_threshold=1 if setting.is_witnessed else 0,
+        faulty_witnesses=0,
+        vaults=(
+            CharterVault(
+                name="reserve",
+                descriptor=vault.descriptor,
+                birthday=0,
+                confirmations=setting.confirmations,
+                max_inputs=setting.max_inputs,
+            ),
+        ),
+        payees=payees,
+        rules=rules,
+    )
+    everyone = [coordinator, *people.values(), *([witness] if setting.is_witnessed else [])]
+    return Cast(charter, sign(charter, *everyone), vault, coordinator, people, signers, witness)
+
+
+class SoftwareWitness:
+    """A witness in this process, with a real key and a real memory."""
+
+    def __init__(self, name: str, signer: Ed25519Signer, log: LogKey, clock: Clock) -> None:
+        self._name, self._signer, self._log, self._clock = name, signer, log, clock
+        self.state: WitnessState | None = None
+
+    def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
+        """The checkpoint, cosigned, if it extends what this witness saw before."""
+        given = answer(request, self.state, self._log, self._name, self._signer, self._clock.now())
+        self.state = given.state
+        return given.signed
+
+
+class Chance:
+    """Seeded chance: the same seed tells the same story."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose, regtest only
+
+    def below(self, limit: int) -> int:
+        """A whole number from 0 to `limit` - 1."""
+        return self._random.randrange(limit)
+
+    def salt(self) -> bytes:
+        """32 bytes for a log entry."""
+        return self._random.randbytes(32)
+
+    def nonce(self) -> bytes:
+        """16 bytes for a signed document."""
+        return self._random.randbytes(NONCE_SIZE)

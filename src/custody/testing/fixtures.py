@@ -1,0 +1,108 @@
+"""One complete transfer, every record and file of it as written, from fixed seeds.
+
+    python -m custody.testing.fixtures [FOLDER]
+
+writes the files anew; a test compares them with the ones that are kept, so that no format changes unseen. Regtest only.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from custody.bitcoin.psbt import Psbt
+from custody.log import write_line
+from custody.testing.cast import OFFICERS, SUPPLIER, TAX_OFFICE
+from custody.testing.scenario import RATE, Scenario
+from custody.transfer.evidence import Evidence
+from custody.words import show_words
+
+FOLDER: Final = Path("fixtures/transfer")
+SEED: Final = 20_240_917
+SOURCE: Final = """# SOURCE
+
+One complete transfer of a 2-of-3 `wsh` vault on regtest: every record and file of it, as written.
+
+Made by `make fixtures` (`python -m custody.testing.fixtures`) from fixed seeds, and compared with what that command
+writes by `tests/functional/test_fixtures.py`. Nothing here was written by hand. All keys are test keys that anybody can
+compute; the folder is in the public domain (CC0).
+
+| file | what |
+|---|---|
+| charter.json | the charter in its envelope, signed by everyone it lists |
+| request.json | the transfer request, signed by its requester |
+| draft.json, decision.json | what the coordinator made of it, and what the rules say |
+| evidence-approve.json | what officers examine |
+| approval-*.json | what they sign |
+| authorization.json | the decision with its demands met |
+| evidence-sign.json | what stations examine |
+| signed-*.psbt, combined.psbt | what stations let out, and both together (binary) |
+| transaction.hex | the finished transaction |
+| checkpoint.txt | the log's last checkpoint, cosigned by its witness |
+| log.jsonl | the whole log, a line an entry |
+| words.txt | the twelve words of the charter and of the transfer |
+"""
+
+
+def make() -> dict[str, bytes]:
+    """Every file of the folder, by name."""
+    scenario = Scenario.funded(60_000_000, 40_000_000, seed=SEED)
+    try:
+        return _play(scenario)
+    finally:
+        scenario.close()
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files into `folder`, replacing what stands there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def _play(scenario: Scenario) -> dict[str, bytes]:
+    custodian, cast = scenario.custodian, scenario.cast
+    files = {"SOURCE.md": SOURCE.encode(), "charter.json": cast.envelope.to_bytes()}
+    envelope = scenario.request((SUPPLIER, 25_000_000), (TAX_OFFICE, 15_000_000))
+    files["request.json"] = envelope.to_bytes()
+    draft, decision = scenario.drafted(envelope, RATE)
+    transfer_id = draft.transfer_id
+    files |= {"draft.json": draft.to_bytes(), "decision.json": decision.to_bytes()}
+    evidence = custodian.evidence(transfer_id)
+    files["evidence-approve.json"] = evidence.to_bytes()
+    for officer in OFFICERS[:2]:
+        approval = scenario.approval(evidence, officer)
+        custodian.approve(approval)
+        files[f"approval-{officer.lower()}.json"] = approval.to_bytes()
+    files["authorization.json"] = custodian.authorize(transfer_id).to_bytes()
+    custodian.request_signatures(transfer_id)
+    evidence = custodian.evidence(transfer_id)
+    files["evidence-sign.json"] = evidence.to_bytes()
+    files |= _signatures(scenario, transfer_id, evidence)
+    custodian.release(transfer_id)
+    custodian.deliver()
+    scenario.mine()
+    with scenario.store.read() as view:
+        files["log.jsonl"] = b"".join(write_line(entry) + b"\n" for entry in view.entries())
+    files["checkpoint.txt"] = custodian.evidence(transfer_id).part.checkpoint.encode()
+    files["words.txt"] = f"charter  {show_words(cast.digest)}\ntransfer {show_words(transfer_id)}\n".encode()
+    return files
+
+
+def _signatures(scenario: Scenario, transfer_id: bytes, evidence: Evidence) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    cosigners = scenario.cast.vault.cosigners
+    for cosigner, station, signer in zip(cosigners, scenario.stations[:2], scenario.cast.signers, strict=False):
+        signed: Psbt = station.sign(evidence, signer).psbt.to_psbt()
+        scenario.custodian.receive(transfer_id, signed)
+        files[f"signed-{cosigner.name}.psbt"] = signed.serialize()
+    scenario.custodian.combine(transfer_id)
+    files["combined.psbt"] = scenario.custodian.psbt(transfer_id).to_psbt().serialize()
+    files["transaction.hex"] = scenario.custodian.verify(transfer_id).raw.hex().encode() + b"\n"
+    return files
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER, make())

@@ -1,0 +1,250 @@
+"""The whole route in one process, on a real chain, with real keys: what tests, fixtures and the demo play on.
+
+Nothing is replaced by a double: consensus is libbitcoinkernel's, keys come from key files, stations and the witness are
+the ones that ship. Only time and chance are seeded. Regtest only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from custody.backends.bitcointx import BitcointxJudge
+from custody.backends.kernel import KernelJudge
+from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint
+from custody.charter.decide import Decision
+from custody.custodian import Custodian, Outside
+from custody.envelope import Envelope, sign
+from custody.log.witnessing import LogKey
+from custody.ports import StationState, Store
+from custody.station import Station
+from custody.testing.cast import (
+    OFFICERS,
+    REQUESTER,
+    SUPPLIER,
+    WITNESS,
+    Cast,
+    Chance,
+    Setting,
+    SoftwareWitness,
+    make_cast,
+)
+from custody.testing.chain import RegtestChain
+from custody.testing.memory import InMemoryStore
+from custody.transfer.approval import Opinion, Withdrawal
+from custody.transfer.draft import Draft
+from custody.transfer.evidence import Evidence
+from custody.transfer.history import History
+from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.state import Transfer
+from custody.units import Network
+from custody.vault.descriptor import Branch
+from custody.words import show_words
+
+HOUR: Final = 3600
+RATE: Final = 5_000
+"""sat/kvB of the story's transfers."""
+
+
+class RememberedState:
+    """A station's memory that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self._state: StationState | None = None
+
+    def load(self) -> StationState | None:
+        """What was saved last."""
+        return self._state
+
+    def save(self, state: StationState) -> None:
+        """Remember `state`."""
+        self._state = state
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A cast on a chain: a coordinator, a station for each cosigner and officer, a witness.
+
+    `chain` is also the clock of everybody.
+    """
+
+    cast: Cast
+    chain: RegtestChain
+    store: Store
+    custodian: Custodian
+    chance: Chance
+    stations: tuple[Station, ...]
+    desks: dict[str, Station]
+    """Each officer's own machine, by name."""
+    witnesses: tuple[SoftwareWitness, ...]
+
+    @classmethod
+    def begin(
+        cls,
+        setting: Setting | None = None,
+        *,
+        chain: RegtestChain | None = None,
+        store: Store | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """A vault under a charter that everyone signed and every machine trusts; no coins yet."""
+        cast = make_cast(setting)
+        chain = chain or RegtestChain()
+        chance = Chance(seed)
+        witnesses = (
+            (SoftwareWitness(WITNESS, cast.witness, LogKey(cast.charter.origin, cast.charter.coordinator), chain),)
+            if cast.charter.witnesses
+            else ()
+        )
+        outside = Outside(
+            views=(chain.view,),
+            relay=chain.view,
+            judges=(KernelJudge(), BitcointxJudge()),
+            clock=chain,
+            below=chance.below,
+            salt=chance.salt,
+            witnesses=witnesses,
+        )
+        store = store or InMemoryStore(Network.REGTEST, cast.charter.origin)
+        custodian = Custodian(store, cast.digest, cast.coordinator, outside)
+        custodian.adopt_charter(cast.envelope)
+        stations = tuple(Station(RememberedState(), chain) for _ in cast.signers)
+        desks = {name: Station(RememberedState(), chain) for name in OFFICERS}
+        for station in (*stations, *desks.values()):
+            station.trust(cast.envelope, show_words(cast.digest))
+        return cls(cast, chain, store, custodian, chance, stations, desks, witnesses)
+
+    @classmethod
+    def funded(cls, *amounts: int, setting: Setting | None = None, seed: int = 0) -> Self:
+        """The same with coins of these amounts, mature."""
+        scenario = cls.begin(setting, chain=RegtestChain.funded(4), seed=seed)
+        scenario.custodian.observe()
+        for amount in amounts or (60_000_000, 40_000_000, 30_000_000):
+            scenario.deposit(amount)
+        scenario.mine(scenario.cast.charter.vaults[0].confirmations)
+        return scenario
+
+    # --- the chain ---------------------------------------------------------------------------------------------------
+
+    def deposit(self, amount: int, purpose: str = "seized coins") -> OutPoint:
+        """Pay `amount` sats to the vault's next address; unconfirmed until the next block."""
+        issued = self.custodian.issue_address("reserve", purpose)
+        return self.chain.pay(self.cast.vault.script_pubkey(Branch.RECEIVE, issued.index), amount)
+
+    def mine(self, count: int = 1, script_pubkey: bytes | None = None) -> None:
+        """Mine, and have the custodian look."""
+        self.chain.mine(count, script_pubkey)
+        self.custodian.observe()
+
+    @property
+    def balance(self) -> int:
+        """Sats of the vault's unspent deposits."""
+        return self.custodian.history().balance(self.cast.vault.id)
+
+    # --- the people --------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        *payments: tuple[str, int | None],
+        purpose: Purpose = Purpose.PAYMENT,
+        requester: str = REQUESTER,
+        replaces: tuple[bytes, ...] = (),
+        reason: str = "invoice 2024-17",
+        lifetime: int = 72 * HOUR,
+    ) -> Envelope:
+        """A request as `requester` signs it; a payment to the supplier unless said otherwise."""
+        if not payments and purpose is Purpose.PAYMENT:
+            payments = ((SUPPLIER, 25_000_000),)
+        now = self.chain.now()
+        record = TransferRequest(
+            network=self.cast.charter.network,
+            charter=self.cast.digest,
+            vault=self.cast.vault.id,
+            purpose=purpose,
+            payments=tuple(RequestedPayment(payee=payee, amount=amount) for payee, amount in payments),
+            replaces=replaces,
+            reason=reason,
+            requester=requester,
+            issued=now,
+            expires=now + lifetime,
+            nonce=self.chance.nonce(),
+        )
+        return sign(record, self.cast.people[requester])
+
+    def approval(self, evidence: Evidence, officer: str, verdict: Opinion = Opinion.APPROVE) -> Envelope:
+        """What an officer signs at their own machine, after examining the evidence there."""
+        nonce = self.chance.nonce()
+        return self.desks[officer].approve(evidence, self.cast.people[officer], verdict, nonce)
+
+    def withdrawal(self, transfer_id: bytes, person: str = REQUESTER) -> Envelope:
+        """What ends a transfer before signatures are requested."""
+        record = Withdrawal(
+            network=self.cast.charter.network,
+            charter=self.cast.digest,
+            transfer=transfer_id,
+            person=person,
+            reason="no longer needed",
+            issued=self.chain.now(),
+            nonce=self.chance.nonce(),
+        )
+        return sign(record, self.cast.people[person])
+
+    # --- the route, in strides ---------------------------------------------------------------------------------------
+
+    def drafted(self, request: Envelope | None = None, rate: int = RATE) -> tuple[Draft, Decision]:
+        """Submit, draft, decide."""
+        submitted = self.custodian.submit(request or self.request())
+        draft = self.custodian.draft(submitted.digest(), rate)
+        return draft, self.custodian.decide(draft.transfer_id)
+
+    def approved(self, transfer_id: bytes, officers: tuple[str, ...] = OFFICERS[:2]) -> None:
+        """Each of `officers` examines and approves at their own machine."""
+        for officer in officers:
+            self.custodian.approve(self.approval(self.custodian.evidence(transfer_id), officer))
+
+    def authorized(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+        """A transfer whose signatures are requested; its id."""
+        draft, _ = self.drafted(request, rate)
+        self.approved(draft.transfer_id)
+        self.custodian.authorize(draft.transfer_id)
+        self.custodian.request_signatures(draft.transfer_id)
+        return draft.transfer_id
+
+    def signature(self, transfer_id: bytes, cosigner: int) -> Psbt:
+        """What cosigner number `cosigner`'s station lets out."""
+        evidence = self.custodian.evidence(transfer_id)
+        return self.stations[cosigner].sign(evidence, self.cast.signers[cosigner]).psbt.to_psbt()
+
+    def signed(self, transfer_id: bytes) -> None:
+        """As many cosigners as the vault needs sign, and the result is verified."""
+        for cosigner in range(self.cast.vault.threshold):
+            self.custodian.receive(transfer_id, self.signature(transfer_id, cosigner))
+        self.custodian.combine(transfer_id)
+        self.custodian.verify(transfer_id)
+
+    def sent(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+        """A transfer that was released and delivered, in no block yet; its id."""
+        transfer_id = self.authorized(request, rate)
+        self.signed(transfer_id)
+        self.custodian.release(transfer_id)
+        self.custodian.deliver()
+        return transfer_id
+
+    def confirmed(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+        """A transfer that is settled; its id."""
+        transfer_id = self.sent(request, rate)
+        self.mine(self.cast.charter.vaults[0].confirmations)
+        return transfer_id
+
+    def transfer(self, transfer_id: bytes) -> Transfer:
+        """The transfer as the log tells it."""
+        return self.custodian.history().transfer(transfer_id)
+
+    def history(self) -> History:
+        """The history as of now."""
+        return self.custodian.history()
+
+    def close(self) -> None:
+        """Let go of the chain."""
+        self.chain.close()
