@@ -81,9 +81,9 @@ class NothingToSend(Refused, code="NOTHING_TO_SEND"):
 
 
 class TransferLive(Refused, code="TRANSFER_LIVE"):
-    """An attempt to withdraw a transfer whose signatures may be around."""
+    """An attempt to withdraw, approve or veto a transfer whose signatures may be around."""
 
-    message = "signatures were requested for transfer {transfer} ({status}): it cannot be withdrawn any more"
+    message = "signatures were requested for transfer {transfer} ({status}): people's words cannot end it any more"
     hint = "Cancel it by a conflicting spend: custody transfer request --purpose cancellation --replaces TRANSFER."
     transfer: str
     status: str
@@ -203,6 +203,8 @@ class Custodian:
             approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
             if any(each.officer == approval.officer for each in transfer.opinions):
                 raise ApprovalTwice(officer=approval.officer)
+            if transfer.is_bearer:
+                raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             work.append(Kind.APPROVED, envelope, transfer.id, author=approval.officer)
             if approval.verdict is Opinion.VETO:
                 work.end(transfer, Ending.VETOED, f"by {approval.officer}")
@@ -383,7 +385,11 @@ class Custodian:
     def observe(self) -> Observation:
         """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released."""
         with self._work() as work:
-            return observe(work, self._outside.views)
+            observation = observe(work, self._outside.views)
+            for transfer in list(work.history.transfers.values()):
+                if transfer.is_live and not transfer.is_bearer and transfer.request.expires <= work.now:
+                    work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
+        return observation
 
     # --- what the steps share ----------------------------------------------------------------------------------------
 
@@ -400,6 +406,7 @@ class Custodian:
         charter = work.history.charter
         request = check_request(work.history.request(request_id), charter)
         refuse_expired_request(request, work.now)
+        work.history.refuse_drafted(request_id)
         entry, vault = charter.vault_by_id(request.vault)
         predecessors = {replaced: work.history.transfer(replaced) for replaced in request.replaces}
         groups = frozenset(each.group for each in predecessors.values())

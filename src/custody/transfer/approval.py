@@ -7,7 +7,7 @@ whoever asked for a transfer does not count among those who agree to it; one vet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
@@ -293,11 +293,21 @@ def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
         if approval.key in heard:
             raise ApprovalTwice(officer=approval.officer)
         heard.add(approval.key)
+    refuse_vetoed(approvals)
+    for approval in approvals:
+        if not approval.issued - CLOCK_SKEW <= now < approval.expires:
+            raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
+
+
+def refuse_vetoed(approvals: Iterable[Approval]) -> None:
+    """Pass when nobody said no.
+
+    Raises:
+        Vetoed: somebody did.
+    """
     for approval in approvals:
         if approval.verdict is Opinion.VETO:
             raise Vetoed(officer=approval.officer)
-        if not approval.issued - CLOCK_SKEW <= now < approval.expires:
-            raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
 
 
 def _officer(name: str, charter: Charter) -> Person:

@@ -49,7 +49,7 @@ from custody.log import (
 )
 from custody.quorum import Tally
 from custody.record import HexBytes, Record
-from custody.transfer.approval import Authorization, RoleTally, authorize, tallies
+from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_vetoed, tallies
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
 from custody.transfer.history import History, replay
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
@@ -425,9 +425,14 @@ def _decided(transfer: Transfer, case: Case, charter: Charter, history: History,
 
 
 def _authorized(transfer: Transfer, request: TransferRequest, charter: Charter, decision: Decision, now: int) -> None:
-    own = authorize(transfer.draft, request, charter, decision, transfer.approvals, now)
     logged = transfer.authorization
-    if logged is None or (own.decision, own.approvals) != (logged.decision, logged.approvals):
+    if logged is None:
+        raise NotLogged(what="the authorization")
+    # An approval that came after the authorization changes nothing; a veto at any time does.
+    counted = [envelope for envelope in transfer.approvals if envelope.digest() in logged.approvals]
+    refuse_vetoed(transfer.opinions)
+    own = authorize(transfer.draft, request, charter, decision, counted, now)
+    if (own.decision, own.approvals) != (logged.decision, logged.approvals):
         raise NotLogged(what="the authorization by these approvals")
 
 

@@ -18,7 +18,7 @@ from custody.charter.decide import Decision, Verdict
 from custody.charter.document import Charter, VaultPayee, verify_charter
 from custody.charter.facts import Facts
 from custody.envelope import Envelope, unsafe_payload
-from custody.errors import CustodyError, IntegrityError, InvalidInput
+from custody.errors import CustodyError, IntegrityError, InvalidInput, Refused
 from custody.log import Frontier, LogEntry, open_body
 from custody.record import Record
 from custody.transfer.approval import Approval, Authorization, Withdrawal, check_approval, check_withdrawal
@@ -62,6 +62,16 @@ class EntryAuthor(IntegrityError, code="ENTRY_AUTHOR"):
     entry: str
     expected: str
     actual: str
+
+
+class RequestInUse(Refused, code="REQUEST_IN_USE"):
+    """A request that is drafted again while its first transfer may still pay, or has paid."""
+
+    message = "request {request} is already transfer {transfer}, which is {status}"
+    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
+    request: str
+    transfer: str
+    status: str
 
 
 class TransferUnknown(InvalidInput, code="TRANSFER_UNKNOWN"):
@@ -172,6 +182,16 @@ class History:
         if found is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
         return found
+
+    def refuse_drafted(self, request_id: bytes) -> None:
+        """Pass when no transfer of this request is live or done: one request pays once.
+
+        Raises:
+            RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
+        """
+        for transfer in self.transfers.values():
+            if transfer.draft.identity.request == request_id and transfer.status is not Status.ENDED:
+                raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
 
     def last_index(self, transfer_id: bytes) -> int:
         """Index of the newest entry about this transfer."""
@@ -318,6 +338,7 @@ class History:
         request = check_request(envelope, self.charter)
         vault_id = drafted.identity.vault
         self._require(drafted.transfer_id not in self.transfers, index, Kind.DRAFTED, "repeats a draft")
+        self.refuse_drafted(drafted.identity.request)
         group = self._group(drafted, request, index)
         held = self.held()
         taken = [o for o in drafted.outpoints if held.get(o, group) != group]
