@@ -415,7 +415,9 @@ def _from_ssh(text: str) -> bytes:
     if len(words) < 2 or "\n" in text or "\r" in text:  # noqa: PLR2004 - the algorithm, then the key
         raise KeyInvalid(problem="it is none of hexadecimal, an SSH line and PEM")
     if words[0] != "ssh-ed25519":
-        raise KeyInvalid(problem=f"the algorithm {words[0][:40]!a} is not ssh-ed25519")
+        # Shown only when it looks like an algorithm: it may be something private pasted in the wrong place.
+        shown = words[0] if re.fullmatch(r"(?:ssh|sk|ecdsa)-[a-z0-9@.-]{1,60}", words[0]) else "given"
+        raise KeyInvalid(problem=f"the algorithm {shown} is not ssh-ed25519")
     try:
         blob = _from_base64(words[1])
     except ValueError:

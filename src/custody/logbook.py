@@ -11,17 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from custody.bitcoin.profile import TransferPsbt
-from custody.errors import IntegrityError
+from custody.errors import CustodyError, IntegrityError, Refused
 from custody.log import LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
-from custody.record import Record
+from custody.record import MAX_TEXT, Record
 from custody.transfer.draft import Draft
-from custody.transfer.history import COORDINATOR, History
+from custody.transfer.history import COORDINATOR, History, HistoryInvalid
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.signing import signing_psbt
 from custody.transfer.state import Kind, Transfer
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import PrevtxMissing
+
+
+class OutOfTurn(Refused, code="OUT_OF_TURN"):
+    """A step that does not follow from where things stand."""
+
+    message = "{entry} cannot be entered in the log now: it {problem}"
+    hint = "Look at how far the transfer has come: custody transfer show TRANSFER."
+    entry: str
+    problem: str
 
 
 class RolledBack(IntegrityError, code="ROLLBACK"):
@@ -47,21 +56,26 @@ class Work:
         """Seal `body` as the next entry, fold it, and write it."""
         entry = seal(self.store.size, kind, author, subjects, body.to_bytes(), self.salt())
         # Folding comes first: an entry that does not fit what stands before it is never written.
-        self.history.extend([entry])
+        try:
+            self.history.extend([entry])
+        except HistoryInvalid as error:
+            # The log is sound; what was asked for does not fit it. A rule that said so speaks by its own code.
+            if isinstance(error.__cause__, CustodyError):
+                raise error.__cause__ from None
+            raise OutOfTurn(entry=error.entry, problem=error.problem) from None
         self.store.append(entry)
         return entry
 
     def end(self, transfer: Transfer, reason: Ending, detail: str) -> None:
         """End a transfer that moved nothing, and free its coins."""
-        ended = Ended(transfer=transfer.id, reason=reason, detail=detail[:200], at=self.now)
+        ended = Ended(transfer=transfer.id, reason=reason, detail=detail[:MAX_TEXT].strip(), at=self.now)
         self.append(Kind.ENDED, ended, transfer.id)
         self.free(transfer)
 
     def free(self, transfer: Transfer) -> None:
         """Let go of what a transfer held, unless a conflicting one is still live."""
-        group = transfer.group
-        if not any(other.group == group and other.is_live for other in self.history.transfers.values()):
-            self.store.release_holds(group)
+        if not any(other.is_live for other in self.history.members(transfer.group)):
+            self.store.release_holds(transfer.group)
 
     def vault_of(self, transfer: Transfer) -> Vault:
         """The vault a transfer spends from."""
@@ -110,19 +124,20 @@ class Logbook:
     @contextmanager
     def write(self, now: int) -> Iterator[Work]:
         """One unit of work, alone in the store; an exception that leaves it undoes all of it."""
-        try:
-            with self._store.transaction() as transaction:
-                yield Work(transaction, self._load(transaction), now, self._salt)
-        except BaseException:
-            # What was folded in this unit was not written: the fold is built again from the store.
+        with self._store.transaction() as transaction:
+            history = self._load(transaction)
+            # What this unit folds is not written yet: nobody else may read it, and a unit that fails leaves no fold.
             self._known = None
-            raise
+            yield Work(transaction, history, now, self._salt)
+        self._known = history
 
     def _load(self, view: StoreView) -> History:
         known = self._known
         if known is None:
-            known = self._known = History(self._pinned)
+            known = History(self._pinned)
+        # An entry that does not fold leaves a fold that is half written: it is let go before, and kept again after.
+        self._known = None
         if known.size > view.size or view.root_at(known.size) != known.frontier.root:
-            self._known = None
             raise RolledBack(size=known.size, expected=known.frontier.root.hex(), actual=f"{view.size} entries")
-        return known.extend(view.entries(known.size))
+        self._known = known.extend(view.entries(known.size))
+        return known

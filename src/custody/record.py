@@ -144,6 +144,13 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
+_UNSHOWN: Final = {
+    "extra_forbidden": "it has a field that is not known here",
+    "union_tag_invalid": "its type is none of those known here",
+}
+"""Errors of pydantic whose text or place repeats what stood in the input: a name or a tag that somebody else chose."""
+
+
 class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True):
     """Something written, signed or sent. Subclasses set `kind`; fields are its wire names."""
 
@@ -173,8 +180,12 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
         except ValidationError as error:
             # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "record"
-            raise RecordInvalid(kind=cls.kind, where=where[:120], problem=first["msg"][:120]) from None
+            place = [str(part) for part in first["loc"]]
+            problem = _UNSHOWN.get(first["type"], first["msg"])
+            if first["type"] == "extra_forbidden":
+                place.pop()
+            where = ".".join(place) or "record"
+            raise RecordInvalid(kind=cls.kind, where=where[:120], problem=problem[:120]) from None
         encoded = record.to_bytes()
         if encoded != data:
             at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))

@@ -318,7 +318,8 @@ def _check_tree(value: bytes) -> str | None:
             waiting.pop()
             depth -= 1
         is_whole = depth == 0
-        waiting.append(depth)
+        if not is_whole:
+            waiting.append(depth)
     return None if is_whole else "its tree lacks leaves"
 
 

@@ -20,10 +20,10 @@ from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, Record, RecordInvalid, Text, canonical
+from custody.record import Digest, Record, RecordInvalid, canonical
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Vault
-from custody.vault.keys import refuse_secrets
+from custody.vault.keys import PublicText, refuse_secrets
 from custody.words import show_words
 
 DEFAULT_CONFIRMATIONS: Final = 6
@@ -83,7 +83,7 @@ class CharterVault(Record):
 
     kind: ClassVar[str] = "charter-vault"
 
-    name: Text
+    name: PublicText
     descriptor: Annotated[str, Field(max_length=MAX_DESCRIPTOR, pattern=r"^[\x21-\x7e]+$")]
     birthday: Height
     confirmations: Annotated[Count, Field(ge=1, le=1000)] = DEFAULT_CONFIRMATIONS
@@ -96,7 +96,7 @@ class AddressPayee(Record):
     kind: ClassVar[str] = "payee-address"
 
     type: Literal["address"] = "address"
-    name: Text
+    name: PublicText
     address: Annotated[str, Field(max_length=100, pattern=r"^[a-zA-Z0-9]+$")]
 
 
@@ -106,8 +106,8 @@ class VaultPayee(Record):
     kind: ClassVar[str] = "payee-vault"
 
     type: Literal["vault"] = "vault"
-    name: Text
-    vault: Text
+    name: PublicText
+    vault: PublicText
 
 
 Payee = Annotated[AddressPayee | VaultPayee, Field(discriminator="type")]
@@ -119,7 +119,7 @@ class Charter(Record):
     kind: ClassVar[str] = "charter"
 
     version: Annotated[Count, Field(ge=1)]
-    institution: Text
+    institution: PublicText
     network: Network
     origin: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./-]{0,99}$")]
     """Name of the log, in every checkpoint (C2SP tlog-checkpoint)."""

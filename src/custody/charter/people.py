@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from custody.errors import InvalidInput
-from custody.record import SORTED, Digest, Record, Text
+from custody.record import SORTED, Digest, Record
+from custody.vault.keys import PublicText
 
 
 class DupOfficerKey(InvalidInput, code="DUP_OFFICER_KEY"):
@@ -40,7 +41,7 @@ class Person(Record):
 
     kind: ClassVar[str] = "person"
 
-    name: Text
+    name: PublicText
     key: Digest
     roles: Annotated[tuple[Role, ...], SORTED, Field(min_length=1)]
 

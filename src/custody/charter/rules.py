@@ -18,6 +18,7 @@ from custody.charter.people import Role
 from custody.errors import Refused
 from custody.record import SORTED, Record, Text
 from custody.units import Count, FeeRate, Sat, rate_of
+from custody.vault.keys import PublicText
 
 PER_TEN_THOUSAND: Final = 10_000
 
@@ -120,8 +121,8 @@ class Demand(Record):
 class _Rule(Record):
     """What all rules share. `vaults` are the names of the vaults it governs: an empty list would govern nothing."""
 
-    name: Text
-    vaults: Annotated[tuple[Text, ...], SORTED, Field(min_length=1)]
+    name: PublicText
+    vaults: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1)]
 
     def governs(self, case: Case) -> bool:
         """Whether this rule speaks about the case's vault."""
@@ -134,7 +135,7 @@ class AllowRule(_Rule):
     kind: ClassVar[str] = "rule-allow"
 
     type: Literal["allow"] = "allow"
-    payees: Annotated[tuple[Text, ...], SORTED, Field(min_length=1)]
+    payees: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1)]
 
 
 class ApprovalsRule(_Rule):

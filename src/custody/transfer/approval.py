@@ -22,10 +22,11 @@ from custody.charter.rules import Demand
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import Refused
 from custody.quorum import Quorum, Tally
-from custody.record import Digest, HexBytes, Record, Text
+from custody.record import Digest, HexBytes, Record
 from custody.transfer.draft import Draft
 from custody.transfer.request import NONCE_SIZE, TransferRequest
 from custody.units import Count, Network, UnixTime
+from custody.vault.keys import PublicText
 
 
 class ApprovalMissing(Refused, code="APPROVAL_MISSING"):
@@ -115,7 +116,7 @@ class Approval(Record):
     transfer: Digest
     charter: Digest
     charter_version: Count
-    officer: Text
+    officer: PublicText
     key: Digest
     verdict: Opinion
     log_size: Count
@@ -137,8 +138,8 @@ class Withdrawal(Record):
     network: Network
     charter: Digest
     transfer: Digest
-    person: Text
-    reason: Text
+    person: PublicText
+    reason: PublicText
     issued: UnixTime
     nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
 
@@ -195,13 +196,14 @@ def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest,
             actual=str(approval.charter_version),
             expected=str(charter.version),
         )
-    if officer.name == request.requester:
+    # A no may come from anybody who may speak: it only ever stops things.
+    if officer.name == request.requester and approval.verdict is Opinion.APPROVE:
         raise ApprovalSelf(officer=officer.name)
     return approval
 
 
-def check_withdrawal(envelope: Envelope, drafted: Draft, charter: Charter) -> Withdrawal:
-    """The withdrawal in `envelope`, signed by a person of the charter for this transfer.
+def check_withdrawal(envelope: Envelope, drafted: Draft, request: TransferRequest, charter: Charter) -> Withdrawal:
+    """The withdrawal in `envelope`, signed by the transfer's requester or by an officer, for this transfer.
 
     Raises:
         ApprovalAuthor, ApprovalMismatch: signed by somebody else, or for another transfer.
@@ -210,6 +212,8 @@ def check_withdrawal(envelope: Envelope, drafted: Draft, charter: Charter) -> Wi
     person = next((each for each in charter.people if each.name == withdrawal.person), None)
     if person is None:
         raise ApprovalAuthor(officer=withdrawal.person, problem="the charter has no such person")
+    if person.name != request.requester and not person.has_role(Role.OFFICER):
+        raise ApprovalAuthor(officer=person.name, problem="that person is neither its requester nor an officer")
     try:
         verify_one(envelope, Withdrawal, person.key)
     except SigInvalid:

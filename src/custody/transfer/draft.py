@@ -21,7 +21,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import AddressPayee, Charter, CharterVault, VaultPayee
 from custody.charter.rules import Case, Payment
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, HexBytes, Record, Text
+from custody.record import Digest, HexBytes, Record
 from custody.transfer.request import Purpose, TransferRequest
 from custody.transfer.selection import Below, Selection, Terms
 from custody.units import (
@@ -39,6 +39,7 @@ from custody.units import (
 )
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.keys import PublicText
 from custody.vault.ownership import DupInput, FeeNegative
 
 _Item = TypeVar("_Item")
@@ -192,7 +193,7 @@ class VaultDestination(Record):
 
     kind: ClassVar[str] = "vault-destination"
 
-    payee: Text
+    payee: PublicText
     index: Index
 
 
@@ -362,6 +363,9 @@ def check_transaction(drafted: Draft, height: int, entry: CharterVault, vault: V
     transaction = drafted.transaction
     if transaction.version != TRANSACTION_VERSION:
         raise VersionRefused(version=transaction.version)
+    if transaction.witness:
+        # A witness is no part of what is signed, so one transfer could go by many names (TransferId covers raw bytes).
+        raise SpentMismatch(index=0, problem="already carries a witness")
     if len(transaction.inputs) != len(drafted.identity.spent) or len(transaction.inputs) != len(drafted.seats):
         raise SpentMismatch(index=min(len(transaction.inputs), len(drafted.identity.spent)), problem="is unexplained")
     seen: dict[OutPoint, int] = {}
@@ -536,6 +540,8 @@ def _split_outputs(
     if others:
         shown = ", ".join(f"{other.amount} sat to {_show_script(other.script_pubkey, charter)}" for other in others[:3])
         raise OutputsNotRequested(problem=f"also pays {shown}: neither requested nor the vault's change")
+    if request.purpose is Purpose.SWEEP and drafted.change is not None:
+        raise OutputsNotRequested(problem="is a sweep that keeps something back as change")
     if not request.payments and drafted.change is None:
         raise OutputsNotRequested(problem=f"is a {request.purpose} that returns nothing to the vault")
     return tuple(Payment(payee, output.amount) for payee, output in assigned), change

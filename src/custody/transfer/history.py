@@ -21,7 +21,7 @@ from custody.envelope import Envelope, unsafe_payload
 from custody.errors import CustodyError, IntegrityError, InvalidInput, Refused
 from custody.log import Frontier, LogEntry, open_body
 from custody.record import Record
-from custody.transfer.approval import Approval, Authorization, Withdrawal, check_approval, check_withdrawal
+from custody.transfer.approval import Approval, Authorization, Opinion, Withdrawal, check_approval, check_withdrawal
 from custody.transfer.draft import Draft, case_of, check_conflicts
 from custody.transfer.observe import (
     ChainSeen,
@@ -116,6 +116,11 @@ class History:
         self._next: dict[tuple[bytes, int], int] = {}
         self._spoken: set[bytes] = set()
         self._last: dict[bytes, int] = {}
+        self._frozen_at = -1
+        # Kept beside `transfers`, or every draft would look at all transfers there ever were.
+        self._live: dict[bytes, Transfer] = {}
+        self._groups: dict[bytes, list[Transfer]] = {}
+        self._drafts: dict[bytes, list[Transfer]] = {}
 
     @property
     def size(self) -> int:
@@ -184,27 +189,34 @@ class History:
         return found
 
     def refuse_drafted(self, request_id: bytes) -> None:
-        """Pass when no transfer of this request is live or done: one request pays once.
+        """Pass when no transfer of this request can pay or has: one request pays once.
 
         Raises:
             RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
         """
-        for transfer in self.transfers.values():
-            if transfer.draft.identity.request == request_id and transfer.status is not Status.ENDED:
+        for transfer in self._drafts.get(request_id, ()):
+            if transfer.is_live or transfer.is_bearer:
                 raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
 
     def last_index(self, transfer_id: bytes) -> int:
         """Index of the newest entry about this transfer."""
         return self._last.get(transfer_id, -1)
 
+    def needed_size(self, transfer_id: bytes) -> int:
+        """Entries that whoever judges this transfer must see at least: all about it, and a freeze."""
+        return max(self.last_index(transfer_id), self._frozen_at) + 1
+
+    def members(self, group: bytes) -> tuple[Transfer, ...]:
+        """The transfers of a group, in the order they were drafted."""
+        return tuple(self._groups.get(group, ()))
+
+    def rivals(self, group: bytes) -> tuple[Transfer, ...]:
+        """Those of a group that hold coins or whose signatures may be around: a replacement conflicts with each."""
+        return tuple(each for each in self.members(group) if each.is_live or each.is_bearer)
+
     def held(self) -> dict[OutPoint, bytes]:
         """Coins in live transfers, each with the transfer's group."""
-        return {
-            outpoint: transfer.group
-            for transfer in self.transfers.values()
-            if transfer.is_live
-            for outpoint in transfer.draft.outpoints
-        }
+        return {outpoint: each.group for each in self._live.values() for outpoint in each.draft.outpoints}
 
     def coins(self, vault_id: bytes) -> tuple[Coin, ...]:
         """Mature, unspent coins of a vault, held ones included."""
@@ -261,11 +273,9 @@ class History:
         rule = self._FOLDS.get(entry.head.entry)
         if rule is None:
             raise HistoryInvalid(index=index, entry=entry.head.entry, problem="is of a kind this program does not know")
-        if entry.body is None and rule.may_be_withheld:
-            self.frontier = self.frontier.append(entry.leaf)
-            return
         try:
-            author = rule(self, entry)
+            is_withheld = entry.body is None and rule.may_be_withheld
+            author = COORDINATOR if is_withheld else rule(self, entry)
         except IntegrityError:
             raise
         except CustodyError as error:
@@ -301,6 +311,7 @@ class History:
     def _see_deposit(self, seen: DepositSeen, index: int) -> str:
         known = self.holdings.get(seen.deposit.outpoint)
         self._require(known is None, index, Kind.DEPOSIT_SEEN, "repeats a deposit that stands already")
+        self.charter.vault_by_id(seen.vault)
         self.holdings[seen.deposit.outpoint] = Holding(seen)
         return COORDINATOR
 
@@ -316,15 +327,17 @@ class History:
         known = self.holdings.get(OutPoint(matured.txid, matured.vout))
         if known is None or known.seen.block != matured.block:
             raise HistoryInvalid(index=index, entry=Kind.COIN_MATURED, problem="names a deposit that is not there")
+        self._require(not known.is_mature, index, Kind.COIN_MATURED, "matures a coin again")
         known.is_mature = True
         return COORDINATOR
 
-    def _see_theft(self, spend: UnexplainedSpend, _: int) -> str:
+    def _see_theft(self, spend: UnexplainedSpend, index: int) -> str:
         outpoint = OutPoint(spend.txid, spend.vout)
         known = self.holdings.get(outpoint)
         if known is not None:
             known.spent_by = spend.spender
         self.frozen_by = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which no released transfer explains"
+        self._frozen_at = index
         return COORDINATOR
 
     def _ask(self, envelope: Envelope, index: int) -> str:
@@ -345,7 +358,7 @@ class History:
         self._require(
             not taken, index, Kind.DRAFTED, f"takes {taken[0] if taken else ''}, which another transfer holds"
         )
-        self.transfers[drafted.transfer_id] = Transfer(
+        transfer = Transfer(
             draft=drafted,
             request=request,
             request_envelope=envelope,
@@ -353,23 +366,38 @@ class History:
             due_receive=self.next_receive(),
             group=group,
         )
+        self.transfers[transfer.id] = self._live[transfer.id] = transfer
+        self._groups.setdefault(group, []).append(transfer)
+        self._drafts.setdefault(drafted.identity.request, []).append(transfer)
+        self._use_indexes(drafted)
+        return COORDINATOR
+
+    def _group(self, drafted: Draft, request: TransferRequest, index: int) -> bytes:
+        """The group of a draft: its own id, or that of what it replaces.
+
+        It must spend a coin of every rival in the group, not only of those it names: were two members free of each
+        other, both could confirm, and a group counts once.
+        """
+        if not request.replaces:
+            return drafted.transfer_id
+        predecessors = [self.transfer(replaced) for replaced in request.replaces]
+        groups = {each.group for each in predecessors}
+        self._require(len(groups) == 1, index, Kind.DRAFTED, "replaces transfers that do not conflict with each other")
+        group = groups.pop()
+        check_conflicts(drafted, {each.id: each.draft for each in (*predecessors, *self.rivals(group))})
+        return group
+
+    def _use_indexes(self, drafted: Draft) -> None:
+        """Count the indexes of a draft as used, when they are the ones that were due.
+
+        One far away is refused when the draft is judged; counted here, it would push every later one out of reach.
+        """
         if drafted.change is not None:
-            self._use(vault_id, Branch.CHANGE, drafted.change)
+            self._use(drafted.identity.vault, Branch.CHANGE, drafted.change)
         for destination in drafted.destinations:
             payee = self.charter.payee(destination.payee)
             if isinstance(payee, VaultPayee):
                 self._use(self.charter.vault(payee.vault).id, Branch.RECEIVE, destination.index)
-        return COORDINATOR
-
-    def _group(self, drafted: Draft, request: TransferRequest, index: int) -> bytes:
-        """The group of a draft: its own id, or that of what it replaces, an input of each of which it must spend."""
-        if not request.replaces:
-            return drafted.transfer_id
-        predecessors = {replaced: self.transfer(replaced) for replaced in request.replaces}
-        check_conflicts(drafted, {key: each.draft for key, each in predecessors.items()})
-        groups = {each.group for each in predecessors.values()}
-        self._require(len(groups) == 1, index, Kind.DRAFTED, "replaces transfers that do not conflict with each other")
-        return groups.pop()
 
     def _decide(self, decision: Decision, index: int) -> str:
         transfer = self._at(decision.transfer, {Status.DRAFTED}, index, Kind.DECIDED)
@@ -390,11 +418,12 @@ class History:
 
     def _withdraw(self, envelope: Envelope, index: int) -> str:
         transfer = self.transfer(_withdrawal_of(envelope).transfer)
-        withdrawal = check_withdrawal(envelope, transfer.draft, self.charter)
+        withdrawal = check_withdrawal(envelope, transfer.draft, transfer.request, self.charter)
+        self._require(transfer.is_live, index, Kind.WITHDRAWN, f"comes while the transfer is {transfer.status}")
         self._require(not transfer.is_bearer, index, Kind.WITHDRAWN, "comes after signatures were requested")
-        self._end(
+        self._close(
+            transfer,
             Ended(transfer=transfer.id, reason=Ending.WITHDRAWN, detail=withdrawal.reason, at=withdrawal.issued),
-            index,
         )
         return withdrawal.person
 
@@ -416,11 +445,16 @@ class History:
 
     def _sign(self, signed: SignedPsbt, index: int) -> str:
         transfer = self._at(signed.transfer, _WITH_SIGNATURES, index, Kind.SIGNED)
+        is_first = all(each.cosigner != signed.cosigner for each in transfer.signed)
+        self._require(is_first, index, Kind.SIGNED, f"is the second by {signed.cosigner.hex()}")
         transfer.signed.append(signed)
         return COORDINATOR
 
     def _combine(self, combined: CombinedPsbt, index: int) -> str:
         transfer = self._at(combined.transfer, _WITH_SIGNATURES, index, Kind.COMBINED)
+        have_signed = {each.cosigner for each in transfer.signed}
+        is_known = have_signed.issuperset(combined.cosigners)
+        self._require(is_known, index, Kind.COMBINED, "names a cosigner who has not signed")
         transfer.combined, transfer.status = combined, Status.COMBINED
         return COORDINATOR
 
@@ -431,53 +465,89 @@ class History:
 
     def _release(self, released: Release, index: int) -> str:
         transfer = self._at(released.transfer, {Status.VERIFIED}, index, Kind.RELEASED)
-        is_same = transfer.verified is not None and transfer.verified.digest() == released.verified
+        is_same = (
+            transfer.verified is not None
+            and transfer.verified.digest() == released.verified
+            and transfer.verified.txid == released.txid
+        )
         self._require(is_same, index, Kind.RELEASED, "releases another transaction than the verified one")
         transfer.release, transfer.status = released, Status.RELEASED
         return COORDINATOR
 
     def _broadcast(self, sent: Broadcast, index: int) -> str:
         transfer = self._at(sent.transfer, {Status.RELEASED, Status.BROADCAST}, index, Kind.BROADCAST)
+        self._require_released(transfer, sent.txid, index, Kind.BROADCAST)
         transfer.status = Status.BROADCAST
         return COORDINATOR
 
     def _see_spend(self, seen: SpendSeen, index: int) -> str:
         transfer = self._at(seen.transfer, {Status.RELEASED, Status.BROADCAST}, index, Kind.SPEND_SEEN)
+        self._require_released(transfer, seen.txid, index, Kind.SPEND_SEEN)
         transfer.seen, transfer.status = seen, Status.BROADCAST
+        # Spent from here on: its change is a deposit of the same block, and one coin must not be counted twice.
+        self._mark_spent(transfer, seen.txid)
         return COORDINATOR
 
     def _confirm(self, confirmation: Confirmation, index: int) -> str:
         transfer = self._at(confirmation.transfer, {Status.BROADCAST}, index, Kind.CONFIRMED)
+        seen = transfer.seen
+        is_seen = seen is not None and (seen.txid, seen.block, seen.height) == (
+            confirmation.txid,
+            confirmation.block,
+            confirmation.height,
+        )
+        self._require(is_seen, index, Kind.CONFIRMED, "confirms what was not seen in that block")
         transfer.confirmation, transfer.status = confirmation, Status.CONFIRMED
-        for outpoint in transfer.draft.outpoints:
-            if outpoint in self.holdings:
-                self.holdings[outpoint].spent_by = confirmation.txid
+        self._live.pop(transfer.id, None)
         return COORDINATOR
 
     def _unconfirm(self, gone: Unconfirmation, index: int) -> str:
         transfer = self._at(gone.transfer, {Status.BROADCAST, Status.CONFIRMED}, index, Kind.UNCONFIRMED)
+        is_seen = transfer.seen is not None and transfer.seen.block == gone.block
+        self._require(is_seen, index, Kind.UNCONFIRMED, "takes back what was not seen in that block")
         transfer.seen = transfer.confirmation = None
         transfer.status = Status.BROADCAST
-        for outpoint in transfer.draft.outpoints:
-            if outpoint in self.holdings:
-                self.holdings[outpoint].spent_by = None
+        self._live[transfer.id] = transfer
+        self._mark_spent(transfer, None)
         # What it had superseded is live again too: any of the group may now be the one that confirms.
-        for other in self.transfers.values():
-            if other.group == transfer.group and other.ended and other.ended.reason is Ending.SUPERSEDED:
+        for other in self.members(transfer.group):
+            if other.is_bearer and other.ended and other.ended.reason is Ending.SUPERSEDED:
                 other.ended, other.status = None, other.bearer_status
+                self._live[other.id] = other
         return COORDINATOR
 
     def _end(self, ended: Ended, index: int) -> str:
         transfer = self.transfer(ended.transfer)
+        self._require(transfer.is_live, index, Kind.ENDED, f"comes while the transfer is {transfer.status}")
         may_end = not transfer.is_bearer or ended.reason is Ending.SUPERSEDED
-        self._require(transfer.is_live and may_end, index, Kind.ENDED, "ends a transfer whose signatures may be around")
-        if ended.reason is Ending.SUPERSEDED:
-            is_buried = any(
-                other.group == transfer.group and other.status is Status.CONFIRMED for other in self.transfers.values()
-            )
-            self._require(is_buried, index, Kind.ENDED, "is superseded by nothing that is confirmed")
-        transfer.ended, transfer.status = ended, Status.ENDED
+        self._require(may_end, index, Kind.ENDED, "ends a transfer whose signatures may be around")
+        match ended.reason:
+            case Ending.SUPERSEDED:
+                holds = any(each.status is Status.CONFIRMED for each in self.members(transfer.group))
+            case Ending.DENIED:
+                holds = transfer.decision is not None and transfer.decision.verdict is Verdict.DENY
+            case Ending.VETOED:
+                holds = any(each.verdict is Opinion.VETO for each in transfer.opinions)
+            case Ending.EXPIRED:
+                holds = ended.at >= transfer.request.expires
+            case Ending.WITHDRAWN:
+                holds = False  # that has an entry of its own, signed by who withdrew it
+        self._require(holds, index, Kind.ENDED, f"says {ended.reason}, but nothing before it does")
+        self._close(transfer, ended)
         return COORDINATOR
+
+    def _close(self, transfer: Transfer, ended: Ended) -> None:
+        transfer.ended, transfer.status = ended, Status.ENDED
+        self._live.pop(transfer.id, None)
+
+    def _mark_spent(self, transfer: Transfer, txid: bytes | None) -> None:
+        for outpoint in transfer.draft.outpoints:
+            if outpoint in self.holdings:
+                self.holdings[outpoint].spent_by = txid
+
+    def _require_released(self, transfer: Transfer, txid: bytes, index: int, kind: Kind) -> None:
+        is_same = transfer.release is not None and transfer.release.txid == txid
+        self._require(is_same, index, kind, "names another transaction than the released one")
 
     def _at(self, transfer_id: bytes, allowed: set[Status], index: int, kind: Kind) -> Transfer:
         transfer = self.transfer(transfer_id)
@@ -489,8 +559,8 @@ class History:
             raise HistoryInvalid(index=index, entry=kind, problem=problem)
 
     def _use(self, vault_id: bytes, branch: int, index: int) -> None:
-        place = (vault_id, branch)
-        self._next[place] = max(self._next.get(place, 0), index + 1)
+        if index == self.next_index(vault_id, branch):
+            self._next[vault_id, branch] = index + 1
 
     # Every kind of entry there is.
     _FOLDS: ClassVar[Mapping[str, _Fold[Any]]] = {

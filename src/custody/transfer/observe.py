@@ -48,7 +48,10 @@ class ChainSeen(Record):
 
 
 class DepositSeen(Record):
-    """An output of a vault, in a block. `transaction` is the raw transaction that made it: it proves the amount."""
+    """An output of a vault, in a block.
+
+    `transaction` is the raw transaction that made it, without witness: it proves the amount.
+    """
 
     kind: ClassVar[str] = "deposit-seen"
 
@@ -154,7 +157,8 @@ def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator
                 place = watch.scripts.find(output.script_pubkey)
                 if place is None:
                     continue
-                raw = raw or transaction.serialize()
+                # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
+                raw = raw or transaction.stripped()
                 yield DepositSeen(
                     vault=watch.vault_id,
                     txid=transaction.txid,

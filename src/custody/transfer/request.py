@@ -17,8 +17,9 @@ from custody.charter.people import Role
 from custody.charter.rules import Payment
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, HexBytes, Record, Text
+from custody.record import Digest, HexBytes, Record
 from custody.units import Network, Sat, UnixTime
+from custody.vault.keys import PublicText
 
 MAX_PAYMENTS: Final = 500
 NONCE_SIZE: Final = 16
@@ -78,7 +79,7 @@ class RequestedPayment(Record):
 
     kind: ClassVar[str] = "requested-payment"
 
-    payee: Text
+    payee: PublicText
     amount: Sat | None
 
 
@@ -94,8 +95,8 @@ class TransferRequest(Record):
     payments: Annotated[tuple[RequestedPayment, ...], Field(max_length=MAX_PAYMENTS)]
     replaces: tuple[Digest, ...]
     """TransferIds this one conflicts with on purpose: it spends an input of each."""
-    reason: Text
-    requester: Text
+    reason: PublicText
+    requester: PublicText
     issued: UnixTime
     expires: UnixTime
     nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]

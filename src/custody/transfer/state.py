@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from custody.charter.decide import Decision
 from custody.envelope import Envelope
-from custody.record import Digest, Record, Text
+from custody.record import Digest, Record
 from custody.transfer.approval import Approval, Authorization
 from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen, SpendSeen
@@ -22,6 +22,7 @@ from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
 from custody.transfer.verify import VerifiedTransaction
 from custody.units import Count, Index, UnixTime
 from custody.vault.coins import Deposit
+from custody.vault.keys import PublicText
 
 
 class Kind(StrEnum):
@@ -75,7 +76,7 @@ class AddressIssued(Record):
     vault: Digest
     branch: Count
     index: Index
-    purpose: Text
+    purpose: PublicText
     at: UnixTime
 
 
@@ -125,7 +126,7 @@ class Transfer:
 
     @property
     def bearer_status(self) -> Status:
-        """How far it had come before something superseded it."""
+        """How far it had come, signatures having been asked for, before something superseded it."""
         for reached, status in (
             (self.release, Status.RELEASED),
             (self.verified, Status.VERIFIED),
@@ -143,7 +144,7 @@ class Holding:
     seen: DepositSeen
     is_mature: bool = False
     spent_by: bytes | None = None
-    """txid of the transaction that spent it, buried or unexplained."""
+    """txid of the transaction in a block that spent it."""
 
     @property
     def deposit(self) -> Deposit:

@@ -16,16 +16,17 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from embit.wordlists.bip39 import WORDLIST
 from embit.wordlists.slip39 import SLIP39_WORDS
+from pydantic import AfterValidator
 
 from custody.bitcoin import curve
 from custody.bitcoin.profile import KeyPath
 from custody.bitcoin.script import Base58Invalid, base58check_decode, base58check_encode, hash160
 from custody.errors import InvalidInput
-from custody.record import SecretMaterial, check_text
+from custody.record import SecretMaterial, Text, check_text
 from custody.units import HARDENED, IndexRange, Network
 
 MAX_KEY_EXPRESSION: Final = 400
@@ -368,6 +369,15 @@ def refuse_secrets(text: str | bytes, where: str = "input") -> None:
     found = _find_secret(_as_text(text))
     if found is not None:
         raise SecretMaterial(where=where, what=found)
+
+
+def _check_public(text: str) -> str:
+    refuse_secrets(text, where="text")
+    return text
+
+
+PublicText = Annotated[Text, AfterValidator(_check_public)]
+"""Words from outside that are kept and shown for ever: safe to show, and no private key or mnemonic among them."""
 
 
 def _as_text(text: str | bytes) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import embit.psbt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,6 +156,20 @@ def test_version_2_is_read_and_written_as_version_0():
     with refuses("FIELD_FORBIDDEN") as caught:
         TransferPsbt.from_psbt(dataclasses.replace(psbt, global_map=modifiable), TO)
     assert caught.error.field == "TX_MODIFIABLE"
+
+
+def test_another_program_reads_the_same():
+    raw = TRANSFER.to_psbt().serialize()
+    other = embit.psbt.PSBT.parse(raw)
+    assert other.tx.txid() == UNSIGNED.txid[::-1]
+    assert other.inputs[0].non_witness_utxo.txid() == PREVIOUS.txid[::-1]
+    assert other.inputs[0].utxo.value == 5000
+    assert {
+        key.sec(): (path.fingerprint, tuple(path.derivation)) for key, path in other.inputs[0].bip32_derivations.items()
+    } == {key: (path.fingerprint, path.path) for key, path in INPUT.key_paths}
+    assert {key.sec(): value for key, value in other.inputs[0].partial_sigs.items()} == dict(INPUT.signatures)
+    assert other.inputs[0].witness_script.data == other.outputs[0].witness_script.data == SCRIPT
+    assert [key.serialize() for key in other.xpubs] == [XPUB]
 
 
 keys = st.sampled_from([G, H, b"\x03" + G[1:], b"\x03" + H[1:]])

@@ -187,6 +187,12 @@ def test_outputs_without_inputs_are_read_in_the_stripped_form_only():
         Transaction.parse(raw)
 
 
+def test_a_previous_transaction_has_inputs():
+    with refuses("TX_ENCODING") as caught:
+        PreviousTransaction(simple(inputs=(), outputs=simple().outputs * 2).stripped())
+    assert "no inputs" in str(caught.error)
+
+
 def test_a_previous_transaction_has_outputs():
     with refuses("TX_ENCODING") as caught:
         PreviousTransaction(simple(outputs=()).serialize())

@@ -1,0 +1,297 @@
+"""The attacker of these tests: a coordinator that owns its own key, its database and every file it hands out.
+
+What it writes is right in every way but the one that a test is about: entries follow each other, the checkpoint is
+signed with its own key, and the witness has cosigned it, since a witness sees no bodies. So an attack reaches the check
+that is meant to stop it. `forger` needs no chain: a previous transaction is any that pays the vault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from custody.bitcoin.profile import Direction, TransferPsbt
+from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.charter.decide import Decision, Verdict, decide
+from custody.charter.facts import Facts
+from custody.envelope import Ed25519Signer, Envelope, sign
+from custody.errors import CustodyError
+from custody.log import Checkpoint, EMPTY_ROOT, Frontier, LogEntry, SignedCheckpoint, WitnessState, seal, sign_checkpoint
+from custody.log.witnessing import LogKey, WitnessRequest, answer
+from custody.record import Record
+from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, WITNESS, Cast, make_cast
+from custody.transfer.approval import Approval, Authorization, Opinion
+from custody.transfer.draft import Draft, Plan, case_of, draft, outputs_of
+from custody.transfer.evidence import Evidence, EvidenceBody, Examination, Stage, Trust, examine, part_of
+from custody.transfer.observe import ChainSeen
+from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.selection import Algorithm, Selection
+from custody.transfer.signing import SigningRequested, signing_psbt
+from custody.transfer.state import Kind
+from custody.vault.coins import Coin
+from custody.vault.ownership import Reading, read_ownership
+
+NOW = 1_767_225_600
+HEIGHT = 150
+FEE = 5_000
+
+Some = TypeVar("Some", bound=Record)
+
+
+def edited(record: Some, **changes: Any) -> Some:
+    """The record with other values, written anew as an attacker writes it."""
+    return type(record)(**{name: getattr(record, name) for name in type(record).model_fields} | changes)
+
+
+@dataclass
+class Log:
+    """A log in the making."""
+
+    entries: list[LogEntry] = field(default_factory=list)
+
+    def append(self, kind: str, body: Record, *subjects: bytes, author: str = "coordinator") -> None:
+        index = len(self.entries)
+        salt = hashlib.sha256(b"salt %d" % index).digest()
+        self.entries.append(seal(index, kind, author, subjects, body.to_bytes(), salt))
+
+    @property
+    def checkpoint(self) -> tuple[int, bytes]:
+        return len(self.entries), Frontier.of(entry.leaf for entry in self.entries).root
+
+
+class Forger:
+    """A coordinator with two coins of its vault and no scruples."""
+
+    def __init__(self, cast: Cast | None = None, amounts: Sequence[int] = (60_000_000, 40_000_000)) -> None:
+        self.cast = cast or make_cast()
+        self.vault = self.cast.vault
+        self.now = NOW
+        self.previous: dict[bytes, bytes] = {}
+        self._count = itertools.count()
+        self.coins = tuple(self.coin(amount, 0, place) for place, amount in enumerate(amounts))
+
+    # --- money -------------------------------------------------------------------------------------------------------
+
+    def coin(self, amount: int, branch: int, index: int, script: bytes | None = None) -> Coin:
+        """A coin at this place, or wherever `script` says, whose previous transaction is known."""
+        script = script or self.vault.script_pubkey(branch, index)
+        number = next(self._count)
+        spends = TxIn(OutPoint(hashlib.sha256(b"funds %d" % number).digest(), 0), b"", 0xFFFFFFFE)
+        funding = Transaction(2, (spends,), (TxOut(1_000, b"\x00\x14" + bytes(20)), TxOut(amount, script)), 0)
+        self.previous[funding.txid] = funding.serialize()
+        return Coin(OutPoint(funding.txid, 1), amount, script, branch, index, 100, is_coinbase=False)
+
+    def plan(self, request: TransferRequest, change: int = 0, receive: int = 2) -> Plan:
+        charter = self.cast.charter
+        return Plan(
+            request=request,
+            charter=charter,
+            entry=charter.vaults[0],
+            vault=self.vault,
+            next_change=change,
+            next_receive={charter.vaults[0].name: receive},
+            height=HEIGHT,
+            rate=FEE,
+            at=self.now,
+        )
+
+    # --- papers ------------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        *payments: tuple[str, int | None],
+        requester: str = REQUESTER,
+        signer: Ed25519Signer | None = None,
+        **changes: Any,
+    ) -> Envelope:
+        """A request, signed by its requester unless another signer is given."""
+        wanted = payments or (() if changes.get("purpose", Purpose.PAYMENT) is not Purpose.PAYMENT else ((SUPPLIER, 70_000_000),))
+        fields: dict[str, Any] = {
+            "network": self.cast.charter.network,
+            "charter": self.cast.digest,
+            "vault": self.vault.id,
+            "purpose": Purpose.PAYMENT,
+            "payments": tuple(RequestedPayment(payee=payee, amount=amount) for payee, amount in wanted),
+            "replaces": (),
+            "reason": "invoice 17",
+            "requester": requester,
+            "issued": self.now,
+            "expires": self.now + 72 * 3600,
+            "nonce": bytes(16),
+        }
+        return sign(TransferRequest(**fields | changes), signer or self.cast.people[requester])
+
+    def draft(self, request: Envelope | None = None, fee: int = FEE, coins: Sequence[Coin] | None = None) -> Draft:
+        """The honest draft of a request: everything that is not paid returns as change."""
+        record = TransferRequest.from_bytes((request or self.request()).body)
+        coins = tuple(coins or self.coins)
+        plan = self.plan(record)
+        paid = sum(output.amount for output in outputs_of(plan))
+        change = sum(coin.amount for coin in coins) - paid - fee
+        return draft(plan, Selection(coins, change, fee, 0, Algorithm.EVERYTHING), lambda below: below - 1)
+
+    def redrafted(self, drafted: Draft, **changes: Any) -> Draft:
+        """The draft with another transaction (`version`, `inputs`, `outputs`, `locktime`), its digest computed anew."""
+        old = drafted.transaction
+        made = Transaction(
+            changes.pop("version", old.version),
+            tuple(changes.pop("inputs", old.inputs)),
+            tuple(changes.pop("outputs", old.outputs)),
+            changes.pop("locktime", old.locktime),
+        )
+        spent = changes.pop("spent", drafted.identity.spent)
+        identity = edited(drafted.identity, transactions=(made.stripped(),), spent=spent)
+        return edited(drafted, identity=identity, **changes)
+
+    def decision(self, drafted: Draft, request: Envelope) -> Decision:
+        """What the rules say; where they could not even be asked, what they would say of an honest draft."""
+        record = TransferRequest.from_bytes(request.body)
+        charter = self.cast.charter
+        try:
+            honest = decide(drafted.transfer_id, case_of(drafted, record, charter), charter, Facts(at=self.now))
+        except CustodyError:
+            case = case_of(self.draft(), TransferRequest.from_bytes(self.request().body), charter)
+            honest = decide(drafted.transfer_id, case, charter, Facts(at=self.now))
+        # A refusal would end it: the liar writes down what it needs.
+        return edited(honest, verdict=Verdict.NEEDS) if honest.verdict is Verdict.DENY else honest
+
+    def approval(
+        self, drafted: Draft, officer: str = OFFICERS[0], signer: Ed25519Signer | None = None, **changes: Any
+    ) -> Envelope:
+        """An approval by `officer`, who may have been fooled, or be in on it."""
+        fields: dict[str, Any] = {
+            "network": self.cast.charter.network,
+            "vault": drafted.identity.vault,
+            "transfer": drafted.transfer_id,
+            "charter": self.cast.digest,
+            "charter_version": 1,
+            "officer": officer,
+            "key": self.cast.people[officer].public_key,
+            "verdict": Opinion.APPROVE,
+            "log_size": 0,
+            "log_root": EMPTY_ROOT,
+            "issued": self.now,
+            "expires": self.now + 7 * 24 * 3600,
+            "nonce": hashlib.sha256(officer.encode() + drafted.transfer_id).digest()[:16],
+        }
+        return sign(Approval(**fields | changes), signer or self.cast.people[officer])
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    def log(self) -> Log:
+        """A log with the charter and a look at the chain."""
+        log = Log()
+        log.append(Kind.CHARTER_ADOPTED, self.cast.envelope, self.cast.digest)
+        log.append(Kind.CHAIN_SEEN, ChainSeen(height=HEIGHT, block=bytes(32), at=self.now))
+        return log
+
+    def cosigned(self, log: Log) -> SignedCheckpoint:
+        """The checkpoint of a log: signed by its coordinator, cosigned by a witness that saw the log begin."""
+        size, root = log.checkpoint
+        charter = self.cast.charter
+        signed = sign_checkpoint(Checkpoint(charter.origin, size, root), charter.origin, self.cast.coordinator)
+        asked = WitnessRequest(checkpoint=signed.text(), leaves=tuple(entry.leaf for entry in log.entries))
+        first = WitnessState(size=2, root=Frontier.of(entry.leaf for entry in log.entries[:2]).root)
+        key = LogKey(charter.origin, charter.coordinator)
+        return answer(asked, first, key, WITNESS, self.cast.witness, self.now).signed
+
+    def evidence(
+        self,
+        drafted: Draft | None = None,
+        stage: Stage = Stage.SIGN,
+        *,
+        log: Log | None = None,
+        request: Envelope | None = None,
+        approvals: Sequence[Envelope] | None = None,
+        edit: Callable[[EvidenceBody], EvidenceBody] = lambda body: body,
+        **lies: Any,
+    ) -> Evidence:
+        """Evidence of a draft with a log that says the same. `edit` changes the body, `lies` single parts of both."""
+        request = request or self.request()
+        drafted = drafted or self.draft(request)
+        log = log or self.log()
+        transfer = drafted.transfer_id
+        record = TransferRequest.from_bytes(request.body)
+        decision = lies.pop("decision", None) or self.decision(drafted, request)
+        if lies.pop("ask", True):
+            log.append(Kind.REQUESTED, request, record.digest(), author=lies.pop("author", record.requester))
+        log.append(Kind.DRAFTED, drafted, transfer, record.digest())
+        log.append(Kind.DECIDED, decision, transfer)
+        authorization = None
+        if stage is not Stage.APPROVE and approvals is None:
+            approvals = [self.approval(drafted, officer) for officer in OFFICERS[:2]]
+        for each in approvals or ():
+            log.append(Kind.APPROVED, each, transfer, author=Approval.from_bytes(each.body).officer)
+        if stage is not Stage.APPROVE:
+            authorization = lies.pop("authorization", None) or Authorization(
+                transfer=transfer,
+                charter=self.cast.digest,
+                decision=decision.digest(),
+                approvals=tuple(each.digest() for each in approvals or ()),
+                at=self.now,
+            )
+            log.append(Kind.AUTHORIZED, authorization, transfer)
+        spent = {each.txid for each in drafted.identity.spent}
+        body = EvidenceBody(
+            charter=self.cast.envelope,
+            request=request,
+            draft=drafted,
+            previous=lies.pop("previous", tuple(raw for txid, raw in sorted(self.previous.items()) if txid in spent)),
+            decision=decision,
+            approvals=tuple(approvals or ()),
+            authorization=authorization,
+        )
+        body = edit(body)
+        if stage is not Stage.APPROVE:
+            requested = SigningRequested(transfer=transfer, evidence=body.digest(), at=self.now)
+            log.append(Kind.SIGNING_REQUESTED, requested, transfer, body.digest())
+        assert not lies, lies
+        return Evidence(body=body, part=part_of(self.cosigned(log), log.entries))
+
+    def examine(self, evidence: Evidence, stage: Stage = Stage.SIGN, now: int | None = None) -> Examination:
+        """What an officer's desk or a station makes of it."""
+        return examine(evidence, Trust(self.cast.digest), stage, self.now if now is None else now)
+
+    def judge(self, drafted: Draft, stage: Stage = Stage.SIGN, **lies: Any) -> Examination:
+        """Forge evidence of a draft and have it examined."""
+        return self.examine(self.evidence(drafted, stage, **lies), stage)
+
+    # --- PSBTs -------------------------------------------------------------------------------------------------------
+
+    def psbt(self, drafted: Draft | None = None) -> TransferPsbt:
+        """The PSBT of a draft as this library writes it."""
+        return signing_psbt(drafted or self.draft(), self.vault, self.previous)
+
+    def read(self, psbt: TransferPsbt | Psbt) -> Reading:
+        """What a station reads from a PSBT that came as a file."""
+        psbt = psbt.to_psbt() if isinstance(psbt, TransferPsbt) else psbt
+        parsed = Psbt.parse(psbt.serialize())
+        return read_ownership(TransferPsbt.from_psbt(parsed, Direction.TO_SIGNER), self.vault)
+
+
+@pytest.fixture(scope="module")
+def forger() -> Forger:
+    return Forger()
+
+
+@pytest.fixture(scope="session")
+def forger_of() -> Callable[..., Forger]:
+    """For another cast, or other coins."""
+    return Forger
+
+
+@pytest.fixture(scope="session")
+def edit() -> Callable[..., Any]:
+    return edited
+
+
+@pytest.fixture(params=[Stage.APPROVE, Stage.SIGN])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """At an officer's desk, who has signed nothing; and at a station, when the officers were fooled or are in on it."""
+    return request.param

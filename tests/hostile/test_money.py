@@ -1,0 +1,741 @@
+"""What a file says about money (THREATS A1 to A11): amounts, change, key paths, scripts, fees, coins of others.
+
+Each lie is told twice where it can be: in a PSBT that somebody hands over, and in the evidence of a coordinator that
+owns its own key. The honest file beside it passes, so what refuses is the check for that one lie.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import pbk
+import pytest
+
+from custody.bitcoin.curve import sign_ecdsa
+from custody.bitcoin.profile import Direction, KeyPath, TransferPsbt
+from custody.bitcoin.psbt import Psbt, PsbtMap
+from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
+from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh, p2wsh
+from custody.bitcoin.sighash import SegwitV0
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.charter.decide import Verdict, decide
+from custody.charter.facts import Facts
+from custody.charter.rules import Case, Payment
+from custody.record import canonical
+from custody.testing.asserts import refuses
+from custody.testing.cast import SUPPLIER, Setting, make_cast, secret, vault_of
+from custody.transfer.draft import Draft, SpentOutput, case_of
+from custody.transfer.evidence import Stage
+from custody.transfer.request import Purpose, TransferRequest
+from custody.transfer.state import AddressIssued, Kind
+from custody.units import HARDENED, MAX_MONEY
+from custody.vault.descriptor import Branch
+from custody.vault.templates import ScriptType
+
+ATTACKER = b"\x02" + secret("attacker")
+FAR = 2**31 - 1
+
+
+def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
+    inputs = list(psbt.inputs)
+    inputs[index] = replace(inputs[index], **changes)
+    return replace(psbt, inputs=tuple(inputs))
+
+
+def with_output(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
+    outputs = list(psbt.outputs)
+    outputs[index] = replace(outputs[index], **changes)
+    return replace(psbt, outputs=tuple(outputs))
+
+
+def change_at(drafted: Draft, forger) -> int:
+    script = forger.vault.script_pubkey(Branch.CHANGE, drafted.change)
+    return [output.script_pubkey for output in drafted.transaction.outputs].index(script)
+
+
+def spent_of(coin) -> SpentOutput:
+    return SpentOutput(
+        txid=coin.outpoint.txid, vout=coin.outpoint.index, amount=coin.amount, script_pubkey=coin.script_pubkey
+    )
+
+
+# --- the honest ones --------------------------------------------------------------------------------------------------
+
+
+def test_the_honest_psbt_and_the_honest_evidence_pass(forger, stage):
+    drafted = forger.draft()
+    reading = forger.read(forger.psbt(drafted))
+    assert [each.change for each in reading.outputs].count(0) == 1
+    examined = forger.judge(drafted, stage)
+    assert (examined.case.fee, examined.case.change) == (reading.fee, 29_995_000)
+
+
+# --- A1: amounts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", [-1, +1])
+def test_an_amount_that_is_one_satoshi_off_is_refused(forger, stage, edit, lie):
+    psbt, drafted = forger.psbt(), forger.draft()
+    claimed = psbt.inputs[0].witness_utxo
+    lying = with_input(psbt, 0, witness_utxo=TxOut(claimed.amount + lie, claimed.script_pubkey))
+    with refuses("UTXO_CONFLICT"):
+        forger.read(lying)
+    spent = drafted.identity.spent
+    lied = (edit(spent[0], amount=spent[0].amount + lie), *spent[1:])
+    with refuses("UTXO_CONFLICT"):
+        forger.judge(forger.redrafted(drafted, spent=lied), stage)
+
+
+def test_a_script_that_is_not_the_previous_output_s_is_refused(forger):
+    psbt = forger.psbt()
+    claimed = psbt.inputs[0].witness_utxo
+    with refuses("UTXO_CONFLICT"):
+        forger.read(with_input(psbt, 0, witness_utxo=TxOut(claimed.amount, psbt.inputs[1].witness_utxo.script_pubkey)))
+
+
+def test_an_amount_without_its_previous_transaction_is_only_a_claim(forger, stage):
+    psbt = forger.psbt()
+    with refuses("PREVTX_MISSING") as caught:
+        forger.read(with_input(psbt, 1, previous_transaction=b""))
+    assert caught.error.index == 1
+    drafted = forger.draft()
+    first = forger.previous[drafted.identity.spent[0].txid]
+    with refuses("PREVTX_MISSING"):
+        forger.judge(drafted, stage, previous=(first,))
+
+
+def test_another_previous_transaction_is_refused(forger, stage):
+    psbt = forger.psbt()
+    other = with_input(psbt, 0, previous_transaction=psbt.inputs[1].previous_transaction)
+    with refuses("PREVTX_TXID"):
+        forger.read(other)
+    # Evidence carries each previous transaction once, by its own txid: another one is simply not the one needed.
+    drafted = forger.draft()
+    raw = forger.previous[drafted.identity.spent[0].txid]
+    bloated = Transaction.parse(raw)
+    bloated = replace(bloated, outputs=(bloated.outputs[0], replace(bloated.outputs[1], amount=90_000_000)))
+    rest = forger.previous[drafted.identity.spent[1].txid]
+    with refuses("PREVTX_MISSING"):
+        forger.judge(drafted, stage, previous=(bloated.serialize(), rest))
+
+
+def test_an_output_that_the_previous_transaction_does_not_have_is_refused(forger, stage, edit):
+    psbt = forger.psbt()
+    spending = psbt.transaction.inputs
+    beyond = replace(spending[0], outpoint=OutPoint(spending[0].outpoint.txid, 2))
+    with refuses("PREVTX_OUTPUT"):
+        forger.read(replace(psbt, transaction=replace(psbt.transaction, inputs=(beyond, spending[1]))))
+    drafted = forger.draft()
+    spent = drafted.identity.spent
+    lied = forger.redrafted(drafted, inputs=(beyond, spending[1]), spent=(edit(spent[0], vout=2), spent[1]))
+    with refuses("PREVTX_OUTPUT"):
+        forger.judge(lied, stage)
+
+
+@pytest.mark.parametrize("has_previous", [True, False])
+def test_the_pair_that_lies_about_one_input_each_is_refused_both_times(forger, has_previous):
+    # CVE-2020-14199: each file lies about the input that the other one tells the truth about, and a signer that
+    # believes both has signed two inputs whose true sum nobody showed to anybody.
+    psbt = forger.psbt()
+    for liar, truthful in ((0, 1), (1, 0)):
+        claimed = psbt.inputs[liar].witness_utxo
+        lying = with_input(psbt, liar, witness_utxo=TxOut(claimed.amount - 20_000_000, claimed.script_pubkey))
+        if not has_previous:
+            lying = with_input(lying, liar, previous_transaction=b"")
+            lying = with_input(lying, truthful, previous_transaction=b"")
+        with refuses("UTXO_CONFLICT" if has_previous else "PREVTX_MISSING"):
+            forger.read(lying)
+
+
+def test_an_input_signs_for_its_true_amount_whatever_the_file_says_of_the_others(forger):
+    # The other half of the same attack: what is signed comes from the reading, never from a claim.
+    drafted = forger.draft()
+    reading = forger.read(forger.psbt(drafted))
+    assert [each.amount for each in reading.spent] == [spent.amount for spent in drafted.identity.spent]
+
+
+# --- A2: change -------------------------------------------------------------------------------------------------------
+
+
+def frauds(forger) -> dict[str, bytes]:
+    """Scripts that look like this vault's change at index 0 and are not."""
+    vault = forger.vault
+    keys = list(vault.public_keys(Branch.CHANGE, 0))
+    by_text = sorted(keys)
+    swapped = sorted([*keys[:-1], ATTACKER])
+    threshold = vault.threshold
+    receive = vault_of(tuple(each.name for each in vault.cosigners), threshold, ScriptType.SH_WSH)[0]
+    return {
+        "keys in another order": p2wsh(multisig_script(threshold, by_text[::-1])),
+        "keys in the order of the descriptor": p2wsh(multisig_script(threshold, [by_text[1], by_text[0], by_text[2]])),
+        "one key swapped": p2wsh(multisig_script(threshold, swapped)),
+        "an attacker's key added": p2wsh(multisig_script(threshold, sorted([*keys, ATTACKER]))),
+        "a lower threshold": p2wsh(multisig_script(1, by_text)),
+        "a higher threshold": p2wsh(multisig_script(3, by_text)),
+        "one cosigner's own key": p2wpkh(hash160(keys[0])),
+        "one cosigner's own key, older type": p2pkh(hash160(keys[0])),
+        "the same script nested": p2sh(p2wsh(multisig_script(threshold, by_text))),
+        "the same script bare in p2sh": p2sh(multisig_script(threshold, by_text)),
+        "the same cosigners' other vault": receive.script_pubkey(Branch.CHANGE, 0),
+        "the vault's own receive branch": vault.script_pubkey(Branch.RECEIVE, 0),
+        "the next index but one": vault.script_pubkey(Branch.CHANGE, 1),
+        "an index nobody looks at": vault.script_pubkey(Branch.CHANGE, FAR),
+    }
+
+
+FRAUDS = (
+    "keys in another order",
+    "keys in the order of the descriptor",
+    "one key swapped",
+    "an attacker's key added",
+    "a lower threshold",
+    "a higher threshold",
+    "one cosigner's own key",
+    "one cosigner's own key, older type",
+    "the same script nested",
+    "the same script bare in p2sh",
+    "the same cosigners' other vault",
+    "the vault's own receive branch",
+    "the next index but one",
+    "an index nobody looks at",
+)
+
+
+def test_every_fraud_differs_from_the_change_it_looks_like(forger):
+    scripts = frauds(forger)
+    assert tuple(scripts) == FRAUDS
+    honest = forger.vault.script_pubkey(Branch.CHANGE, 0)
+    assert len({honest, *scripts.values()}) == len(scripts) + 1
+
+
+@pytest.mark.parametrize("which", FRAUDS)
+def test_what_only_claims_to_be_change_is_somebody_else_s(forger, which):
+    # The file keeps every claim of the honest one: key paths, scripts and all xpubs say "change".
+    psbt = forger.psbt()
+    at = change_at(forger.draft(), forger)
+    outputs = list(psbt.transaction.outputs)
+    outputs[at] = TxOut(outputs[at].amount, frauds(forger)[which])
+    reading = forger.read(replace(psbt, transaction=replace(psbt.transaction, outputs=tuple(outputs))))
+    assert [each.change for each in reading.outputs] == [None, None]
+
+
+@pytest.mark.parametrize("which", FRAUDS)
+@pytest.mark.parametrize("is_called_change", [True, False])
+def test_a_transfer_whose_change_is_not_the_vault_s_is_refused(forger, stage, which, is_called_change):
+    drafted = forger.draft()
+    at = change_at(drafted, forger)
+    outputs = list(drafted.transaction.outputs)
+    outputs[at] = TxOut(outputs[at].amount, frauds(forger)[which])
+    forged = forger.redrafted(drafted, outputs=outputs, change=0 if is_called_change else None)
+    with refuses("OUTPUTS_NOT_REQUESTED"):
+        forger.judge(forged, stage)
+
+
+def test_account_keys_in_the_file_make_nothing_change(forger):
+    # Coldcard 3.0.6: the file's own xpubs described the attacker's wallet, and its outputs were shown as change.
+    fraud, _ = vault_of(("eve", "mallory", "trudy"), 2)
+    psbt = forger.psbt()
+    at = change_at(forger.draft(), forger)
+    outputs = list(psbt.transaction.outputs)
+    outputs[at] = TxOut(outputs[at].amount, fraud.script_pubkey(Branch.CHANGE, 0))
+    lying = replace(
+        psbt,
+        transaction=replace(psbt.transaction, outputs=tuple(outputs)),
+        account_keys=tuple(
+            sorted(
+                (theirs.key.to_bytes(), KeyPath(ours.origin.fingerprint, ours.origin.path))
+                for theirs, ours in zip(fraud.cosigners, forger.vault.cosigners, strict=True)
+            )
+        ),
+    )
+    lying = with_output(
+        lying,
+        at,
+        witness_script=fraud.witness_script(Branch.CHANGE, 0),
+        key_paths=tuple(
+            sorted(
+                (key, ours.key_path(Branch.CHANGE, 0))
+                for key, ours in zip(fraud.public_keys(Branch.CHANGE, 0), forger.vault.cosigners, strict=True)
+            )
+        ),
+    )
+    assert [each.change for each in forger.read(lying).outputs] == [None, None]
+
+
+# --- A3: the order of key paths ----------------------------------------------------------------------------------------
+
+
+def permuted(psbt: TransferPsbt, kind: InputField | OutputField, index: int, paths) -> Psbt:
+    """The PSBT with these key paths, in this order, in one of its maps."""
+    made = psbt.to_psbt()
+    is_input = isinstance(kind, InputField)
+    maps = list(made.inputs if is_input else made.outputs)
+    others = [(key, value) for key, value in maps[index].pairs if key[0] != kind]
+    maps[index] = PsbtMap([*others, *((bytes([kind]) + key, bytes(path)) for key, path in paths)])
+    if is_input:
+        return Psbt(0, made.global_map, tuple(maps), made.outputs)
+    return Psbt(0, made.global_map, made.inputs, tuple(maps))
+
+
+def test_a_foreign_key_among_the_vault_s_is_refused_wherever_it_stands(forger):
+    psbt = forger.psbt()
+    own = tuple(psbt.inputs[0].key_paths)
+    foreign = (ATTACKER, KeyPath(b"\xde\xad\xbe\xef", own[0][1].path))
+    found = set()
+    for paths in itertools.permutations([*own, foreign]):
+        with refuses("PATH_MISMATCH") as caught:
+            forger.read(permuted(psbt, InputField.BIP32_DERIVATION, 0, paths))
+        found.add(str(caught.error))
+    assert len(found) == 1
+
+
+def test_a_foreign_key_in_the_change_s_paths_counts_the_same_wherever_it_stands(forger):
+    psbt = forger.psbt()
+    at = change_at(forger.draft(), forger)
+    own = tuple(psbt.outputs[at].key_paths)
+    foreign = (ATTACKER, KeyPath(b"\xde\xad\xbe\xef", own[0][1].path))
+    for paths in itertools.permutations([*own, foreign]):
+        reading = forger.read(permuted(psbt, OutputField.BIP32_DERIVATION, at, paths))
+        assert reading.outputs[at].change is None
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_foreign_and_an_own_key_alone_are_refused_in_either_order(forger, order):
+    psbt = forger.psbt()
+    own = tuple(psbt.inputs[0].key_paths)[0]
+    paths = (own, (ATTACKER, KeyPath(b"\xde\xad\xbe\xef", own[1].path)))
+    with refuses("PATH_MISMATCH"):
+        forger.read(permuted(psbt, InputField.BIP32_DERIVATION, 0, [paths[each] for each in order]))
+
+
+def test_an_own_fingerprint_on_a_foreign_key_is_refused_in_every_order(forger):
+    psbt = forger.psbt()
+    own = tuple(psbt.inputs[0].key_paths)
+    for paths in itertools.permutations([own[0], own[1], (ATTACKER, own[2][1])]):
+        with refuses("PATH_MISMATCH"):
+            forger.read(permuted(psbt, InputField.BIP32_DERIVATION, 0, paths))
+
+
+# --- A4: one place for all cosigners -----------------------------------------------------------------------------------
+
+
+def moved(path: KeyPath, *tail: int) -> KeyPath:
+    return KeyPath(path.fingerprint, (*path.path[:-2], *tail))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param([(0, 0), (0, 777), (0, 0)], id="one cosigner at another index"),
+        pytest.param([(0, 0), (1, 0), (0, 0)], id="one cosigner on the other branch"),
+        pytest.param([(2, 0)] * 3, id="a third branch"),
+        pytest.param([(0, HARDENED)] * 3, id="a hardened index"),
+        pytest.param([(HARDENED, 0)] * 3, id="a hardened branch"),
+        pytest.param([(0,)] * 3, id="no index"),
+        pytest.param([(0, 0, 0)] * 3, id="a step too many"),
+    ],
+)
+def test_keys_that_do_not_sit_at_one_known_place_are_refused(forger, places):
+    psbt = forger.psbt()
+    paths = tuple(
+        (key, moved(path, *tail)) for (key, path), tail in zip(psbt.inputs[0].key_paths, places, strict=True)
+    )
+    with refuses("PATH_MISMATCH"):
+        forger.read(with_input(psbt, 0, key_paths=paths))
+    at = change_at(forger.draft(), forger)
+    claims = tuple(
+        (key, moved(path, *tail)) for (key, path), tail in zip(psbt.outputs[at].key_paths, places, strict=True)
+    )
+    assert forger.read(with_output(psbt, at, key_paths=claims)).outputs[at].change is None
+
+
+def test_another_account_of_the_same_seed_is_refused(forger):
+    psbt = forger.psbt()
+    paths = tuple(
+        (key, KeyPath(path.fingerprint, (*path.path[:2], HARDENED + 1, *path.path[3:])))
+        for key, path in psbt.inputs[0].key_paths
+    )
+    with refuses("PATH_MISMATCH"):
+        forger.read(with_input(psbt, 0, key_paths=paths))
+
+
+def test_an_input_said_to_sit_where_it_does_not_is_refused(forger, stage, edit):
+    drafted = forger.draft()
+    for lie in ({"index": 777}, {"branch": 1}):
+        seats = (edit(drafted.seats[0], **lie), *drafted.seats[1:])
+        with refuses("FOREIGN_INPUT"):
+            forger.judge(edit(drafted, seats=seats), stage)
+    psbt = forger.psbt()
+    vault = forger.vault
+    elsewhere = with_input(
+        psbt, 0, key_paths=vault.key_paths(0, 777), witness_script=vault.witness_script(0, 777)
+    )
+    with refuses("FOREIGN_INPUT"):
+        forger.read(elsewhere)
+
+
+def test_an_input_on_a_third_branch_is_refused(forger, stage, edit):
+    drafted = forger.draft()
+    seats = (edit(drafted.seats[0], branch=2), *drafted.seats[1:])
+    with refuses("PATH_NONSTANDARD"):
+        forger.judge(edit(drafted, seats=seats), stage)
+
+
+def test_change_beyond_the_window_that_anybody_looks_at_is_refused(forger, stage):
+    drafted = forger.draft()
+    at = change_at(drafted, forger)
+    for index in (1, 101, FAR):
+        outputs = list(drafted.transaction.outputs)
+        outputs[at] = TxOut(outputs[at].amount, forger.vault.script_pubkey(Branch.CHANGE, index))
+        with refuses("INDEX_NOT_NEXT"):
+            forger.judge(forger.redrafted(drafted, outputs=outputs, change=index), stage)
+
+
+# --- A5: hardened and overflowing indexes -------------------------------------------------------------------------------
+
+
+def test_the_last_index_is_an_address_and_the_one_after_it_is_none(forger):
+    assert forger.vault.address(Branch.CHANGE, FAR)
+    for index in (FAR + 1, -1, 2**32):
+        for derive in (forger.vault.script_pubkey, forger.vault.address, forger.vault.key_paths):
+            with refuses("INDEX_RANGE"):
+                derive(Branch.CHANGE, index)
+
+
+@pytest.mark.parametrize("index", [FAR + 1, -1, 2**32, 2**64])
+def test_no_record_carries_such_an_index(forger, index):
+    drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
+    issued = AddressIssued(vault=forger.vault.id, branch=0, index=0, purpose="seized coins", at=0)
+    for record, change in (
+        (drafted, {"change": index}),
+        (drafted, {"seats": [{"branch": 0, "index": index}] * 2}),
+        (drafted, {"destinations": [{"payee": "Reserve", "index": index}]}),
+        (issued, {"index": index}),
+    ):
+        tree = json.loads(record.to_bytes()) | change
+        with refuses("INDEX_RANGE"):
+            type(record).from_bytes(canonical(tree))
+
+
+# --- A6: scripts ----------------------------------------------------------------------------------------------------------
+
+
+def lying_scripts(forger) -> dict[str, bytes]:
+    keys = sorted(forger.vault.public_keys(0, 0))
+    return {
+        "one of two with an attacker": multisig_script(1, [keys[0], ATTACKER]),
+        "keys not sorted": multisig_script(2, keys[::-1]),
+        "another threshold": multisig_script(1, keys),
+        "one key swapped": multisig_script(2, sorted([*keys[:2], ATTACKER])),
+        "the script of another place": forger.vault.witness_script(0, 1),
+        "a byte more": forger.vault.witness_script(0, 0) + b"\x51",
+        "nothing": b"",
+    }
+
+
+LYING_SCRIPTS = (
+    "one of two with an attacker",
+    "keys not sorted",
+    "another threshold",
+    "one key swapped",
+    "the script of another place",
+    "a byte more",
+    "nothing",
+)
+
+
+@pytest.mark.parametrize("which", LYING_SCRIPTS)
+def test_a_witness_script_that_is_not_the_vault_s_own_is_refused(forger, which):
+    script = lying_scripts(forger)[which]
+    with refuses("SCRIPT_MISMATCH"):
+        forger.read(with_input(forger.psbt(), 0, witness_script=script))
+
+
+@pytest.mark.parametrize("which", LYING_SCRIPTS)
+def test_a_script_that_hashes_to_the_output_it_spends_is_refused_all_the_same(forger, which):
+    # The coin is the attacker's own, so hash and script agree; only the vault's derivation does not know it.
+    script = lying_scripts(forger)[which]
+    coin = forger.coin(60_000_000, 0, 0, p2wsh(script))
+    drafted = forger.draft(coins=(coin, forger.coins[1]))
+    psbt = forger.psbt(drafted)
+    at = [spent.outpoint for spent in drafted.identity.spent].index(coin.outpoint)
+    with refuses("FOREIGN_INPUT"):
+        forger.read(with_input(psbt, at, witness_script=script))
+
+
+@pytest.mark.parametrize("which", ["p2sh for p2sh-p2wsh", "p2sh-p2wsh for p2wsh"])
+def test_a_swapped_script_type_is_refused(forger, forger_of, which):
+    if which == "p2sh for p2sh-p2wsh":
+        nested = forger_of(make_cast(Setting(script_type=ScriptType.SH_WSH)))
+        psbt = nested.psbt()
+        assert nested.read(psbt).fee
+        script = psbt.inputs[0].witness_script
+        with refuses("SCRIPT_MISMATCH"):
+            nested.read(with_input(psbt, 0, redeem_script=script, witness_script=b""))
+    else:
+        psbt = forger.psbt()
+        with refuses("SCRIPT_MISMATCH"):
+            forger.read(with_input(psbt, 0, redeem_script=p2wsh(psbt.inputs[0].witness_script)))
+
+
+# --- A7: what a parser rewrites --------------------------------------------------------------------------------------------
+
+
+SPELLINGS = [
+    *({"sequence": sequence} for sequence in (0, 1, 10, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF)),
+    *({"version": version} for version in (0, 1, 2, 3, -1, -(2**31), 2**31 - 1)),
+    *({"locktime": locktime} for locktime in (0, 1, 499_999_999, 500_000_000, 2**32 - 1)),
+]
+
+
+def spelled(drafted: Draft, forger, sequence: int | None = None, **changes) -> Draft:
+    if sequence is not None:
+        first, *rest = drafted.transaction.inputs
+        changes["inputs"] = (replace(first, sequence=sequence), *rest)
+    return forger.redrafted(drafted, **changes)
+
+
+def test_two_parsers_read_the_same_transaction_and_each_spelling_is_another_transfer(forger):
+    drafted = forger.draft()
+    ids = {}
+    for spelling in SPELLINGS:
+        other = spelled(drafted, forger, **spelling)
+        raw = other.identity.transactions[0]
+        assert Transaction.parse(raw).serialize() == raw
+        assert Transaction.parse(raw).txid == bytes(pbk.Transaction(raw).txid)
+        psbt = replace(forger.psbt(), transaction=other.transaction).to_psbt()
+        read = Psbt.parse(psbt.serialize())
+        assert read.serialize() == psbt.serialize()
+        assert read.unsigned_transaction.stripped() == raw
+        ids.setdefault(other.transfer_id, raw)
+        assert ids[other.transfer_id] == raw
+    assert len(ids) == len({spelled(drafted, forger, **each).identity.transactions[0] for each in SPELLINGS})
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, -1])
+def test_another_version_is_refused(forger, stage, version):
+    with refuses("TX_VERSION"):
+        forger.judge(forger.redrafted(forger.draft(), version=version), stage)
+
+
+def test_a_transaction_that_brings_its_own_signatures_is_refused(forger, stage, edit):
+    # Scripts and witnesses are not what officers approve, but they would be part of the name they approve it by.
+    drafted = forger.draft()
+    bare = drafted.transaction
+    witness = replace(bare, witness=((b"\x01",), ())).serialize()
+    first, *rest = bare.inputs
+    signed = replace(bare, inputs=(replace(first, script_sig=b"\x51"), *rest)).serialize()
+    for raw in (witness, signed):
+        with refuses("SPENT_MISMATCH"):
+            forger.judge(edit(drafted, identity=edit(drafted.identity, transactions=(raw,))), stage)
+
+
+def test_two_transactions_to_choose_from_are_refused(forger, stage, edit):
+    drafted = forger.draft()
+    raw = drafted.identity.transactions[0]
+    with refuses("SPENT_MISMATCH"):
+        forger.judge(edit(drafted, identity=edit(drafted.identity, transactions=(raw, raw))), stage)
+
+
+# --- A8: hash types -----------------------------------------------------------------------------------------------------------
+
+
+HASH_TYPES = [0x02, 0x03, 0x81, 0x82, 0x83, 0x00, 0x04, 0x41, 0xFF]
+
+
+def psbt_with(psbt: TransferPsbt, index: int, key: bytes, value: bytes) -> Psbt:
+    """The PSBT with one field of one input set to this value."""
+    made = psbt.to_psbt()
+    maps = list(made.inputs)
+    maps[index] = PsbtMap([*((k, v) for k, v in maps[index].pairs if k != key), (key, value)])
+    return Psbt(0, made.global_map, tuple(maps), made.outputs)
+
+
+@pytest.mark.parametrize("hash_type", HASH_TYPES)
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_wish_for_another_hash_type_is_refused(forger, hash_type, direction):
+    asked = psbt_with(forger.psbt(), 1, bytes([InputField.SIGHASH_TYPE]), hash_type.to_bytes(4, "little"))
+    with refuses("SIGHASH_FORBIDDEN") as caught:
+        TransferPsbt.from_psbt(asked, direction)
+    assert caught.error.hash_type == hash_type
+
+
+@pytest.mark.parametrize("hash_type", HASH_TYPES)
+@pytest.mark.parametrize("has_field", [True, False])
+def test_a_true_signature_of_another_hash_type_is_refused(forger, hash_type, has_field):
+    # It verifies on the digest of its own hash type: nothing is wrong with it but what it leaves open.
+    drafted = forger.draft()
+    psbt = forger.psbt(drafted)
+    if not has_field:
+        psbt = with_input(psbt, 0, sighash_type=None)
+    spent, seat = drafted.identity.spent[0], drafted.seats[0]
+    key = sorted(forger.vault.public_keys(seat.branch, seat.index))[0]
+    known = hash_type & 0x1F in (1, 2, 3) and hash_type & 0x60 == 0
+    script = forger.vault.witness_script(seat.branch, seat.index)
+    digest = SegwitV0(drafted.transaction).digest(0, script, spent.amount, hash_type) if known else bytes(32)
+    signature = sign_ecdsa(secret("attacker"), digest) + bytes([hash_type])
+    partial = psbt_with(psbt, 0, bytes([InputField.PARTIAL_SIG]) + key, signature)
+    stack = b"\x04\x00" + 2 * (bytes([len(signature)]) + signature) + b"\x69" + script
+    final = psbt_with(psbt, 0, bytes([InputField.FINAL_SCRIPTWITNESS]), stack)
+    for returned in (partial, final):
+        with refuses("SIGHASH_FORBIDDEN"):
+            TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+
+
+@pytest.mark.parametrize("size", [64, 65])
+def test_a_taproot_signature_has_no_place_in_a_transfer(forger, size):
+    returned = psbt_with(forger.psbt(), 0, bytes([InputField.TAP_KEY_SIG]), bytes(size))
+    with refuses("FIELD_FORBIDDEN"):
+        TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+
+
+# --- A9: fees and amounts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_fee_at_its_ceiling_passes_and_one_satoshi_more_does_not(forger_of, stage):
+    wide = {"max_fee": 10_000_000, "max_rate": 10_000_000, "max_share": 10_000}
+    forger = forger_of(make_cast(Setting(**wide)))
+    weight = case_of(forger.draft(), TransferRequest.from_bytes(forger.request().body), forger.cast.charter).vbytes
+    for limit, fee, code in (
+        ({"max_fee": 50_000}, 50_000, "FEE_ABSOLUTE"),
+        ({"max_rate": 100_000}, 100 * weight, "FEE_RATE"),
+        ({"max_share": 10}, 70_000, "FEE_SHARE"),
+    ):
+        forger = forger_of(make_cast(Setting(**wide | limit)))
+        assert forger.judge(forger.draft(fee=fee), stage).case.fee == fee
+        with refuses(code):
+            forger.judge(forger.draft(fee=fee + 1), stage)
+
+
+def test_each_ceiling_is_found_alone():
+    charter = make_cast(Setting(max_fee=1_000, max_rate=10_000, max_share=100)).charter
+    for fee, vbytes, moved, code in (
+        (1_001, 1_000, 1_000_000, "FEE_ABSOLUTE"),
+        (1_000, 99, 1_000_000, "FEE_RATE"),
+        (1_000, 1_000, 99_999, "FEE_SHARE"),
+    ):
+        payments = (Payment(SUPPLIER, moved),)
+        case = Case("reserve", Purpose.PAYMENT, "Dana", payments, change=0, fee=fee, vbytes=vbytes)
+        decision = decide(bytes(32), case, charter, Facts(at=0))
+        assert decision.verdict is Verdict.DENY
+        assert [each.code for each in decision.findings if each.code] == [code]
+
+
+@pytest.mark.parametrize("excess", [0, 1, 1_000_000])
+def test_outputs_that_reach_or_pass_the_inputs_are_refused(forger, stage, excess):
+    drafted = forger.draft()
+    at = change_at(drafted, forger)
+    outputs = list(drafted.transaction.outputs)
+    outputs[at] = replace(outputs[at], amount=outputs[at].amount + 5_000 + excess)
+    with refuses("FEE_NEGATIVE"):
+        forger.judge(forger.redrafted(drafted, outputs=outputs), stage)
+    psbt = forger.psbt()
+    with refuses("FEE_NEGATIVE"):
+        forger.read(replace(psbt, transaction=replace(psbt.transaction, outputs=tuple(outputs))))
+
+
+@pytest.mark.parametrize("amount", [-(2**63), -1, MAX_MONEY + 1, 2**63 - 1])
+def test_an_amount_that_cannot_be_is_refused(forger, stage, amount):
+    drafted = forger.draft()
+    at = change_at(drafted, forger)
+    outputs = list(drafted.transaction.outputs)
+    outputs[at] = replace(outputs[at], amount=amount)
+    with refuses("AMOUNT_RANGE"):
+        forger.judge(forger.redrafted(drafted, outputs=outputs), stage)
+    psbt = forger.psbt()
+    with refuses("AMOUNT_RANGE"):
+        forger.read(replace(psbt, transaction=replace(psbt.transaction, outputs=tuple(outputs))))
+
+
+@pytest.mark.parametrize("amount", [-1, MAX_MONEY + 1])
+def test_a_coin_of_an_impossible_amount_is_refused(forger, amount):
+    script = forger.vault.script_pubkey(0, 0)
+    funding = Transaction(2, (TxIn(OutPoint(bytes(32), 0), b"", 0),), (TxOut(amount, script),), 0)
+    psbt = forger.psbt()
+    first, second = psbt.transaction.inputs
+    made = replace(psbt.transaction, inputs=(replace(first, outpoint=OutPoint(funding.txid, 0)), second))
+    lying = with_input(replace(psbt, transaction=made), 0, previous_transaction=funding.serialize(), witness_utxo=None)
+    with refuses("AMOUNT_RANGE"):
+        forger.read(lying)
+
+
+def test_amounts_that_only_together_are_impossible_are_refused(forger, stage):
+    drafted = forger.draft()
+    at = change_at(drafted, forger)
+    outputs = list(drafted.transaction.outputs)
+    outputs[at] = replace(outputs[at], amount=MAX_MONEY)
+    with refuses("AMOUNT_SUM"):
+        forger.judge(forger.redrafted(drafted, outputs=outputs), stage)
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        (b"0.30000000000000004", "AMOUNT_INVALID"),
+        (b"1.0", "AMOUNT_INVALID"),
+        (b"1e3", "AMOUNT_INVALID"),
+        (b'"1000"', "AMOUNT_INVALID"),
+        (b"true", "AMOUNT_INVALID"),
+        (b"[]", "AMOUNT_INVALID"),
+        (b"9007199254740993", "AMOUNT_RANGE"),
+        (b"18446744073709551616", "AMOUNT_RANGE"),
+        (b"2100000000000001", "AMOUNT_RANGE"),
+        (b"-1", "AMOUNT_RANGE"),
+    ],
+)
+def test_an_amount_that_json_would_round_is_refused(forger, written, code):
+    body = forger.request().body.replace(b'"amount":70000000', b'"amount":' + written)
+    assert written in body
+    with refuses(code):
+        TransferRequest.from_bytes(body)
+
+
+# --- A10: one coin twice ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_coin_spent_by_two_inputs_is_refused(forger, stage):
+    drafted = forger.draft()
+    first, second = drafted.transaction.inputs
+    spent, seats = drafted.identity.spent, drafted.seats
+    outputs = drafted.transaction.outputs
+    doubled = forger.redrafted(
+        drafted, inputs=(first, second, first), spent=(*spent, spent[0]), seats=(*seats, seats[0]), outputs=outputs
+    )
+    # The fee would be the coin counted twice; it is not what refuses here.
+    at = change_at(drafted, forger)
+    grown = list(outputs)
+    grown[at] = replace(grown[at], amount=grown[at].amount + spent[0].amount)
+    doubled = forger.redrafted(doubled, outputs=grown)
+    with refuses("DUP_INPUT"):
+        forger.judge(doubled, stage)
+    psbt = forger.psbt()
+    made = replace(psbt.transaction, inputs=(first, second, first), outputs=tuple(grown))
+    with refuses("DUP_INPUT"):
+        forger.read(replace(psbt, transaction=made, inputs=(*psbt.inputs, psbt.inputs[0])))
+
+
+# --- A11: coins of others -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["a stranger's", "another vault's", "the same cosigners' other vault's"])
+def test_a_coin_that_is_not_this_vault_s_is_refused(forger, stage, whose):
+    names = tuple(each.name for each in forger.vault.cosigners)
+    other = vault_of(("eve", "mallory", "trudy"), 2)[0] if whose == "another vault's" else vault_of(names, 3)[0]
+    script = p2wpkh(hash160(ATTACKER)) if whose == "a stranger's" else other.script_pubkey(0, 0)
+    coin = forger.coin(50_000_000, 0, 0, script)
+    drafted = forger.draft(coins=(*forger.coins, coin))
+    with refuses("FOREIGN_INPUT") as caught:
+        forger.judge(drafted, stage)
+    assert caught.error.outpoint == coin.outpoint
+    psbt = forger.psbt(drafted)
+    with refuses("FOREIGN_INPUT"):
+        forger.read(psbt)
+    # The same with every claim about the coin told truthfully.
+    if whose == "a stranger's":
+        return
+    at = [spent.outpoint for spent in drafted.identity.spent].index(coin.outpoint)
+    truthful = with_input(psbt, at, witness_script=other.witness_script(0, 0), key_paths=other.key_paths(0, 0))
+    with refuses("FOREIGN_INPUT" if other.cosigners == forger.vault.cosigners else "PATH_MISMATCH"):
+        forger.read(truthful)
