@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding
 from custody.charter.decide import Decision, Verdict, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
@@ -33,7 +33,7 @@ from custody.log import (
 )
 from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work
-from custody.observer import Observation, observe
+from custody.observer import Lookout, Observation, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, OutboxRow, Relay, StateChanged, Store
 from custody.transfer.approval import (
     Approval,
@@ -44,6 +44,8 @@ from custody.transfer.approval import (
     authorize,
     check_approval,
     check_withdrawal,
+    is_renewal,
+    refuse_forked,
 )
 from custody.transfer.draft import Draft, Plan, case_of, check_conflicts, draft, terms_of
 from custody.transfer.evidence import (
@@ -51,6 +53,7 @@ from custody.transfer.evidence import (
     EvidenceBody,
     Stage,
     Trust,
+    check_authorized,
     check_witnesses,
     examine,
     gather,
@@ -84,7 +87,7 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     """An attempt to withdraw, approve or veto a transfer whose signatures may be around."""
 
     message = "signatures were requested for transfer {transfer} ({status}): people's words cannot end it any more"
-    hint = "Cancel it by a conflicting spend: custody transfer request --purpose cancellation --replaces TRANSFER."
+    hint = "Cancel it by a conflicting spend: custody transfer request --cancel TRANSFER."
     transfer: str
     status: str
 
@@ -135,6 +138,7 @@ class Custodian:
         self._signer = signer
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
+        self._lookout = Lookout()
 
     # --- what is so --------------------------------------------------------------------------------------------------
 
@@ -193,7 +197,7 @@ class Custodian:
             work.append(Kind.DECIDED, decision, transfer_id)
             if decision.verdict is Verdict.DENY:
                 reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
-                work.end(transfer, Ending.DENIED, ", ".join(reasons))
+                work.end(transfer, Ending.DENIED, ", ".join(dict.fromkeys(reasons)))
         return decision
 
     def approve(self, envelope: Envelope) -> Approval:
@@ -201,10 +205,13 @@ class Custodian:
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
             approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
-            if any(each.officer == approval.officer for each in transfer.opinions):
-                raise ApprovalTwice(officer=approval.officer)
+            for each in transfer.opinions:
+                if each.officer == approval.officer and not is_renewal(each, approval):
+                    raise ApprovalTwice(officer=approval.officer)
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
+            is_reached = approval.log_size <= work.store.size
+            refuse_forked(approval, work.store.root_at(approval.log_size) if is_reached else b"")
             work.append(Kind.APPROVED, envelope, transfer.id, author=approval.officer)
             if approval.verdict is Opinion.VETO:
                 work.end(transfer, Ending.VETOED, f"by {approval.officer}")
@@ -214,7 +221,7 @@ class Custodian:
         """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            withdrawal = check_withdrawal(envelope, transfer.draft, work.history.charter)
+            withdrawal = check_withdrawal(envelope, transfer.draft, transfer.request, work.history.charter)
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             work.append(Kind.WITHDRAWN, envelope, transfer.id, author=withdrawal.person)
@@ -229,11 +236,14 @@ class Custodian:
                 return transfer.authorization
             if transfer.decision is None:
                 raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
-            charter = work.history.charter
-            case = case_of(transfer.draft, transfer.request, charter)
-            refuse_denied(case, charter, work.history.facts(work.now))
+            self._refuse_denied(work, transfer)
             authorization = authorize(
-                transfer.draft, transfer.request, charter, transfer.decision, transfer.approvals, work.now
+                transfer.draft,
+                transfer.request,
+                work.history.charter,
+                transfer.decision,
+                transfer.approvals,
+                work.now,
             )
             work.append(Kind.AUTHORIZED, authorization, transfer_id)
         return authorization
@@ -246,9 +256,12 @@ class Custodian:
             transfer = work.history.transfer(transfer_id)
             if transfer.signing is not None:
                 return transfer.signing
-            if transfer.authorization is None:
+            if transfer.authorization is None or transfer.decision is None:
                 raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
             refuse_expired_request(transfer.request, work.now)
+            # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
+            check_authorized(transfer, work.history.charter, transfer.decision, work.now)
+            self._refuse_denied(work, transfer)
             body = self._body(work, transfer)
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
             work.append(Kind.SIGNING_REQUESTED, requested, transfer_id, body.digest())
@@ -332,6 +345,7 @@ class Custodian:
                 return transfer.release
             if transfer.verified is None:
                 raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
+            self._refuse_denied(work, transfer)
             evidence = self._evidence_in(work, transfer)
             examine(evidence, Trust(self._pinned), Stage.RELEASE, work.now)
             again = self._verify_in(work, transfer)
@@ -347,31 +361,43 @@ class Custodian:
     def deliver(self) -> tuple[Broadcast, ...]:
         """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time.
 
+        Of transfers that replace each other only the one queued last is sent. One that fails does not keep the others.
+
         Raises:
             NothingToSend: the outbox is empty.
             RelayRefused, NodeUnavailable: the node says no or nothing; the row stays.
+            Refused: the gate says no.
         """
         with self._store.read() as view:
             rows = view.outbox()
         if not rows:
             raise NothingToSend
-        return tuple(self._deliver_one(row) for row in rows)
+        transfers = self.history().transfers
+        newest = {transfers[row.transfer_id].group: row for row in rows if row.transfer_id in transfers}
+        sent: list[Broadcast] = []
+        failures: list[BackendError | Refused] = []
+        for row in newest.values():
+            try:
+                sent.append(self._deliver_one(row))
+            except (BackendError, Refused) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return tuple(sent)
 
     def _deliver_one(self, row: OutboxRow) -> Broadcast:
         with self._work() as work:
             transfer = work.history.transfer(row.transfer_id)
             self._gate(work, transfer, row.raw)
         # The node is asked outside the store's transaction: it may take its time, and sending twice does no harm.
-        failure: str | None = None
         try:
             self._outside.relay.send(row.raw)
         except BackendError as error:
-            failure = str(error)
-            raise
-        finally:
             with self._work() as work:
-                work.store.attempted(row.transfer_id, failure)
+                _attempted(work, row.transfer_id, str(error))
+            raise
         with self._work() as work:
+            _attempted(work, row.transfer_id, None)
             transfer = work.history.transfer(row.transfer_id)
             if transfer.release is None:
                 raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
@@ -385,9 +411,9 @@ class Custodian:
     def observe(self) -> Observation:
         """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released."""
         with self._work() as work:
-            observation = observe(work, self._outside.views)
-            for transfer in list(work.history.transfers.values()):
-                if transfer.is_live and not transfer.is_bearer and transfer.request.expires <= work.now:
+            observation = observe(work, self._outside.views, self._lookout)
+            for transfer in work.history.live():
+                if not transfer.is_bearer and transfer.request.expires <= work.now:
                     work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
         return observation
 
@@ -408,8 +434,11 @@ class Custodian:
         refuse_expired_request(request, work.now)
         work.history.refuse_drafted(request_id)
         entry, vault = charter.vault_by_id(request.vault)
-        predecessors = {replaced: work.history.transfer(replaced) for replaced in request.replaces}
-        groups = frozenset(each.group for each in predecessors.values())
+        named = [work.history.transfer(replaced) for replaced in request.replaces]
+        groups = frozenset(each.group for each in named)
+        # A coin of everything it could ever meet: of what it names, and of all that already conflicts with that.
+        rivals = [each for group in sorted(groups) for each in work.history.rivals(group)]
+        predecessors = {each.id: each for each in (*named, *rivals)}
         plan = Plan(
             request=request,
             charter=charter,
@@ -440,7 +469,7 @@ class Custodian:
         signed = SignedCheckpoint.parse(note) if note else None
         if (
             signed is None
-            or signed.checkpoint.size < work.history.last_index(transfer.id) + 1
+            or signed.checkpoint.size < work.history.needed_size(transfer.id)
             or not _is_witnessed(signed, charter)
         ):
             signed = self._cosigned_now(work)
@@ -470,13 +499,23 @@ class Custodian:
 
     def _gate(self, work: Work, transfer: Transfer, raw: bytes) -> None:
         """What must hold each time before a transaction leaves: released, these bytes, the approved transaction."""
-        if transfer.release is None or transfer.verified is None:
+        if transfer.release is None or transfer.verified is None or transfer.ended is not None:
             raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
         if transfer.verified.raw != raw:
             raise StateChanged(what="the transaction to send", expected=_txid(transfer.verified.raw), actual=_txid(raw))
         refuse_other_transaction(raw, transfer.draft)
+        self._refuse_denied(work, transfer)
+
+    def _refuse_denied(self, work: Work, transfer: Transfer) -> None:
+        """No rule refuses the transfer as things stand now: a freeze may be newer than any checkpoint."""
         charter = work.history.charter
         refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, work.history.facts(work.now))
+
+
+def _attempted(work: Work, transfer_id: bytes, error: str | None) -> None:
+    """Note an attempt to send, unless somebody has settled the transfer meanwhile."""
+    if any(row.transfer_id == transfer_id for row in work.store.outbox()):
+        work.store.attempted(transfer_id, error)
 
 
 def _select(plan: Plan, coins: Sequence[Coin], predecessors: Sequence[Draft], below: Below) -> Selection:
@@ -521,4 +560,7 @@ def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoin
 
 
 def _txid(raw: bytes) -> str:
-    return Transaction.parse(raw).txid_hex
+    try:
+        return Transaction.parse(raw).txid_hex
+    except TransactionEncoding:
+        return "no transaction"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.errors import CustodyError, IntegrityError, Refused
-from custody.log import LogEntry, seal
+from custody.log import Frontier, LogCorrupt, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
 from custody.transfer.draft import Draft
@@ -138,6 +138,22 @@ class Logbook:
         # An entry that does not fold leaves a fold that is half written: it is let go before, and kept again after.
         self._known = None
         if known.size > view.size or view.root_at(known.size) != known.frontier.root:
+            # Remembered, so that asking again does not make the other log true.
+            self._known = known
             raise RolledBack(size=known.size, expected=known.frontier.root.hex(), actual=f"{view.size} entries")
-        self._known = known.extend(view.entries(known.size))
+        known.extend(view.entries(known.size))
+        # Each entry fits itself; that they make the log whose head is recorded is seen only from the root.
+        if known.frontier.root != view.root:
+            raise LogCorrupt(index=_first_difference(view), problem="it is not the one that the roots were made of")
+        self._known = known
         return known
+
+
+def _first_difference(view: StoreView) -> int:
+    """The first entry above which the recorded root is not that of the leaves."""
+    frontier = Frontier()
+    for index, leaf in enumerate(view.leaves()):
+        frontier = frontier.append(leaf)
+        if view.root_at(index + 1) != frontier.root:
+            return index
+    return view.size

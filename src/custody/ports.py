@@ -240,7 +240,7 @@ class StoreMissing(InvalidInput, code="STORE_MISSING"):
     """No store where one was expected."""
 
     message = "there is no store at {store}"
-    hint = "Check the path and the network. A new store is made with 'custody store create', never by opening one."
+    hint = "Check the path and the network. A new store is made with 'custody init', never by opening one."
     store: str
 
 

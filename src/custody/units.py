@@ -54,10 +54,18 @@ def check_amount(amount: object) -> int:
         AmountRange: it is out of range.
     """
     if not isinstance(amount, int) or isinstance(amount, bool):
-        raise AmountInvalid(shown=repr(amount)[:40])
+        raise AmountInvalid(shown=_shown(repr(amount)))
     if not 0 <= amount <= MAX_MONEY:
         raise AmountRange(amount=amount)
     return amount
+
+
+def _shown(text: str) -> str:
+    """What was given instead of an amount, unless it is so long that it may be something private (THREATS C9)."""
+    return ascii(text) if len(text) <= _MOST_SHOWN else f"a text of {len(text)} characters"
+
+
+_MOST_SHOWN: Final = 24
 
 
 def check_index(index: object) -> int:
@@ -113,11 +121,11 @@ def parse_amount(text: str) -> int:
     """
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
-        raise AmountInvalid(shown=ascii(text[:40]))
+        raise AmountInvalid(shown=_shown(text))
     is_bitcoin = (match["unit"] or "").lower() == "btc"
     if not is_bitcoin:
         if match["part"]:
-            raise AmountInvalid(shown=ascii(text[:40]))
+            raise AmountInvalid(shown=_shown(text))
         return check_amount(int(match["whole"]))
     return check_amount(int(match["whole"]) * COIN + int((match["part"] or "").ljust(8, "0")))
 

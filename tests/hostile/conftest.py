@@ -22,7 +22,16 @@ from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.facts import Facts
 from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.errors import CustodyError
-from custody.log import Checkpoint, EMPTY_ROOT, Frontier, LogEntry, SignedCheckpoint, WitnessState, seal, sign_checkpoint
+from custody.log import (
+    EMPTY_ROOT,
+    Checkpoint,
+    Frontier,
+    LogEntry,
+    SignedCheckpoint,
+    WitnessState,
+    seal,
+    sign_checkpoint,
+)
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.record import Record
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, WITNESS, Cast, make_cast
@@ -111,7 +120,9 @@ class Forger:
         **changes: Any,
     ) -> Envelope:
         """A request, signed by its requester unless another signer is given."""
-        wanted = payments or (() if changes.get("purpose", Purpose.PAYMENT) is not Purpose.PAYMENT else ((SUPPLIER, 70_000_000),))
+        wanted = payments or (
+            () if changes.get("purpose", Purpose.PAYMENT) is not Purpose.PAYMENT else ((SUPPLIER, 70_000_000),)
+        )
         fields: dict[str, Any] = {
             "network": self.cast.charter.network,
             "charter": self.cast.digest,

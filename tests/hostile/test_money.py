@@ -16,7 +16,7 @@ import pytest
 from custody.bitcoin.curve import sign_ecdsa
 from custody.bitcoin.profile import Direction, KeyPath, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
-from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
+from custody.bitcoin.psbt_fields import InputField, OutputField
 from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh, p2wsh
 from custody.bitcoin.sighash import SegwitV0
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -27,9 +27,8 @@ from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret, vault_of
 from custody.transfer.draft import Draft, SpentOutput, case_of
-from custody.transfer.evidence import Stage
 from custody.transfer.request import Purpose, TransferRequest
-from custody.transfer.state import AddressIssued, Kind
+from custody.transfer.state import AddressIssued
 from custody.units import HARDENED, MAX_MONEY
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
@@ -339,9 +338,7 @@ def moved(path: KeyPath, *tail: int) -> KeyPath:
 )
 def test_keys_that_do_not_sit_at_one_known_place_are_refused(forger, places):
     psbt = forger.psbt()
-    paths = tuple(
-        (key, moved(path, *tail)) for (key, path), tail in zip(psbt.inputs[0].key_paths, places, strict=True)
-    )
+    paths = tuple((key, moved(path, *tail)) for (key, path), tail in zip(psbt.inputs[0].key_paths, places, strict=True))
     with refuses("PATH_MISMATCH"):
         forger.read(with_input(psbt, 0, key_paths=paths))
     at = change_at(forger.draft(), forger)
@@ -369,9 +366,7 @@ def test_an_input_said_to_sit_where_it_does_not_is_refused(forger, stage, edit):
             forger.judge(edit(drafted, seats=seats), stage)
     psbt = forger.psbt()
     vault = forger.vault
-    elsewhere = with_input(
-        psbt, 0, key_paths=vault.key_paths(0, 777), witness_script=vault.witness_script(0, 777)
-    )
+    elsewhere = with_input(psbt, 0, key_paths=vault.key_paths(0, 777), witness_script=vault.witness_script(0, 777))
     with refuses("FOREIGN_INPUT"):
         forger.read(elsewhere)
 

@@ -14,12 +14,14 @@ Sources: BIP 174, BIP 370; Bitcoin Core's policy.h for the size of a witness scr
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self, SupportsIndex, TypeVar, cast, overload
 
+from custody.bitcoin.curve import public_key
 from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.psbt_fields import Field, GlobalField, InputField, OutputField, field_name
 from custody.bitcoin.transaction import (
@@ -31,6 +33,7 @@ from custody.bitcoin.transaction import (
     serialize_stack,
 )
 from custody.errors import Refused
+from custody.record import SecretMaterial
 from custody.units import HARDENED, MAX_TRANSACTION_WEIGHT, WITNESS_SCALE
 
 SIGHASH_ALL: Final = 1
@@ -56,6 +59,9 @@ MAX_WITNESS_ITEMS: Final = MAX_KEYS + 2
 """Most items of a final witness: an empty one, the signatures, the script."""
 _MAX_OUTPUT_SCRIPT: Final = 10_000
 _COMPRESSED: Final = 33
+_SECRET: Final = 32
+_MOST_SEARCHED: Final = 256
+_MOST_TRIES: Final = 5_000
 _XPUB: Final = 78
 _STEP: Final = 4
 _UTXO: Final = 8 + 1 + 42  # an amount, and the longest script that is a witness program (BIP 141)
@@ -98,6 +104,12 @@ _OUTPUT_ALLOWED: Final[Mapping[int, int]] = {
     OutputField.BIP32_DERIVATION: _PATH,
     OutputField.AMOUNT: 8,
     OutputField.SCRIPT: _MAX_OUTPUT_SCRIPT,
+}
+# Where bytes of any kind may stand, so that a key of 32 would not be noticed.
+_SCRIPTS: Final[Mapping[type[Field], tuple[int, ...]]] = {
+    GlobalField: (),
+    InputField: (InputField.REDEEM_SCRIPT, InputField.WITNESS_SCRIPT),
+    OutputField: (OutputField.REDEEM_SCRIPT, OutputField.WITNESS_SCRIPT),
 }
 
 
@@ -302,17 +314,22 @@ class TransferPsbt:
                 fields above its limit.
             SighashForbidden: a hash type other than ALL in the field, or at the end of a partial or final signature.
             LimitExceeded: the transaction alone weighs more than `max_weight`.
+            SecretMaterial: a field holds the private key of a public key that the PSBT names.
         """
         transaction = psbt.unsigned_transaction
         weight = len(transaction.stripped()) * WITNESS_SCALE
         if weight > max_weight:
             raise LimitExceeded(what="weight units", count=weight, most=max_weight)
-        return cls(
-            transaction=transaction,
-            account_keys=_read_global(psbt.global_map),
-            inputs=tuple([_read_input(each, index, direction) for index, each in enumerate(psbt.inputs)]),
-            outputs=tuple([_read_output(each, index) for index, each in enumerate(psbt.outputs)]),
-        )
+        try:
+            return cls(
+                transaction=transaction,
+                account_keys=_read_global(psbt.global_map),
+                inputs=tuple([_read_input(each, index, direction) for index, each in enumerate(psbt.inputs)]),
+                outputs=tuple([_read_output(each, index) for index, each in enumerate(psbt.outputs)]),
+            )
+        except FieldForbidden:
+            _refuse_private_keys(psbt)
+            raise
 
 
 def read_transfer_file(data: bytes, direction: Direction) -> TransferPsbt:
@@ -346,6 +363,8 @@ class _Fields:
             most = allowed.get(number)
             if most is None:
                 raise self.forbidden(number, "is not a field of a vault transfer")
+            if len(value) == _SECRET and number in _SCRIPTS[kind] and _is_private(value, _named_keys([fields])):
+                raise SecretMaterial(where=f"{where} of the PSBT", what="a private key")
             if len(value) > most:
                 raise self.forbidden(number, f"holds {len(value)} bytes; at most {most} are allowed")
             if len(key) == 1:
@@ -437,6 +456,48 @@ def _read_output(fields: PsbtMap, index: int) -> ProfileOutput:
 
 def _sighash(known: _Fields, kind: InputField, hash_type: int) -> SighashForbidden:
     return SighashForbidden(where=known.where, field=kind.name, hash_type=hash_type)
+
+
+# Secrets --------------------------------------------------------------------------------------------------------------
+
+
+def _refuse_private_keys(psbt: Psbt) -> None:
+    """Look for private keys of the keys that `psbt` names, in the fields that no transfer carries.
+
+    Such a field is refused anyway; whoever reads why must know that a key is exposed (THREATS C9). Only the first bytes
+    of a field, and only so many fields, are looked at: the file may be made to keep us busy.
+    """
+    named = _named_keys((psbt.global_map, *psbt.inputs, *psbt.outputs))
+    for where, candidate in itertools.islice(_candidates(psbt), _MOST_TRIES):
+        if _is_private(candidate, named):
+            raise SecretMaterial(where=f"{where} of the PSBT", what="a private key")
+
+
+def _candidates(psbt: Psbt) -> Iterator[tuple[str, bytes]]:
+    """Every 32 bytes in a row in the fields that are not on the list, and where."""
+    for where, maps, allowed in (
+        ("global map", (psbt.global_map,), _GLOBAL_ALLOWED),
+        ("inputs", psbt.inputs, _INPUT_FROM_SIGNER),
+        ("outputs", psbt.outputs, _OUTPUT_ALLOWED),
+    ):
+        for key, value in (pair for each in maps for pair in each.pairs if pair[0][0] not in allowed):
+            for data in (key[1:_MOST_SEARCHED], value[:_MOST_SEARCHED]):
+                for at in range(len(data) - _SECRET + 1):
+                    yield where, data[at : at + _SECRET]
+
+
+def _named_keys(maps: Iterable[PsbtMap]) -> frozenset[bytes]:
+    """Every compressed public key that stands in a key of these maps, those of extended keys included."""
+    keys = (key for each in maps for key, _ in each.pairs)
+    return frozenset(key[-_COMPRESSED:] for key in keys if len(key) in (1 + _COMPRESSED, 1 + _XPUB))
+
+
+def _is_private(secret: bytes, named: frozenset[bytes]) -> bool:
+    """Whether `secret` (32 bytes) is the private key of one of `named`."""
+    try:
+        return public_key(secret) in named
+    except ValueError:
+        return False
 
 
 # Writing --------------------------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ class OutPoint:
         """
         match = _OUTPOINT_TEXT.fullmatch(text)
         if match is None or int(match["index"]) >= 2**32:
-            raise TransactionEncoding(what=f"{text[:80]!a} is not an outpoint (txid:index)", at=0)
+            # Not shown: it may be something private pasted in the wrong place.
+            raise TransactionEncoding(what="this is not an outpoint (txid:index)", at=0)
         return cls(bytes.fromhex(match["txid"])[::-1], int(match["index"]))
 
 

@@ -15,7 +15,7 @@ from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import AllowRule, ApprovalsRule, Case, Demand, DestNotAllowed, FeeRule, LimitRule
 from custody.errors import Refused
-from custody.record import Digest, Record, Text
+from custody.record import MAX_TEXT, Digest, Record, Text
 
 
 class Frozen(Refused, code="FROZEN"):
@@ -41,8 +41,8 @@ class Finding(Record):
 
     rule: Text
     verdict: Verdict
-    code: str | None
-    reason: str
+    code: Text | None
+    reason: Text
 
 
 class Decision(Record):
@@ -60,7 +60,7 @@ class Decision(Record):
 def decide(transfer: bytes, case: Case, charter: Charter, facts: Facts) -> Decision:
     """Judge `case`, the meaning of the transfer with id `transfer` (32 bytes)."""
     findings = [
-        Finding(rule=name, verdict=Verdict.DENY, code=refusal.code, reason=str(refusal))
+        Finding(rule=name, verdict=Verdict.DENY, code=refusal.code, reason=_shortened(str(refusal)))
         for name, refusal in _refusals(case, charter, facts)
     ]
     demands = _demands(case, charter)
@@ -112,6 +112,11 @@ def _refusals(case: Case, charter: Charter, facts: Facts) -> Iterator[tuple[str,
         if isinstance(rule, LimitRule | FeeRule) and rule.governs(case):
             for refusal in rule.refusals(case):
                 yield rule.name, refusal
+
+
+def _shortened(reason: str) -> str:
+    """A reason that fits in a record: a freeze names two transactions, and names may be long."""
+    return reason[:MAX_TEXT].strip()
 
 
 def _demands(case: Case, charter: Charter) -> tuple[Demand, ...]:

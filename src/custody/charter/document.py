@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from custody.bitcoin.script import script_of
+from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
 from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
@@ -28,6 +28,10 @@ from custody.words import show_words
 
 DEFAULT_CONFIRMATIONS: Final = 6
 MAX_DESCRIPTOR: Final = 4_000
+PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputType.P2WSH, OutputType.P2TR)
+"""Kinds of output a payee may have: those whose spending rules are settled (THREATS A12)."""
+LOOKALIKE_ENDS: Final = 6
+"""Characters at either end of an address that people compare when they compare too little."""
 
 
 class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
@@ -37,6 +41,15 @@ class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
     hint = "Correct the charter's text, then have everyone sign the new one."
     where: str
     problem: str
+
+
+class Lookalike(InvalidInput, code="LOOKALIKE"):
+    """Two payees whose addresses begin and end alike: one of them may be there to be taken for the other."""
+
+    message = "the address of payee {second} begins and ends like that of payee {first}"
+    hint = "Compare both addresses in full with their owners. Chance hardly does this; people who poison lists do."
+    first: str
+    second: str
 
 
 class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
@@ -193,6 +206,7 @@ def _named(what: str, name: str, entries: Iterable[_Entry]) -> _Entry:
     for entry in entries:
         if entry.name == name:
             return entry
+    refuse_secrets(name, where=f"{what} name")
     known = ", ".join(entry.name for entry in entries) or "none"
     raise UnknownName(what=what, name=ascii(name[:60]), known=known)
 
@@ -227,14 +241,22 @@ def _check_witnesses(charter: Charter) -> None:
 
 def _check_payees(charter: Charter) -> None:
     scripts: dict[bytes, str] = {}
+    ends: dict[tuple[str, str], str] = {}
     for payee in charter.payees:
         if isinstance(payee, VaultPayee):
             charter.vault_entry(payee.vault)
             continue
         script = script_of(payee.address, charter.network)
+        kind = output_type(script)
+        if kind not in PAYABLE:
+            raise OutputTypeRefused(output_type=kind, script=script.hex())
         if script in scripts:
             raise CharterInvalid(where=f"payee {payee.name}", problem=f"has the address of payee {scripts[script]}")
         scripts[script] = payee.name
+        shown = payee.address.lower()
+        seen = ends.setdefault((shown[:LOOKALIKE_ENDS], shown[-LOOKALIKE_ENDS:]), payee.name)
+        if seen != payee.name:
+            raise Lookalike(first=seen, second=payee.name)
 
 
 def _check_rules(charter: Charter) -> None:
@@ -331,8 +353,16 @@ def parse_charter(text: str) -> Charter:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CharterInvalid(where="charter", problem=f"not TOML: {error}") from None
+    except RecursionError:
+        raise CharterInvalid(where="charter", problem="lists stand in lists too deeply") from None
+    record = _record_of(tree)
     try:
-        return Charter.from_bytes(canonical(_record_of(tree)))
+        data = canonical(record)
+    except (TypeError, ValueError):
+        # TOML has dates and not-a-number; a record has neither.
+        raise CharterInvalid(where="charter", problem="holds a date or a number that is none") from None
+    try:
+        return Charter.from_bytes(data)
     except RecordInvalid as error:
         raise CharterInvalid(where=error.where, problem=error.problem) from None
 

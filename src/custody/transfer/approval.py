@@ -91,6 +91,17 @@ class ApprovalTwice(Refused, code="APPROVAL_TWICE"):
     officer: str
 
 
+class ApprovalForked(Refused, code="APPROVAL_FORKED"):
+    """An approval given while looking at another history."""
+
+    message = "{officer} approved after seeing a log of {size} entries with root {seen}; this log's was {own} then"
+    hint = "Do not go on: somebody showed the officer another history. Call the officers and the witnesses."
+    officer: str
+    size: int
+    seen: str
+    own: str
+
+
 class Vetoed(Refused, code="VETOED"):
     """An officer said no."""
 
@@ -301,6 +312,26 @@ def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
     for approval in approvals:
         if not approval.issued - CLOCK_SKEW <= now < approval.expires:
             raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
+
+
+def is_renewal(earlier: Approval, later: Approval) -> bool:
+    """Whether an officer's later word may stand in place of an earlier yes: once that had expired."""
+    return earlier.verdict is Opinion.APPROVE and later.issued >= earlier.expires
+
+
+def refuse_forked(approval: Approval, root: bytes) -> None:
+    """Pass when the officer saw the log whose root was `root` (32 bytes; empty when it was never that long).
+
+    Raises:
+        ApprovalForked: they saw another one.
+    """
+    if approval.log_root != root:
+        raise ApprovalForked(
+            officer=approval.officer,
+            size=approval.log_size,
+            seen=approval.log_root.hex(),
+            own=root.hex() or "none",
+        )
 
 
 def refuse_vetoed(approvals: Iterable[Approval]) -> None:

@@ -363,22 +363,7 @@ def check_transaction(drafted: Draft, height: int, entry: CharterVault, vault: V
     transaction = drafted.transaction
     if transaction.version != TRANSACTION_VERSION:
         raise VersionRefused(version=transaction.version)
-    if transaction.witness:
-        # A witness is no part of what is signed, so one transfer could go by many names (TransferId covers raw bytes).
-        raise SpentMismatch(index=0, problem="already carries a witness")
-    if len(transaction.inputs) != len(drafted.identity.spent) or len(transaction.inputs) != len(drafted.seats):
-        raise SpentMismatch(index=min(len(transaction.inputs), len(drafted.identity.spent)), problem="is unexplained")
-    seen: dict[OutPoint, int] = {}
-    for index, (spending, spent) in enumerate(zip(transaction.inputs, drafted.identity.spent, strict=True)):
-        if spending.outpoint in seen:
-            raise DupInput(outpoint=spending.outpoint, first=seen[spending.outpoint], second=index)
-        seen[spending.outpoint] = index
-        if spending.outpoint != spent.outpoint:
-            raise SpentMismatch(index=index, problem=f"spends {spending.outpoint}, not {spent.outpoint}")
-        if spending.script_sig:
-            raise SpentMismatch(index=index, problem="already carries a scriptSig")
-        if spending.sequence not in SEQUENCES:
-            raise SequenceRefused(index=index, sequence=spending.sequence)
+    _check_inputs(drafted)
     if transaction.locktime >= LOCKTIME_IS_TIME or transaction.locktime > height:
         raise LocktimeRefused(locktime=transaction.locktime, height=height)
     weight = signed_weight(drafted, vault)
@@ -484,6 +469,27 @@ def _check_identity(identity: TransferIdentity, request: TransferRequest, charte
     ):
         if actual != expected:
             raise TransferMismatch(what=what, actual=actual.hex(), expected=expected.hex())
+
+
+def _check_inputs(drafted: Draft) -> None:
+    """The inputs spend what the draft says, each once, and carry nothing but a sequence number that is allowed."""
+    transaction = drafted.transaction
+    if transaction.witness:
+        # A witness is no part of what is signed, so one transfer could go by many names (TransferId covers raw bytes).
+        raise SpentMismatch(index=0, problem="already carries a witness")
+    if len(transaction.inputs) != len(drafted.identity.spent) or len(transaction.inputs) != len(drafted.seats):
+        raise SpentMismatch(index=min(len(transaction.inputs), len(drafted.identity.spent)), problem="is unexplained")
+    seen: dict[OutPoint, int] = {}
+    for index, (spending, spent) in enumerate(zip(transaction.inputs, drafted.identity.spent, strict=True)):
+        if spending.outpoint in seen:
+            raise DupInput(outpoint=spending.outpoint, first=seen[spending.outpoint], second=index)
+        seen[spending.outpoint] = index
+        if spending.outpoint != spent.outpoint:
+            raise SpentMismatch(index=index, problem=f"spends {spending.outpoint}, not {spent.outpoint}")
+        if spending.script_sig:
+            raise SpentMismatch(index=index, problem="already carries a scriptSig")
+        if spending.sequence not in SEQUENCES:
+            raise SequenceRefused(index=index, sequence=spending.sequence)
 
 
 def _check_amounts(drafted: Draft) -> int:

@@ -49,7 +49,7 @@ from custody.log import (
 )
 from custody.quorum import Tally
 from custody.record import HexBytes, Record
-from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_vetoed, tallies
+from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
 from custody.transfer.history import History, replay
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
@@ -82,6 +82,15 @@ class HistoryForked(Refused, code="HISTORY_FORKED"):
     size: int
     seen: int
     root: str
+
+
+class HistoryStale(Refused, code="HISTORY_STALE"):
+    """A log that ends before what was seen already."""
+
+    message = "this file shows the log up to entry {size}; {seen} entries were seen here before"
+    hint = "The file is an older one: have it exported again (custody transfer evidence). Never sign by the older one."
+    size: int
+    seen: int
 
 
 class NotLogged(Refused, code="NOT_LOGGED"):
@@ -268,9 +277,10 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
     decision = _decided(transfer, judged.case, charter, history, now)
     steps.append(_step(7, f"{decision.verdict}: {len(decision.findings)} findings"))
     # 8
+    _refuse_forked(entries, transfer)
     tallied = tallies(decision, request, charter, transfer.opinions)
     if stage is not Stage.APPROVE:
-        _authorized(transfer, request, charter, decision, now)
+        check_authorized(transfer, charter, decision, now)
     steps.append(_step(8, "; ".join(_show_tally(each) for each in tallied) or "no approvals are demanded"))
     return Examination(
         stage=stage,
@@ -349,15 +359,17 @@ def check_seen(entries: Sequence[LogEntry], checkpoint: Checkpoint, trust: Trust
 
     Raises:
         LogCorrupt, ProofInvalid: the entries are not the checkpoint's.
-        HistoryForked: shorter than, or different from, what was seen.
+        HistoryStale: shorter than what was seen.
+        HistoryForked: different from what was seen.
     """
     if len(entries) != checkpoint.size:
         raise EvidenceInvalid(problem=f"has {len(entries)} log lines for a checkpoint of {checkpoint.size}")
     check_history(entries, checkpoint)
     if not trust.seen_size:
         return
-    is_longer = checkpoint.size >= trust.seen_size
-    if not is_longer or Frontier.of(entry.leaf for entry in entries[: trust.seen_size]).root != trust.seen_root:
+    if checkpoint.size < trust.seen_size:
+        raise HistoryStale(size=checkpoint.size, seen=trust.seen_size)
+    if Frontier.of(entry.leaf for entry in entries[: trust.seen_size]).root != trust.seen_root:
         raise HistoryForked(size=checkpoint.size, seen=trust.seen_size, root=trust.seen_root.hex())
 
 
@@ -424,14 +436,29 @@ def _decided(transfer: Transfer, case: Case, charter: Charter, history: History,
     return own
 
 
-def _authorized(transfer: Transfer, request: TransferRequest, charter: Charter, decision: Decision, now: int) -> None:
+def _refuse_forked(entries: Sequence[LogEntry], transfer: Transfer) -> None:
+    """Every officer who spoke saw this very log as far as it went then (THREATS F1)."""
+    frontier = Frontier()
+    for approval in sorted(transfer.opinions, key=lambda each: each.log_size):
+        frontier = frontier.extend(entry.leaf for entry in entries[frontier.size : approval.log_size])
+        refuse_forked(approval, frontier.root if frontier.size == approval.log_size else b"")
+
+
+def check_authorized(transfer: Transfer, charter: Charter, decision: Decision, now: int) -> None:
+    """Check that the approvals which the log's authorization counts meet every demand at `now` (Unix seconds).
+
+    Raises:
+        NotLogged: there is no authorization, or not this one.
+        Vetoed: somebody said no, before it or after.
+        ApprovalExpired, ApprovalMissing, ...: as `authorize`.
+    """
     logged = transfer.authorization
     if logged is None:
         raise NotLogged(what="the authorization")
     # An approval that came after the authorization changes nothing; a veto at any time does.
     counted = [envelope for envelope in transfer.approvals if envelope.digest() in logged.approvals]
     refuse_vetoed(transfer.opinions)
-    own = authorize(transfer.draft, request, charter, decision, counted, now)
+    own = authorize(transfer.draft, transfer.request, charter, decision, counted, now)
     if (own.decision, own.approvals) != (logged.decision, logged.approvals):
         raise NotLogged(what="the authorization by these approvals")
 

@@ -15,13 +15,21 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision, Verdict
-from custody.charter.document import Charter, VaultPayee, verify_charter
+from custody.charter.document import Charter, CharterMismatch, VaultPayee, verify_charter
 from custody.charter.facts import Facts
 from custody.envelope import Envelope, unsafe_payload
 from custody.errors import CustodyError, IntegrityError, InvalidInput, Refused
 from custody.log import Frontier, LogEntry, open_body
 from custody.record import Record
-from custody.transfer.approval import Approval, Authorization, Opinion, Withdrawal, check_approval, check_withdrawal
+from custody.transfer.approval import (
+    Approval,
+    Authorization,
+    Opinion,
+    Withdrawal,
+    check_approval,
+    check_withdrawal,
+    is_renewal,
+)
 from custody.transfer.draft import Draft, case_of, check_conflicts
 from custody.transfer.observe import (
     ChainSeen,
@@ -203,8 +211,16 @@ class History:
         return self._last.get(transfer_id, -1)
 
     def needed_size(self, transfer_id: bytes) -> int:
-        """Entries that whoever judges this transfer must see at least: all about it, and a freeze."""
-        return max(self.last_index(transfer_id), self._frozen_at) + 1
+        """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
+
+        Once signatures were requested, what is judged does not change any more: that entry is enough.
+        """
+        asked = self.transfer(transfer_id).signing_index
+        return max(self.last_index(transfer_id) if asked is None else asked, self._frozen_at) + 1
+
+    def live(self) -> tuple[Transfer, ...]:
+        """The transfers that are neither over nor confirmed."""
+        return tuple(self._live.values())
 
     def members(self, group: bytes) -> tuple[Transfer, ...]:
         """The transfers of a group, in the order they were drafted."""
@@ -276,7 +292,8 @@ class History:
         try:
             is_withheld = entry.body is None and rule.may_be_withheld
             author = COORDINATOR if is_withheld else rule(self, entry)
-        except IntegrityError:
+        except (IntegrityError, CharterMismatch):
+            # Under another charter than the pinned one this is not our log; that says nothing against its entries.
             raise
         except CustodyError as error:
             raise HistoryInvalid(index=index, entry=entry.head.entry, problem=f"is refused: {error}") from error
@@ -409,8 +426,14 @@ class History:
         transfer = self._at(transfer_id, {Status.DECIDED, Status.AUTHORIZED}, index, Kind.APPROVED)
         approval = check_approval(envelope, transfer.draft, transfer.request, self.charter)
         self._require(approval.nonce not in self._spoken, index, Kind.APPROVED, "repeats an approval")
-        is_first = all(each.officer != approval.officer for each in transfer.opinions)
-        self._require(is_first, index, Kind.APPROVED, f"is the second by {approval.officer}")
+        for at, earlier in enumerate(transfer.opinions):
+            if earlier.officer == approval.officer:
+                is_new = is_renewal(earlier, approval)
+                self._require(is_new, index, Kind.APPROVED, f"is the second by {approval.officer}")
+                del transfer.opinions[at], transfer.approvals[at]
+                # The authorization may have counted the one that expired: it has to be given again.
+                transfer.authorization, transfer.status = None, Status.DECIDED
+                break
         self._spoken.add(approval.nonce)
         transfer.approvals.append(envelope)
         transfer.opinions.append(approval)
@@ -521,6 +544,7 @@ class History:
         self._require(transfer.is_live, index, Kind.ENDED, f"comes while the transfer is {transfer.status}")
         may_end = not transfer.is_bearer or ended.reason is Ending.SUPERSEDED
         self._require(may_end, index, Kind.ENDED, "ends a transfer whose signatures may be around")
+        holds = False  # a withdrawal has an entry of its own, signed by who withdrew
         match ended.reason:
             case Ending.SUPERSEDED:
                 holds = any(each.status is Status.CONFIRMED for each in self.members(transfer.group))
@@ -530,8 +554,6 @@ class History:
                 holds = any(each.verdict is Opinion.VETO for each in transfer.opinions)
             case Ending.EXPIRED:
                 holds = ended.at >= transfer.request.expires
-            case Ending.WITHDRAWN:
-                holds = False  # that has an entry of its own, signed by who withdrew it
         self._require(holds, index, Kind.ENDED, f"says {ended.reason}, but nothing before it does")
         self._close(transfer, ended)
         return COORDINATOR

@@ -29,7 +29,7 @@ Below = Callable[[int], int]
 
 
 class InsufficientFunds(Refused, code="INSUFFICIENT_FUNDS"):
-    """The vault's spendable coins do not reach the amount and its fee."""
+    """The vault's spendable coins do not reach the amount and its fee. Coins not worth their own fee do not count."""
 
     message = "{needed} sat are needed with the fee; {available} sat are spendable in {coins} coins"
     hint = "Ask for less, wait for deposits to mature, or end transfers that hold coins (custody coin list)."
@@ -66,6 +66,7 @@ class Algorithm(StrEnum):
 
     BRANCH_AND_BOUND = "branch-and-bound"
     SINGLE_RANDOM_DRAW = "single-random-draw"
+    LARGEST_FIRST = "largest-first"
     EVERYTHING = "everything"
 
 
@@ -91,6 +92,19 @@ class Terms:
         return fee_at(self.rate, vsize(self.input_weight))
 
     @property
+    def least_coin(self) -> int:
+        """Sats a coin must be worth more than: what spending it costs, now or later, whichever is dearer.
+
+        What strangers send to be spent along with others, to link addresses, is worth less (THREATS D9).
+        """
+        return max(self.input_fee, self.later_input_fee)
+
+    @property
+    def later_input_fee(self) -> int:
+        """Sats that spending one more input costs at the long-term rate, rounded up."""
+        return fee_at(self.long_term_rate, vsize(self.input_weight))
+
+    @property
     def paid(self) -> int:
         """Sats the outputs come to, without fee."""
         return sum(output.amount for output in self.outputs)
@@ -108,7 +122,7 @@ class Terms:
     @property
     def cost_of_change(self) -> int:
         """Sats that change costs now and when it is spent: what leaving it to the fee may cost instead."""
-        return self.change_fee + fee_at(self.long_term_rate, vsize(self.input_weight))
+        return self.change_fee + self.later_input_fee
 
     @property
     def base_fee(self) -> int:
@@ -149,15 +163,15 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
         if output.amount < limit:
             raise OutputDust(amount=output.amount, limit=limit)
     must = set(terms.must)
-    worth = [coin for coin in coins if coin.amount > terms.input_fee and coin not in must]
+    worth = [coin for coin in coins if coin.amount > terms.least_coin and coin not in must]
     # Sorting makes the answer independent of the order the store gave them in.
     worth.sort(key=lambda coin: (-coin.amount, coin.outpoint))
     effective = [coin.amount - terms.input_fee for coin in worth]
     start = sum(coin.amount - terms.input_fee for coin in terms.must)
     if start + sum(effective) < terms.target:
-        fee = terms.base_fee + terms.input_fee * (len(worth) + len(terms.must))
-        available = sum(coin.amount for coin in coins)
-        raise InsufficientFunds(needed=terms.paid + fee, available=available, coins=len(coins))
+        every = (*terms.must, *worth)
+        needed = terms.target + terms.input_fee * len(every)
+        raise InsufficientFunds(needed=needed, available=sum(coin.amount for coin in every), coins=len(every))
     room = _room(terms) - len(terms.must)
     found: list[Selection] = []
     exact = _branch_and_bound(effective, terms.target - start, terms.cost_of_change, room, terms)
@@ -171,7 +185,7 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
         largest = _largest_first(effective, terms.target - start)
         if largest > room:
             raise _too_heavy(terms, len(terms.must) + largest, has_change=False)
-        found.append(_with_change(terms, tuple(worth[:largest]), Algorithm.SINGLE_RANDOM_DRAW))
+        found.append(_with_change(terms, tuple(worth[:largest]), Algorithm.LARGEST_FIRST))
     return min(found, key=lambda selection: (selection.waste, len(selection.coins)))
 
 
@@ -187,7 +201,7 @@ def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Se
     """
     must = set(terms.must)
     worth = sorted(
-        (coin for coin in coins if coin.amount > terms.input_fee and coin not in must),
+        (coin for coin in coins if coin.amount > terms.least_coin and coin not in must),
         key=lambda coin: (coin.amount, coin.outpoint),
     )
     room = _room(terms) - len(must)
@@ -199,7 +213,7 @@ def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Se
     total = sum(coin.amount for coin in chosen)
     fee = fee_at(terms.rate, vsize(weight_of(terms, len(chosen), has_change=True)))
     if not chosen or total - fee < terms.dust:
-        raise InsufficientFunds(needed=fee + terms.dust, available=total, coins=len(coins))
+        raise InsufficientFunds(needed=fee + terms.dust, available=total, coins=len(chosen))
     return Selection(chosen, total - fee, fee, 0, Algorithm.EVERYTHING)
 
 
@@ -242,7 +256,7 @@ def _branch_and_bound(
     Depth first, largest coin first, inclusion before omission. A coin equal to one just omitted is omitted too, since
     it would only repeat that search.
     """
-    input_waste = terms.input_fee - fee_at(terms.long_term_rate, vsize(terms.input_weight))
+    input_waste = terms.input_fee - terms.later_input_fee
     remaining = sum(effective)
     best: tuple[int, ...] | None = None
     best_waste = tolerance + abs(input_waste) * len(effective) + 1
@@ -318,4 +332,4 @@ def _without_change(terms: Terms, drawn: tuple[Coin, ...], algorithm: Algorithm)
 
 def _input_waste(terms: Terms, inputs: int) -> int:
     """What spending this many inputs now costs more than later; negative when fees are low now."""
-    return inputs * (terms.input_fee - fee_at(terms.long_term_rate, vsize(terms.input_weight)))
+    return inputs * (terms.input_fee - terms.later_input_fee)

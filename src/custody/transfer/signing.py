@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from custody.bitcoin.curve import is_low_s, is_strict_der, verify_ecdsa
-from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.profile import Direction, FieldForbidden, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.sighash import ALL, SegwitV0
 from custody.bitcoin.transaction import PreviousTransaction
@@ -26,7 +26,11 @@ from custody.record import Digest, Fingerprint, HexBytes, Record
 from custody.transfer.draft import Draft
 from custody.units import Count, UnixTime
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.keys import refuse_secrets
 from custody.vault.ownership import PrevtxMissing, claims_of
+
+_MOST_TEXT: Final = 1_000
+"""Bytes of the longest field that is looked through for secrets written as text."""
 
 
 class CosignerAltered(Refused, code="COSIGNER_ALTERED"):
@@ -161,11 +165,16 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
 
     Raises:
         FieldForbidden, SighashForbidden: fields that may not come back.
+        SecretMaterial: one of them is a private key or a mnemonic.
         CosignerAltered: anything but signatures differs from what was sent.
         SigInvalid: a signature by a key that is not a cosigner's there, or one that does not verify.
         NothingSigned: no signature at all.
     """
-    content = TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+    try:
+        content = TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+    except FieldForbidden:
+        _refuse_secret_text(returned)
+        raise
     _refuse_altered(content, sent)
     hasher = SegwitV0(drafted.transaction)
     by_cosigner: dict[bytes, list[InputSignature]] = {}
@@ -180,7 +189,8 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
         for public_key, signature in claims.signatures:
             path = own.get(public_key)
             if path is None:
-                raise SigInvalid(whose=public_key.hex(), problem=f"that key is no cosigner's at input {index}")
+                # Not shown: whoever wrote the file chose these bytes.
+                raise SigInvalid(whose="a stranger", problem=f"that key is no cosigner's at input {index}")
             check_signature(public_key, digest, signature, index)
             by_cosigner.setdefault(path.fingerprint, []).append(
                 InputSignature(input=index, public_key=public_key, signature=signature)
@@ -257,6 +267,17 @@ def with_signatures(signatures: Iterable[InputSignature], sent: TransferPsbt) ->
 def signed_tally(vault: Vault, signed: Iterable[SignedPsbt]) -> Tally[bytes]:
     """Which cosigners, by fingerprint, have signed and who may still."""
     return vault.quorum.tally(each.cosigner for each in signed)
+
+
+def _refuse_secret_text(returned: Psbt) -> None:
+    """Look for extended private keys, WIF and mnemonics in the short fields of a file that is refused anyway."""
+    for each in (returned.global_map, *returned.inputs, *returned.outputs):
+        for key, value in each.pairs:
+            if len(value) <= _MOST_TEXT:
+                field = key + b" " + value
+                # A zero may be half of a letter in UTF-16, or end the number that stands before the text.
+                for text in (field, field.replace(b"\0", b" ")):
+                    refuse_secrets(text, where="PSBT that came back")
 
 
 def _refuse_altered(content: TransferPsbt, sent: TransferPsbt) -> None:

@@ -18,7 +18,7 @@ from custody.bitcoin.sighash import ALL, SegwitV0
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.envelope import SigInvalid
 from custody.errors import Refused
-from custody.record import Digest, HexBytes, Record
+from custody.record import Digest, HexBytes, Record, Text
 from custody.transfer.draft import Draft
 from custody.transfer.signing import CombinedPsbt, SignaturesMissing, check_signature
 from custody.units import UnixTime
@@ -65,7 +65,7 @@ class VerifiedTransaction(Record):
 
     transfer: Digest
     raw: HexBytes
-    judges: tuple[str, ...]
+    judges: tuple[Text, ...]
     at: UnixTime
 
     @property

@@ -228,7 +228,7 @@ class Cosigner:
     key: AccountKey
 
     def __post_init__(self) -> None:
-        check_text(self.name)
+        _check_public(check_text(self.name))
         path = self.origin.path
         if not any(self.origin.fingerprint):
             raise PathNonstandard(

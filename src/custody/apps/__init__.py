@@ -1,0 +1,1 @@
+"""Front ends: the two command lines."""

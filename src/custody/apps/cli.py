@@ -1,0 +1,99 @@
+"""`custody`: the program of the machine that coordinates.
+
+The whole tree of commands stands in one table, with the first line of each one's help, so that help is shown without
+loading anything. Commands are in `commands`; what they do is in `custody.custodian`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+import click
+
+from custody.apps.terminal import Lazy, LazyGroup, Program, run
+
+_COMMANDS: Final = "custody.apps.commands"
+NETWORKS: Final = ("main", "testnet4", "signet", "regtest")
+"""As in `custody.units.Network`, which takes long to load."""
+
+_VAULT: Final = {
+    "create": Lazy(f"{_COMMANDS}.vault:create", "Make a vault's descriptor from its cosigners' keys."),
+    "list": Lazy(f"{_COMMANDS}.vault:list_vaults", "List the charter's vaults and what they hold."),
+    "show": Lazy(f"{_COMMANDS}.vault:show", "Show one vault: signers, limits, descriptor, words."),
+    "address": Lazy(f"{_COMMANDS}.vault:address", "Issue a vault's next deposit address."),
+    "export": Lazy(f"{_COMMANDS}.vault:export", "Print a vault's descriptor, from which any wallet restores it."),
+}
+_CHARTER: Final = {
+    "template": Lazy(f"{_COMMANDS}.charter:template", "Print a charter's text to fill in."),
+    "new": Lazy(f"{_COMMANDS}.charter:new", "Make the document to be signed from a charter's text."),
+    "merge": Lazy(f"{_COMMANDS}.charter:merge", "Join the signatures that people made on copies of one charter."),
+    "show": Lazy(f"{_COMMANDS}.charter:show", "Show a charter: who signed, who is missing, vaults, rules."),
+}
+_TRANSFER: Final = {
+    "request": Lazy(f"{_COMMANDS}.transfer_ask:request", "Ask for a transfer, and sign the request."),
+    "submit": Lazy(f"{_COMMANDS}.transfer_ask:submit", "Enter a request that was signed elsewhere."),
+    "draft": Lazy(f"{_COMMANDS}.transfer_ask:draft", "Make the transaction for a request, and apply the rules."),
+    "evidence": Lazy(
+        f"{_COMMANDS}.transfer_sign:evidence", "Write the file that officers and cosigners judge a transfer by."
+    ),
+    "approve": Lazy(f"{_COMMANDS}.transfer_ask:approve", "Enter an officer's signed yes or no."),
+    "combine": Lazy(f"{_COMMANDS}.transfer_sign:combine", "Take signatures from returned PSBTs; combine once enough."),
+    "release": Lazy(f"{_COMMANDS}.transfer_sign:release", "Run the whole gate again, and let the transfer go."),
+    "deliver": Lazy(f"{_COMMANDS}.transfer_sign:deliver", "Send every released transfer to the network."),
+    "cancel": Lazy(f"{_COMMANDS}.transfer_ask:cancel", "Give up a transfer before signatures were asked for."),
+    "list": Lazy(f"{_COMMANDS}.transfer_show:list_transfers", "List requests and transfers, and how far they are."),
+    "show": Lazy(f"{_COMMANDS}.transfer_show:show", "Show one transfer: payees, rules, approvals, signatures."),
+}
+_COIN: Final = {
+    "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, confirmations, amount, address."),
+    "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held and only seen."),
+}
+_LOG: Final = {
+    "checkpoint": Lazy(f"{_COMMANDS}.log:checkpoint", "Sign the log as it stands, for witnesses to cosign."),
+    "cosign": Lazy(f"{_COMMANDS}.log:cosign", "Take in checkpoints that witnesses have cosigned."),
+    "verify": Lazy(f"{_COMMANDS}.log:verify", "Recompute every hash of the log, and fold it anew."),
+    "export": Lazy(f"{_COMMANDS}.log:export", "Write the whole log, a line an entry."),
+}
+_REGTEST: Final = {
+    "mine": Lazy(f"{_COMMANDS}.regtest:mine", "Mine blocks on regtest, then look at the chain."),
+    "pay": Lazy(f"{_COMMANDS}.regtest:pay", "Pay an address on regtest, in a block at once."),
+}
+_STORE: Final = {"upgrade": Lazy(f"{_COMMANDS}.setup:upgrade", "Bring the store's tables to what this version needs.")}
+
+program: Final = Program(
+    "custody",
+    """Multi-signature custody of bitcoin: the machine that coordinates.
+
+    Nobody has to trust this machine. Officers, cosigners and witnesses judge what it gives them on machines of their
+    own, with custody-station.
+    """,
+    {
+        "demo": Lazy(f"{_COMMANDS}.demo:demo", "Play a whole story on a regtest chain of its own."),
+        "init": Lazy(f"{_COMMANDS}.setup:init", "Set up the coordinator under a signed charter."),
+        "vault": LazyGroup("vault", "Vaults: keys, descriptors, deposit addresses.", _VAULT),
+        "charter": LazyGroup("charter", "The charter: write it, join its signatures, show it.", _CHARTER),
+        "transfer": LazyGroup("transfer", "Transfers: from a signed request to the network.", _TRANSFER),
+        "coin": LazyGroup("coin", "Coins: what the vaults hold, and in which state.", _COIN),
+        "observe": Lazy(f"{_COMMANDS}.coin:observe", "Look at the chain: deposits, maturity, confirmations, alarms."),
+        "log": LazyGroup("log", "The log: checkpoints, witnesses, verification, export.", _LOG),
+        "store": LazyGroup("store", "The store's tables.", _STORE),
+        "regtest": LazyGroup("regtest", "Regtest's own chain: blocks and payments.", _REGTEST),
+        "doctor": Lazy(f"{_COMMANDS}.doctor:doctor", "Check the installation, charter, store and chain."),
+    },
+    epilog="Exit codes: 0 ok, 2 usage, 3 fix the input, 4 a rule said no, 5 try again, 6 stop and call a person.",
+    options=[
+        click.Option(["--dir"], metavar="DIR", envvar="CUSTODY_DIR", help="Where the coordinator's files are."),
+        click.Option(
+            ["--network"],
+            metavar="NAME",
+            type=click.Choice(NETWORKS),
+            envvar="CUSTODY_NETWORK",
+            help=f"Which network to work on: {', '.join(NETWORKS)}.",
+        ),
+    ],
+)
+
+
+def main() -> NoReturn:
+    """Run the program."""
+    run(program)

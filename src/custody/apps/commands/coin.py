@@ -1,0 +1,180 @@
+"""What coins are there, in which state, and what did a look at the chain add?
+
+A deposit is `seen` until it is deep enough, then `mature`; `held` while a live transfer spends it; `spent` once that is
+buried. Confirmations count from the height the log has seen. Amounts are sats.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from custody.apps.coordinator import coordinator
+from custody.apps.station_commands.layout import bitcoin, table
+from custody.apps.terminal import JsonValue, Verb, output
+from custody.bitcoin.script import address
+from custody.observer import Observation
+from custody.transfer.history import History
+from custody.transfer.state import Holding, Kind
+from custody.vault.coins import depth
+
+RIGHT = frozenset({3})
+_BALANCE_RIGHT = frozenset({1, 2, 3, 4})
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any."""
+
+    vault: str
+    holding: Holding
+    holder: bytes | None
+
+    @property
+    def state(self) -> str:
+        """seen, mature, held or spent."""
+        if self.holding.spent_by is not None:
+            return "spent"
+        if self.holder is not None:
+            return "held"
+        return "mature" if self.holding.is_mature else "seen"
+
+
+def coins_of(history: History, vault: str | None = None) -> list[Seat]:
+    """Every deposit of every vault, or of the one named, oldest first."""
+    names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
+    if vault is not None:
+        history.charter.vault_entry(vault)
+    held = history.held()
+    found = [
+        Seat(names[holding.seen.vault], holding, held.get(outpoint)) for outpoint, holding in history.holdings.items()
+    ]
+    chosen = (each for each in found if vault is None or each.vault == vault)
+    return sorted(chosen, key=lambda each: (each.vault, each.holding.seen.height, each.holding.deposit.outpoint))
+
+
+_vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
+
+
+@click.command(name="list", cls=Verb)
+@_vault_option
+def list_coins(*, vault: str | None) -> None:
+    """List the coins: state, confirmations, amount, address.
+
+    A coin is seen, then mature; held by a transfer; and at last spent.
+    """
+    history = coordinator().history()
+    coins = coins_of(history, vault)
+    output().emit([_coin_data(each, history) for each in coins], lambda: _coin_table(coins, history))
+
+
+def _coin_table(coins: Sequence[Seat], history: History) -> str:
+    if not coins:
+        return "no coins were seen yet"
+    rows = [
+        (
+            each.vault,
+            each.state if each.holder is None else f"held by {each.holder.hex()[:12]}",
+            str(depth(each.holding.seen.height, history.height)),
+            bitcoin(each.holding.seen.amount),
+            address(each.holding.seen.script_pubkey, history.charter.network),
+            str(each.holding.deposit.outpoint),
+        )
+        for each in coins
+    ]
+    return "\n".join(table([("vault", "state", "deep", "amount", "address", "coin"), *rows], RIGHT))
+
+
+def _coin_data(seat: Seat, history: History) -> JsonValue:
+    seen = seat.holding.seen
+    return {
+        "vault": seat.vault,
+        "state": seat.state,
+        "confirmations": depth(seen.height, history.height),
+        "amount": seen.amount,
+        "address": address(seen.script_pubkey, history.charter.network),
+        "outpoint": str(seat.holding.deposit.outpoint),
+        "branch": seen.branch,
+        "index": seen.index,
+        "height": seen.height,
+        "is_coinbase": seen.is_coinbase,
+        "held_by": None if seat.holder is None else seat.holder.hex(),
+        "spent_by": None if seat.holding.spent_by is None else seat.holding.spent_by[::-1].hex(),
+    }
+
+
+@click.command(cls=Verb)
+@_vault_option
+def balance(*, vault: str | None) -> None:
+    """Show what the vaults hold: mature, held and only seen."""
+    history = coordinator().history()
+    totals = list(_totals(history, vault))
+    output().emit(
+        {
+            name: {"mature": sums["mature"], "held": sums["held"], "seen": sums["seen"], "total": sums.total()}
+            for name, sums in totals
+        },
+        lambda: "\n".join(
+            table(
+                [
+                    ("vault", "mature", "held", "seen", "total"),
+                    *(
+                        (name, *(bitcoin(sums[state]) for state in ("mature", "held", "seen")), bitcoin(sums.total()))
+                        for name, sums in totals
+                    ),
+                ],
+                _BALANCE_RIGHT,
+            )
+        ),
+    )
+
+
+def _totals(history: History, vault: str | None) -> Iterator[tuple[str, Counter[str]]]:
+    """Sats by state of each vault, spent ones left out."""
+    coins = coins_of(history, vault)
+    for entry in history.charter.vaults:
+        if vault is None or entry.name == vault:
+            sums: Counter[str] = Counter()
+            for each in coins:
+                if each.vault == entry.name and each.state != "spent":
+                    sums[each.state] += each.holding.seen.amount
+            yield entry.name, sums
+
+
+@click.command(cls=Verb)
+def observe() -> None:
+    """Look at the chain: deposits, maturity, confirmations, alarms.
+
+    Everything found is entered in the log. A spend that no released transfer explains freezes everything.
+    """
+    desk = coordinator()
+    with desk.work() as work:
+        desk.refill(work.chain)
+        seen = work.custodian.observe()
+    tell_observation(seen)
+
+
+def tell_observation(seen: Observation) -> None:
+    """Print what a look at the chain added."""
+    counts = Counter(each.value for each in seen.added)
+    output().emit({"height": seen.height, "added": dict(counts)}, observation_text(seen))
+    warn_of_theft(seen)
+
+
+def observation_text(seen: Observation) -> str:
+    """What a look at the chain added, in a line."""
+    counts = Counter(each.value for each in seen.added if each is not Kind.CHAIN_SEEN)
+    added = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing new"
+    return f"height {seen.height}: {added}"
+
+
+def warn_of_theft(seen: Observation) -> None:
+    """The loudest alarm there is, beside what was asked for."""
+    if Kind.UNEXPLAINED_SPEND in seen.added:
+        output().talk(
+            "ALARM: a coin of a vault was spent by a transaction that no released transfer explains.\n"
+            "Everything is frozen. Call the officers and every key holder now."
+        )

@@ -1,0 +1,185 @@
+"""Is everything in order: this installation, the pinned charter, the store, the chain, the disk?
+
+Each check says what it found. The first that fails does not end the others; at the end the exit code says whether a
+person must look (6). Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from custody.apps.config import Place, place, shown
+from custody.apps.station_commands.layout import INDENT, moment, table
+from custody.apps.terminal import Verb, output
+from custody.bitcoin import curve
+from custody.errors import CustodyError, IntegrityError
+from custody.words import show_words
+
+_PACKAGES = (
+    "custody",
+    "coincurve",
+    "embit",
+    "cryptography",
+    "pydantic",
+    "SQLAlchemy",
+    "py-bitcoinkernel",
+    "python-bitcointx",
+)
+_GENERATOR = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+_LEAST_FREE = 256 * 1024 * 1024
+"""Bytes on disk below which a log may soon not be written any more."""
+
+
+class Unsound(IntegrityError, code="UNSOUND"):
+    """A check of the doctor that failed."""
+
+    message = "{count} of {total} checks failed: {names}"
+    hint = "Read what stands beside each. Sign and release nothing before all is in order."
+    count: int
+    total: int
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. `code` names what failed; `advice` what to do then."""
+
+    name: str
+    finding: str
+    code: str = ""
+    advice: str = ""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all is in order."""
+        return not self.code
+
+
+@click.command(cls=Verb)
+def doctor() -> None:
+    """Check the installation, charter, store and chain.
+
+    Exits with 6 when something is wrong. Run it after every update and before funds are moved.
+    """
+    where = place()
+    checks = [_checked(name, look) for name, look in _looks(where)]
+    failed = [each for each in checks if not each.is_sound]
+    talk = output()
+    if not (failed and talk.is_json):
+        talk.emit(
+            {
+                "folder": str(where.folder),
+                "checks": [{"name": each.name, "finding": each.finding, "code": each.code} for each in checks],
+            },
+            lambda: _text(checks),
+        )
+    if failed:
+        raise Unsound(
+            count=len(failed), total=len(checks), names=", ".join(f"{each.name} ({each.code})" for each in failed)
+        )
+
+
+def _text(checks: list[Check]) -> str:
+    rows = [("ok" if each.is_sound else "WRONG", each.name, each.finding) for each in checks]
+    advice = [f"{INDENT}{each.name}: {each.advice}" for each in checks if each.advice]
+    return "\n".join([*table(rows), *(["what to do:", *advice] if advice else [])])
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, look())
+    except CustodyError as error:
+        return Check(name, str(error), error.code, error.advice())
+    except ModuleNotFoundError as error:
+        advice = "Install the coordinator's part: pip install '.[coordinator]' in the program's own folder."
+        return Check(name, f"the package {error.name} is not installed", "EXTRA_MISSING", advice)
+
+
+def _looks(where: Place) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "versions", _versions
+    yield "secp256k1", _secp256k1
+    yield "judges", _judges
+    yield "disk", lambda: _disk(where)
+    yield "charter", lambda: _charter(where)
+    yield "store", lambda: _store(where)
+    yield "chain", lambda: _chain(where)
+
+
+def _versions() -> str:
+    found = [f"python {platform.python_version()}"]
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} (not installed)")
+    return ", ".join(found)
+
+
+class CurveBroken(IntegrityError, code="CURVE_BROKEN"):
+    """A libsecp256k1 that computes something else than the curve."""
+
+    message = "libsecp256k1 does not give the generator for the secret key 1"
+    hint = "Install coincurve again from a wheel whose hash is in the lock file."
+
+
+def _secp256k1() -> str:
+    if curve.public_key((1).to_bytes(32, "big")) != _GENERATOR:
+        raise CurveBroken
+    return "libsecp256k1 found, and it computes"
+
+
+def _judges() -> str:
+    from custody.apps.coordinator import judges  # noqa: PLC0415 - a package that is missing is what this looks for
+
+    return ", ".join(("our own check", *(each.name for each in judges())))
+
+
+class DiskFull(IntegrityError, code="DISK_FULL"):
+    """Too little room for the log to grow."""
+
+    message = "{free} MiB are free on the disk of {folder}"
+    hint = "Make room before the next transfer: a log that cannot be written stops everything."
+    free: int
+    folder: str
+
+
+def _disk(where: Place) -> str:
+    existing = next(each for each in (where.folder, *where.folder.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if free < _LEAST_FREE:
+        raise DiskFull(free=free >> 20, folder=shown(existing))
+    return f"{free >> 20} MiB free for {shown(where.folder)}"
+
+
+def _charter(where: Place) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+
+    where.settings()
+    charter = coordinator().charter()
+    return f"pinned, in force and signed by all: {show_words(charter.digest())}"
+
+
+def _store(where: Place) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+
+    where.settings()
+    desk = coordinator()
+    frontier = desk.store.verify()
+    frozen = desk.history().frozen_by
+    return f"{frontier.size} entries, every one verified{'' if frozen is None else f'; FROZEN: {frozen}'}"
+
+
+def _chain(where: Place) -> str:
+    from custody.apps.coordinator import OwnChain  # noqa: PLC0415 - as above
+
+    where.settings()
+    with closing(OwnChain(where)) as chain:
+        tip = chain.tip()
+    return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"

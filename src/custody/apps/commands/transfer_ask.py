@@ -1,0 +1,334 @@
+"""How is a transfer asked for, drafted, judged, agreed to, or given up?
+
+A request and a withdrawal are signed at once, with the key of the person at this machine; with --offline that machine
+needs no coordinator. An approval is signed elsewhere: custody-station approve.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import click
+
+from custody.apps.commands.transfer_show import (
+    SHORT,
+    approval_lines,
+    approvals_data,
+    decision_lines,
+    describe,
+    findings_data,
+    request_data,
+    tell_next,
+    transfer_text,
+)
+from custody.apps.config import shown
+from custody.apps.coordinator import coordinator, find_id, open_own_key
+from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
+from custody.apps.station_commands.layout import bitcoin
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.charter.decide import Verdict, refuse_denied
+from custody.charter.document import Charter, read_charter, verify_charter
+from custody.charter.people import Person
+from custody.custodian import TransferLive
+from custody.envelope import Envelope, show_key, sign
+from custody.errors import InvalidInput
+from custody.transfer.approval import Withdrawal
+from custody.transfer.draft import case_of
+from custody.transfer.history import History
+from custody.transfer.request import NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
+from custody.transfer.state import Status
+from custody.units import parse_amount
+from custody.words import show_words
+
+HOUR = 3600
+MAX_HOURS = 24 * 90
+
+
+class PaymentUnreadable(InvalidInput, code="PAYMENT_UNREADABLE"):
+    """A payment that is not a payee, an equals sign and an amount."""
+
+    message = "{shown} is not PAYEE=AMOUNT"
+    hint = "Write it such as --pay 'Supplier=0.25 BTC' or --pay Supplier=25000000 (sats). Payees stand in the charter."
+    shown: str
+
+
+class VaultUnclear(InvalidInput, code="VAULT_UNCLEAR"):
+    """No vault named where the charter has several."""
+
+    message = "the charter has several vaults: {names}"
+    hint = "Say which one pays: --vault NAME."
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options of `transfer request` ask for. `replaces` are ids, whole or their beginnings."""
+
+    purpose: Purpose
+    payments: tuple[RequestedPayment, ...]
+    replaces: tuple[str, ...]
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody transfer request --pay 'Supplier=0.25 BTC' --reason 'invoice 17' --key dana.key.json
+  custody transfer request --cancel 3fd1c0a9b2 --reason 'lost trust in it' --key dana.key.json""",
+)
+@click.option("--vault", metavar="NAME", help="The vault that pays; may be left out when the charter has one.")
+@click.option("--pay", "pays", metavar="PAYEE=AMOUNT", multiple=True, help="Pay this much: sats, or with its unit BTC.")
+@click.option("--sweep", metavar="PAYEE", help="Send everything the vault can spend to one payee.")
+@click.option("--consolidate", "is_consolidation", is_flag=True, help="Turn many coins of the vault into one.")
+@click.option("--cancel", metavar="TRANSFER", help="Spend this transfer's coins back to the vault.")
+@click.option(
+    "--replaces", metavar="TRANSFER", multiple=True, help="A transfer that this one conflicts with on purpose."
+)
+@click.option("--reason", metavar="TEXT", required=True, help="Why. Officers read it, and it stands in the log.")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The requester's key file.")
+@click.option(
+    "--hours", type=click.IntRange(1, MAX_HOURS), default=72, show_default=True, help="How long the request holds."
+)
+@out_option("the signed request", is_required=False)
+@click.option("--offline", "is_offline", is_flag=True, help="Only write the file; needs --charter and -o.")
+@click.option("--charter", "charter_file", metavar="FILE", help="The signed charter, for --offline.")
+@passphrase_option("the requester's key")
+def request(  # noqa: PLR0913 - click gives each option by its name
+    *,
+    vault: str | None,
+    pays: tuple[str, ...],
+    sweep: str | None,
+    is_consolidation: bool,
+    cancel: str | None,
+    replaces: tuple[str, ...],
+    reason: str,
+    keyfile: str,
+    hours: int,
+    out: str | None,
+    is_offline: bool,
+    charter_file: str | None,
+    passphrase_file: str | None,
+) -> None:
+    """Ask for a transfer, and sign the request.
+
+    Say what it is for with one of --pay (any number of times), --sweep, --consolidate and --cancel. Payees are names of
+    the charter; a request carries no addresses. The request is entered in the log, unless --offline is given.
+    """
+    wanted = _wanted(pays, sweep, cancel, replaces, is_consolidation=is_consolidation)
+    if is_offline and (charter_file is None or out is None):
+        raise click.UsageError("--offline needs --charter FILE and -o FILE")
+    if out is not None:
+        refuse_existing(out)
+    desk = None if is_offline else coordinator()
+    history = None if desk is None else desk.history()
+    charter = _offline_charter(charter_file or "") if history is None else history.charter
+    signer = open_own_key(keyfile, passphrase_file)
+    requester = _person(charter, signer.public_key)
+    now = SystemClock().now()
+    replaced = tuple(_replaced(each, history) for each in wanted.replaces)
+    envelope = sign(
+        TransferRequest(
+            network=charter.network,
+            charter=charter.digest(),
+            vault=_vault_id(vault, charter, history, replaced),
+            purpose=wanted.purpose,
+            payments=wanted.payments,
+            replaces=replaced,
+            reason=reason,
+            requester=requester.name,
+            issued=now,
+            expires=now + hours * HOUR,
+            nonce=secrets.token_bytes(NONCE_SIZE),
+        ),
+        signer,
+    )
+    signed = check_request(envelope, charter)
+    if out is not None:
+        write_output(out, envelope.to_bytes())
+    if desk is not None:
+        with desk.work() as work:
+            work.custodian.submit(envelope)
+    output().emit(request_data(signed), lambda: describe(envelope))
+    if desk is None:
+        output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
+    else:
+        output().next_step(f"custody transfer draft {signed.digest().hex()[:SHORT]}")
+
+
+def _wanted(
+    pays: tuple[str, ...], sweep: str | None, cancel: str | None, replaces: tuple[str, ...], *, is_consolidation: bool
+) -> Wanted:
+    if sum((bool(pays), sweep is not None, is_consolidation, cancel is not None)) != 1:
+        raise click.UsageError("say what the transfer is for: one of --pay, --sweep, --consolidate and --cancel")
+    if sweep is not None:
+        return Wanted(Purpose.SWEEP, (RequestedPayment(payee=sweep, amount=None),), replaces)
+    if is_consolidation:
+        return Wanted(Purpose.CONSOLIDATION, (), replaces)
+    if cancel is not None:
+        return Wanted(Purpose.CANCELLATION, (), (cancel, *replaces))
+    return Wanted(Purpose.PAYMENT, tuple(_payment(each) for each in pays), replaces)
+
+
+def _payment(text: str) -> RequestedPayment:
+    payee, mark, amount = text.rpartition("=")
+    if not mark or not payee.strip():
+        raise PaymentUnreadable(shown=ascii(text[:60]))
+    return RequestedPayment(payee=payee.strip(), amount=parse_amount(amount))
+
+
+def _offline_charter(path: str) -> Charter:
+    """The charter in a file, signed by everyone it lists. Nothing pins it here; the request names its digest."""
+    envelope = read_paper(Envelope, path)
+    charter = verify_charter(envelope, read_charter(envelope).digest())
+    output().talk(f"under the charter {show_words(charter.digest())}")
+    return charter
+
+
+def _person(charter: Charter, key: bytes) -> Person:
+    found = next((each for each in charter.people if each.key == key), None)
+    if found is None:
+        raise KeyNotListed(role="person", key=show_key(key))
+    return found
+
+
+def _replaced(text: str, history: History | None) -> bytes:
+    """A transfer's id; without a log it must be whole."""
+    if history is not None:
+        return find_id(text, history.transfers, "transfer")
+    try:
+        return find_id(text, [bytes.fromhex(text)], "transfer")
+    except ValueError:
+        return find_id(text, [], "transfer")
+
+
+def _vault_id(name: str | None, charter: Charter, history: History | None, replaced: tuple[bytes, ...]) -> bytes:
+    if name is not None:
+        return charter.vault(name).id
+    if history is not None and replaced:
+        return history.transfer(replaced[0]).draft.identity.vault
+    if len(charter.vaults) > 1:
+        raise VaultUnclear(names=", ".join(each.name for each in charter.vaults))
+    return charter.vault(charter.vaults[0].name).id
+
+
+@click.command(cls=Verb)
+@click.argument("file")
+def submit(*, file: str) -> None:
+    """Enter a request that was signed elsewhere.
+
+    Submitting the same request again changes nothing.
+    """
+    envelope = read_paper(Envelope, file)
+    with coordinator().work() as work:
+        submitted = work.custodian.submit(envelope)
+    output().emit(request_data(submitted), lambda: describe(envelope))
+    output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")
+
+
+@click.command(cls=Verb)
+@click.argument("request_id", metavar="REQUEST")
+@click.option(
+    "--feerate", type=click.IntRange(1), metavar="SAT_PER_KVB", help="Fee rate; otherwise the node's estimate."
+)
+def draft(*, request_id: str, feerate: int | None) -> None:
+    """Make the transaction for a request, and apply the rules.
+
+    Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4.
+    """
+    desk = coordinator()
+    with desk.work() as work:
+        history = work.custodian.history()
+        found = find_id(request_id, history.requests, "request")
+        transfer_id = _unfinished(history, found)
+        if transfer_id is None:
+            transfer_id = work.custodian.draft(found, feerate).transfer_id
+        decision = work.custodian.decide(transfer_id)
+        history = work.custodian.history()
+        transfer = history.transfer(transfer_id)
+    if decision.verdict is Verdict.DENY:
+        output().talk("\n".join(decision_lines(decision)))
+        charter = history.charter
+        refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, history.facts(SystemClock().now()))
+    output().emit(
+        {
+            "transfer": transfer_id.hex(),
+            "words": show_words(transfer_id),
+            "request": found.hex(),
+            "verdict": decision.verdict.value,
+            "findings": findings_data(decision),
+            "fee": transfer.draft.fee,
+        },
+        lambda: transfer_text(transfer, history),
+    )
+    tell_next(transfer, history)
+
+
+def _unfinished(history: History, request_id: bytes) -> bytes | None:
+    """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
+    for each in history.transfers.values():
+        if each.draft.identity.request == request_id and each.status is Status.DRAFTED:
+            return each.id
+    return None
+
+
+@click.command(cls=Verb)
+@click.argument("file")
+def approve(*, file: str) -> None:
+    """Enter an officer's signed yes or no.
+
+    The approval is verified against the charter and this very transfer. A no ends the transfer, as long as no signature
+    was asked for.
+    """
+    envelope = read_paper(Envelope, file)
+    with coordinator().work() as work:
+        approval = work.custodian.approve(envelope)
+        history = work.custodian.history()
+    transfer = history.transfer(approval.transfer)
+    lines = [f"{approval.officer} said {approval.verdict} to transfer {approval.transfer.hex()}"]
+    output().emit(
+        {
+            "officer": approval.officer,
+            "verdict": approval.verdict.value,
+            "transfer": approval.transfer.hex(),
+            "status": transfer.status.value,
+            "approvals": approvals_data(transfer, history),
+        },
+        lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
+    )
+    tell_next(transfer, history)
+
+
+@click.command(cls=Verb)
+@click.argument("transfer_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", required=True, help="Why. It stands in the log.")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="Key file of the requester or an officer.")
+@passphrase_option()
+def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str | None) -> None:
+    """Give up a transfer before signatures were asked for.
+
+    Afterwards it cannot be called back: somebody may hold its signatures. Then only another transfer that spends its
+    coins ends it: custody transfer request --cancel ID.
+    """
+    desk = coordinator()
+    history = desk.history()
+    transfer = history.transfer(find_id(transfer_id, history.transfers, "transfer"))
+    if transfer.is_bearer:
+        raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
+    signer = open_own_key(keyfile, passphrase_file)
+    withdrawal = Withdrawal(
+        network=history.charter.network,
+        charter=history.charter.digest(),
+        transfer=transfer.id,
+        person=_person(history.charter, signer.public_key).name,
+        reason=reason,
+        issued=SystemClock().now(),
+        nonce=secrets.token_bytes(NONCE_SIZE),
+    )
+    with desk.work() as work:
+        work.custodian.withdraw(sign(withdrawal, signer))
+    freed = sum(each.amount for each in transfer.draft.identity.spent)
+    output().emit(
+        {"transfer": transfer.id.hex(), "status": Status.ENDED.value, "freed": freed},
+        f"transfer {transfer.id.hex()} is withdrawn; {bitcoin(freed)} are free again",
+    )

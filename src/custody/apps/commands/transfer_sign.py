@@ -1,0 +1,179 @@
+"""How does a transfer reach its officers and signers, come back with signatures, and leave for the network?
+
+Evidence goes out, signatures come in. What a returned PSBT says is not believed: only new signatures by the vault's
+keys are taken from it. A transfer leaves in two steps, release and deliver, and the whole gate runs before each.
+"""
+
+from __future__ import annotations
+
+import click
+
+from custody.apps.commands.transfer_show import SHORT, status_text, tell_next, txid
+from custody.apps.config import shown
+from custody.apps.coordinator import Work, coordinator, find_id
+from custody.apps.station_commands.desk import refuse_existing
+from custody.apps.station_commands.layout import table
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
+from custody.bitcoin.profile import MAX_FILE
+from custody.bitcoin.psbt import read_psbt_file
+from custody.transfer.evidence import Stage
+from custody.transfer.history import History
+from custody.transfer.signing import signed_tally
+from custody.transfer.state import Status, Transfer
+from custody.words import show_words
+
+_BEFORE_AUTHORIZATION = frozenset({Status.DRAFTED, Status.DECIDED})
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody transfer evidence 3fd1c0a9b2 -o for-officers.json
+  custody transfer evidence 3fd1c0a9b2 --for sign -o for-cosigners.json""",
+)
+@click.argument("transfer_id", metavar="ID")
+@click.option("--for", "purpose", type=click.Choice(["approve", "sign"]), help="Who will read it; the state decides.")
+@out_option("the evidence")
+@passphrase_option("the coordinator's key")
+def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file: str | None) -> None:
+    """Write the file that officers and cosigners judge a transfer by.
+
+    Until the transfer is authorized it is for officers. With --for sign the approvals are checked, the transfer is
+    authorized, and it is entered that signatures are asked for: from then on it counts against limits and ends only by
+    another spend of its coins. A charter with witnesses needs a cosigned checkpoint first: custody log checkpoint.
+    """
+    refuse_existing(out)
+    with coordinator().work(passphrase_file) as work:
+        history = work.custodian.history()
+        found = find_id(transfer_id, history.transfers, "transfer")
+        stage = _stage(purpose, history.transfer(found))
+        if stage is Stage.SIGN:
+            work.custodian.authorize(found)
+            work.custodian.request_signatures(found)
+        _unlock(work, history)
+        made = work.custodian.evidence(found)
+    write_output(out, made.to_bytes())
+    size = len(made.part.lines)
+    output().emit(
+        {
+            "transfer": found.hex(),
+            "words": show_words(found),
+            "for": stage.value,
+            "evidence": made.body.digest().hex(),
+            "log_size": size,
+            "file": out,
+        },
+        f"evidence of transfer {found.hex()} to {stage}, with {size} log entries: {shown(out)}\n  {show_words(found)}",
+    )
+    back = (
+        "custody transfer approve FILE"
+        if stage is Stage.APPROVE
+        else f"custody transfer combine {found.hex()[:SHORT]} FILE"
+    )
+    output().next_step(f"at the station: custody-station {stage} {shown(out)} --key KEYFILE -o FILE; then here: {back}")
+
+
+def _stage(purpose: str | None, transfer: Transfer) -> Stage:
+    if purpose is not None:
+        return Stage(purpose)
+    return Stage.APPROVE if transfer.status in _BEFORE_AUTHORIZATION else Stage.SIGN
+
+
+def _unlock(work: Work, history: History) -> None:
+    """Ask for the passphrase before others have to wait. With witnesses the checkpoint was signed long before."""
+    if not history.charter.witnesses:
+        work.key.unlock()
+
+
+@click.command(cls=Verb, epilog="Example: custody transfer combine 3fd1c0a9b2 from-astana.psbt from-almaty.psbt")
+@click.argument("transfer_id", metavar="ID")
+@click.argument("files", metavar="[PSBT]...", nargs=-1)
+def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
+    """Take signatures from returned PSBTs; combine once enough.
+
+    A returned file adds signatures by the vault's keys and nothing else; each is verified. With enough of them the
+    transaction is finished and judged by every independent judge. Otherwise it says who may still sign.
+    """
+    with coordinator().work() as work:
+        found = find_id(transfer_id, work.custodian.history().transfers, "transfer")
+        for path in files:
+            signed = work.custodian.receive(found, read_psbt_file(read_input(path, MAX_FILE)))
+            output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
+        history = work.custodian.history()
+        transfer = history.transfer(found)
+        _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
+        tally = signed_tally(vault, transfer.signed)
+        if tally.is_met:
+            work.custodian.combine(found)
+            work.custodian.verify(found)
+            history = work.custodian.history()
+            transfer = history.transfer(found)
+    verified = transfer.verified
+    signers, missing = [each.hex() for each in tally.acted], [each.hex() for each in tally.missing]
+    rows = [
+        ("state", status_text(transfer)),
+        ("signed by", f"{', '.join(signers) or 'nobody yet'} ({len(signers)} of {tally.threshold})"),
+    ]
+    if not tally.is_met:
+        rows.append(("may still", ", ".join(missing)))
+    if verified is not None:
+        rows += [("judged by", ", ".join(("our own check", *verified.judges))), ("txid", txid(verified.txid))]
+    output().emit(
+        {
+            "transfer": found.hex(),
+            "status": transfer.status.value,
+            "signed": signers,
+            "threshold": tally.threshold,
+            "missing": missing,
+            "judges": [] if verified is None else list(verified.judges),
+            "txid": None if verified is None else txid(verified.txid),
+        },
+        lambda: "\n".join((f"Transfer {found.hex()}", *table(rows))),
+    )
+    if verified is None:
+        output().next_step(
+            "carry the evidence to another cosigner: custody-station sign EVIDENCE --key KEYFILE -o FILE"
+        )
+    else:
+        tell_next(transfer, history)
+
+
+@click.command(cls=Verb)
+@click.argument("transfer_id", metavar="ID")
+@passphrase_option("the coordinator's key")
+def release(*, transfer_id: str, passphrase_file: str | None) -> None:
+    """Run the whole gate again, and let the transfer go.
+
+    The transfer is judged from its evidence as a station would, the transaction is finished and judged anew, and put
+    into the outbox. Nothing is sent yet. A charter with witnesses needs a checkpoint cosigned after the signatures came
+    in.
+    """
+    with coordinator().work(passphrase_file) as work:
+        history = work.custodian.history()
+        found = find_id(transfer_id, history.transfers, "transfer")
+        _unlock(work, history)
+        released = work.custodian.release(found)
+        history = work.custodian.history()
+    output().emit(
+        {"transfer": found.hex(), "txid": txid(released.txid)},
+        f"transfer {found.hex()} is released as transaction {txid(released.txid)}",
+    )
+    tell_next(history.transfer(found), history)
+
+
+@click.command(cls=Verb)
+def deliver() -> None:
+    """Send every released transfer to the network.
+
+    The gate runs again before each. Delivering again does no harm: a transfer stays in the outbox until it is settled.
+    """
+    desk = coordinator()
+    with desk.work() as work:
+        desk.refill(work.chain)
+        sent = work.custodian.deliver()
+    output().emit(
+        [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent],
+        "\n".join(f"sent {txid(each.txid)} (transfer {each.transfer.hex()[:SHORT]})" for each in sent),
+    )
+    output().next_step("custody observe, until it is deep enough (on regtest: custody regtest mine 1)")

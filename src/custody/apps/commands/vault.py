@@ -1,0 +1,212 @@
+"""What vaults are there, what are their addresses, and how is a new one put together from its cosigners' keys?
+
+Addresses come from the pinned charter and from nothing else. A descriptor that somebody hands over is compared with it
+before any address is shown.
+"""
+
+from __future__ import annotations
+
+import click
+
+from custody.apps.config import place
+from custody.apps.coordinator import coordinator
+from custody.apps.station_commands.layout import INDENT, bitcoin, block, screen, table
+from custody.apps.terminal import JsonValue, Verb, out_option, output, read_input, write_output
+from custody.charter.document import Charter, CharterVault
+from custody.errors import InvalidInput
+from custody.station import compare_vault
+from custody.transfer.history import History
+from custody.units import Network
+from custody.vault.descriptor import MAX_DESCRIPTOR, Branch, Vault
+from custody.vault.keys import Cosigner
+from custody.vault.templates import ScriptType
+from custody.words import show_words
+
+
+class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
+    """A file of bytes where text belongs."""
+
+    message = "{what} is not plain text"
+    hint = "Check which file you gave: this command reads text as it was exported."
+    what: str
+
+
+@click.command(
+    cls=Verb,
+    epilog="Example: custody vault create --threshold 2 --cosigner '[73c5da0a/48h/1h/0h/2h]tpub...' --cosigner ...",
+)
+@click.option("--threshold", "-k", type=int, required=True, help="How many cosigners must sign.")
+@click.option(
+    "--cosigner",
+    "cosigners",
+    metavar="KEY",
+    multiple=True,
+    required=True,
+    help="A cosigner's key with its origin, as custody-station export prints it. Once for each cosigner.",
+)
+@click.option(
+    "--script-type",
+    type=click.Choice([each.value for each in ScriptType]),
+    default=ScriptType.WSH.value,
+    show_default=True,
+    help="How the multi-signature script is wrapped.",
+)
+@click.option("--network", type=click.Choice([each.value for each in Network]), help="The network the vault is for.")
+@click.option("--birthday", type=int, default=0, show_default=True, help="First block that can hold a coin of it.")
+@out_option("the descriptor", is_required=False)
+def create(
+    *,
+    threshold: int,
+    cosigners: tuple[str, ...],
+    script_type: str,
+    network: str | None,
+    birthday: int,
+    out: str | None,
+) -> None:
+    """Make a vault's descriptor from its cosigners' keys.
+
+    Nothing is stored: the descriptor goes into the charter. Every cosigner compares the vault's twelve words and its
+    first address on their own device before the charter is signed.
+    """
+    keys = tuple(Cosigner.parse(each.strip()) for each in cosigners)
+    where = place(None if network is None else Network(network))
+    vault = Vault.create(threshold, keys, ScriptType(script_type), where.network, birthday)
+    if out is not None:
+        write_output(out, f"{vault.descriptor}\n".encode("ascii"))
+    output().emit(
+        {
+            "descriptor": vault.descriptor,
+            "id": vault.id.hex(),
+            "words": show_words(vault.id),
+            "network": vault.network.value,
+            "birthday": birthday,
+            "first_receive_address": vault.address(Branch.RECEIVE, 0),
+            "first_change_address": vault.address(Branch.CHANGE, 0),
+        },
+        lambda: _created(vault),
+    )
+    output().next_step("paste the descriptor into the charter (custody charter template), and compare the words")
+
+
+def _created(vault: Vault) -> str:
+    return screen(
+        vault.descriptor,
+        block(f"Vault: {vault.threshold} of {len(vault.cosigners)}, network {vault.network}", table(_identity(vault))),
+    )
+
+
+def _identity(vault: Vault) -> list[tuple[str, str]]:
+    return [
+        ("id", vault.id.hex()),
+        ("in words", show_words(vault.id)),
+        ("first address", vault.address(Branch.RECEIVE, 0)),
+        ("first change", vault.address(Branch.CHANGE, 0)),
+    ]
+
+
+@click.command(name="list", cls=Verb)
+def list_vaults() -> None:
+    """List the charter's vaults and what they hold."""
+    history = coordinator().history()
+    charter = history.charter
+    rows = [_balance_row(entry, history) for entry in charter.vaults]
+    output().emit(
+        [_vault_data(charter, entry, history) for entry in charter.vaults],
+        lambda: "\n".join(table([("vault", "signers", "holds", "id"), *rows])),
+    )
+
+
+def _balance_row(entry: CharterVault, history: History) -> tuple[str, ...]:
+    vault = history.charter.vault(entry.name)
+    signers = f"{vault.threshold} of {len(vault.cosigners)}"
+    return entry.name, signers, bitcoin(history.balance(vault.id)), vault.id.hex()
+
+
+@click.command(cls=Verb)
+@click.argument("name")
+def show(*, name: str) -> None:
+    """Show one vault: signers, limits, descriptor, words."""
+    history = coordinator().history()
+    charter = history.charter
+    entry = charter.vault_entry(name)
+    output().emit(_vault_data(charter, entry, history), lambda: _shown(entry, charter.vault(name), history))
+
+
+def _shown(entry: CharterVault, vault: Vault, history: History) -> str:
+    rows = [
+        ("signers", f"{vault.threshold} of {len(vault.cosigners)}, script {vault.script_type}"),
+        ("holds", bitcoin(history.balance(vault.id))),
+        ("next address", f"index {history.next_index(vault.id, Branch.RECEIVE)}"),
+        ("next change", f"index {history.next_index(vault.id, Branch.CHANGE)}"),
+        ("deposits", f"count from {entry.confirmations} confirmations on, found from block {entry.birthday} on"),
+        *_identity(vault),
+    ]
+    return screen(
+        block(f"Vault {entry.name}, network {vault.network}", table(rows)),
+        block("Cosigners", [f"{INDENT}{each.expression()}" for each in vault.cosigners]),
+        block("Descriptor", [f"{INDENT}{vault.descriptor}"]),
+    )
+
+
+def _vault_data(charter: Charter, entry: CharterVault, history: History) -> JsonValue:
+    vault = charter.vault(entry.name)
+    return {
+        "name": entry.name,
+        "id": vault.id.hex(),
+        "words": show_words(vault.id),
+        "network": vault.network.value,
+        "script_type": vault.script_type.value,
+        "threshold": vault.threshold,
+        "cosigners": [each.expression() for each in vault.cosigners],
+        "descriptor": vault.descriptor,
+        "birthday": entry.birthday,
+        "confirmations": entry.confirmations,
+        "max_inputs": entry.max_inputs,
+        "next_receive": history.next_index(vault.id, Branch.RECEIVE),
+        "next_change": history.next_index(vault.id, Branch.CHANGE),
+        "balance": history.balance(vault.id),
+    }
+
+
+@click.command(cls=Verb, epilog="Example: custody vault address reserve --purpose 'seized, case 17'")
+@click.argument("name")
+@click.option("--purpose", metavar="TEXT", required=True, help="Who will pay here, and why. It stands in the log.")
+@click.option(
+    "--descriptor", "descriptor_file", metavar="FILE", help="Refuse unless this descriptor is the charter's vault."
+)
+def address(*, name: str, purpose: str, descriptor_file: str | None) -> None:
+    """Issue a vault's next deposit address.
+
+    The address is derived from the pinned charter, and entered in the log with its purpose. An address is issued once.
+    Compare it with custody-station address on a machine of its own before large amounts are sent.
+    """
+    desk = coordinator()
+    if descriptor_file is not None:
+        compare_vault(desk.charter(), name, _descriptor(descriptor_file))
+    with desk.work() as work:
+        issued = work.custodian.issue_address(name, purpose)
+    output().emit(
+        {"vault": issued.vault, "index": issued.index, "address": issued.address, "purpose": purpose}, issued.address
+    )
+    output().next_step(f"compare it offline: custody-station address CHARTER {name} {issued.index}")
+
+
+def _descriptor(path: str) -> str:
+    try:
+        return read_input(path, MAX_DESCRIPTOR).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise FileNotText(what="the descriptor's file") from None
+
+
+@click.command(cls=Verb, epilog="Example: custody vault export reserve -o reserve.descriptor.txt")
+@click.argument("name")
+@out_option("the descriptor", is_required=False)
+def export(*, name: str, out: str | None) -> None:
+    """Print a vault's descriptor, from which any wallet restores it.
+
+    It shows every coin of the vault to whoever has it: keep it confidential, and keep copies at the signers' sites.
+    """
+    vault = coordinator().charter().vault(name)
+    if out is not None:
+        write_output(out, f"{vault.descriptor}\n".encode("ascii"))
+    output().emit({"name": name, "descriptor": vault.descriptor, "id": vault.id.hex()}, vault.descriptor)

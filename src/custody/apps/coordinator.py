@@ -1,0 +1,293 @@
+"""What does a command of the coordinator work with: the store, the history, the custodian, the chain?
+
+Reading needs the store alone. Whatever changes something gets a custodian, with this machine's clock and chance. The
+chain is opened when somebody first looks at it, and the coordinator's key when it first signs: most commands need
+neither, and so do not wait for one another.
+
+Before a store is believed it is compared with what commands here have seen of it before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from custody.apps.config import Place, Settings, place, shown
+from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
+from custody.backends.bitcointx import BitcointxJudge
+from custody.backends.kernel import KernelJudge
+from custody.backends.sql import SqlStore, open_store
+from custody.charter.document import Charter
+from custody.custodian import Custodian, Outside
+from custody.envelope import DocumentSigner, Ed25519Signer
+from custody.errors import InvalidInput
+from custody.logbook import Logbook
+from custody.ports import BlockView, Judge, NodeUnavailable, RelayRefused, Tip
+from custody.testing.chain import RegtestChain
+from custody.transfer.history import History, TransferUnknown
+from custody.units import Network
+
+LEAST_PREFIX: Final = 6
+"""Hexadecimal digits that a shortened id must have."""
+_DIGEST_DIGITS: Final = 64
+
+
+class ChainMissing(InvalidInput, code="CHAIN_MISSING"):
+    """A network of which nothing here can see the chain."""
+
+    message = "this version sees no chain of the network {network}; it brings one for regtest"
+    hint = "Work on regtest. There is no node backend yet, so no coins of value can be coordinated."
+    network: str
+
+
+NEWEST: Final = "newest"
+"""What names the last request or transfer, where an id is asked for."""
+
+
+class IdInvalid(InvalidInput, code="ID_INVALID"):
+    """Text that is no id and no beginning of one."""
+
+    message = "{shown} is no id: {least} to 64 hexadecimal digits name a transfer or a request"
+    hint = "Copy the beginning of an id from: custody transfer list."
+    shown: str
+    least: int
+
+
+class IdAmbiguous(InvalidInput, code="ID_AMBIGUOUS"):
+    """The beginning of several ids."""
+
+    message = "{count} {what}s begin with {prefix}"
+    hint = "Give more digits; custody transfer list --json shows whole ids."
+    count: int
+    what: str
+    prefix: str
+
+
+class CoordinatorKey:
+    """The coordinator's key, opened when it first signs. Implements `DocumentSigner`.
+
+    Raises:
+        FileMissing, FileKind, RecordInvalid: the key file cannot be read.
+    """
+
+    def __init__(self, path: str, passphrase_file: str | None) -> None:
+        self._file = read_key_file(path)
+        self._passphrase_file = passphrase_file
+        self._opened: DocumentSigner | None = None
+
+    @property
+    def public_key(self) -> bytes:
+        """Raw public key, 32 bytes, as the key file's header has it."""
+        return self._file.header.identity
+
+    def unlock(self) -> DocumentSigner:
+        """Open the key now, before a transaction that others would have to wait for.
+
+        Raises:
+            PassphraseNeeded, PassphraseWrong, KeyFileInvalid: it does not open.
+        """
+        if self._opened is None:
+            self._opened = open_person(self._file, self._passphrase_file)
+        return self._opened
+
+    def sign(self, message: bytes) -> bytes:
+        """Ed25519 signature over `message`, 64 bytes."""
+        return self.unlock().sign(message)
+
+
+class OwnChain:
+    """The chain in the coordinator's folder, opened when somebody first looks at it. Implements `ChainView`, `Relay`.
+
+    Raises:
+        ChainMissing: nothing here sees this network's chain.
+        NodeUnavailable: another command uses it, or it is gone.
+    """
+
+    def __init__(self, where: Place) -> None:
+        if where.network is not Network.REGTEST:
+            raise ChainMissing(network=where.network)
+        self._folder = where.chain
+        self._opened: RegtestChain | None = None
+
+    @property
+    def regtest(self) -> RegtestChain:
+        """The chain itself, which can mine and pay."""
+        if self._opened is None:
+            # An empty chain made in its place would look like a reorganisation of everything.
+            if not self._folder.is_dir():
+                raise NodeUnavailable(node="regtest", reason=f"there is no chain in {shown(self._folder)}")
+            self._opened = RegtestChain(self._folder)
+        return self._opened
+
+    def close(self) -> None:
+        """Let others have it."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def network(self) -> Network:
+        """Regtest."""
+        return Network.REGTEST
+
+    def tip(self) -> Tip:
+        """The best block now."""
+        return self.regtest.view.tip()
+
+    def block_hash(self, height: int) -> bytes:
+        """Hash of the block at `height`."""
+        return self.regtest.view.block_hash(height)
+
+    def block(self, height: int) -> BlockView:
+        """The block at `height`."""
+        return self.regtest.view.block(height)
+
+    def is_initial_download(self) -> bool:
+        """False: there are no peers to catch up with."""
+        return self.regtest.view.is_initial_download()
+
+    def send(self, raw: bytes) -> None:
+        """Let `raw` wait for a block."""
+        self.regtest.view.send(raw)
+
+    def fee_rate(self) -> int | None:
+        """None: nobody competes for block space here."""
+        return self.regtest.view.fee_rate()
+
+    def min_fee_rate(self) -> int:
+        """sat/kvB below which nothing is taken."""
+        return self.regtest.view.min_fee_rate()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A custodian at work, with the chain it looks at and the key it signs with."""
+
+    custodian: Custodian
+    chain: OwnChain
+    key: CoordinatorKey
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """A coordinator that was set up: its place, what was pinned there, and its store."""
+
+    place: Place
+    settings: Settings
+    store: SqlStore
+
+    def history(self) -> History:
+        """The history as of now, folded from the whole log under the pinned charter."""
+        return Logbook(self.store, self.settings.charter, _salt).read()
+
+    def charter(self) -> Charter:
+        """The charter in force, verified against the pinned digest."""
+        return self.history().charter
+
+    @contextmanager
+    def work(self, passphrase_file: str | None = None) -> Iterator[Work]:
+        """A custodian on the store and the chain. `passphrase_file` opens the coordinator's key, if it must sign.
+
+        Raises:
+            ChainMissing: nothing here sees the network's chain.
+            NodeUnavailable: another command uses the chain.
+        """
+        key = CoordinatorKey(self.settings.coordinator_key, passphrase_file or self.settings.passphrase_file)
+        with closing(OwnChain(self.place)) as chain:
+            try:
+                yield Work(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
+            finally:
+                with self.store.read() as view:
+                    self.place.remember_seen(view)
+
+    def refill(self, chain: OwnChain) -> None:
+        """Give the chain again what was sent and stands in no block: its waiting room does not outlive a command."""
+        with self.store.read() as view:
+            rows = [row for row in view.outbox() if row.was_sent]
+        for row in rows:
+            try:
+                chain.send(row.raw)
+            except RelayRefused:
+                # Another transfer of its group waits or has confirmed: a node would have dropped this one too.
+                continue
+
+
+def coordinator() -> Coordinator:
+    """The coordinator that the running command works for.
+
+    Raises:
+        NotInitialised: none was set up there.
+        RolledBack: its store is older than what was seen here before, or another one.
+    """
+    where = place()
+    settings = where.settings()
+    store = open_store(where.store, where.network)
+    with store.read() as view:
+        where.check_seen(view)
+    return Coordinator(where, settings, store)
+
+
+def outside(chain: OwnChain) -> Outside:
+    """This machine's clock and chance, every judge there is, and the chain."""
+    return Outside(
+        views=(chain,),
+        relay=chain,
+        judges=judges(),
+        clock=SystemClock(),
+        below=secrets.randbelow,
+        salt=_salt,
+    )
+
+
+def judges() -> tuple[Judge, ...]:
+    """Who must agree with our own check of a finished transaction."""
+    return KernelJudge(), BitcointxJudge()
+
+
+def find_id(text: str, known: Iterable[bytes], what: str) -> bytes:
+    """The one of `known` ids that `text`, its first six or more hexadecimal digits, begins; `what` is for messages.
+
+    `newest` names the last of them: `known` comes in the order of the log.
+
+    Raises:
+        IdInvalid: the text is too short or not hexadecimal.
+        IdAmbiguous: it begins several.
+        TransferUnknown: it begins none.
+    """
+    prefix = text.strip().lower()
+    if prefix == NEWEST:
+        newest = list(known)[-1:]
+        if not newest:
+            raise TransferUnknown(what=what, shown=prefix)
+        return newest[0]
+    is_hex = not set(prefix) - set("0123456789abcdef")
+    if not is_hex or not LEAST_PREFIX <= len(prefix) <= _DIGEST_DIGITS:
+        raise IdInvalid(shown=ascii(text[:80]), least=LEAST_PREFIX)
+    found = [each for each in known if each.hex().startswith(prefix)]
+    if len(found) > 1:
+        raise IdAmbiguous(count=len(found), what=what, prefix=prefix)
+    if not found:
+        raise TransferUnknown(what=what, shown=prefix)
+    return found[0]
+
+
+def open_own_key(path: str, passphrase_file: str | None) -> Ed25519Signer:
+    """The document key of the person at this machine.
+
+    Raises:
+        PassphraseNeeded, PassphraseWrong, KeyFileInvalid: it does not open.
+    """
+    return open_person(read_key_file(path), passphrase_file)
+
+
+def absolute(path: str) -> str:
+    """A path that means the same from any folder."""
+    return str(Path(path).absolute())
+
+
+def _salt() -> bytes:
+    return secrets.token_bytes(32)

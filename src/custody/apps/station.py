@@ -1,0 +1,85 @@
+"""`custody-station`: the program of the air-gapped machine.
+
+It reaches no network and no database, and starts no other program: a hook set before anything else refuses them
+(PEP 578). The hook is no sandbox, which this process could not be to itself; it makes every accident and every careless
+dependency loud. The cable that is not plugged in is what keeps the machine offline.
+
+Commands are in `station_commands`, imported one at a time; what they decide is in `custody.station`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, NoReturn
+
+import click
+
+from custody.apps.terminal import Lazy, Program, run
+from custody.errors import Refused
+
+_COMMANDS: Final = "custody.apps.station_commands"
+
+
+class StationOffline(Refused, code="STATION_OFFLINE"):
+    """Something in this program reached for the outside."""
+
+    message = "this program reaches nothing outside its machine, and something asked for {event}"
+    hint = "Report it with the command that was run, and do not use this installation: it is not what was reviewed."
+    event: str
+
+
+_REFUSED: Final = ("socket.", "sqlite3.", "subprocess.", "urllib.", "http.", "ftplib.", "smtplib.", "telnetlib.")
+_REFUSED_EXACTLY: Final = frozenset(
+    {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn"}
+)
+_HARMLESS: Final = frozenset({"socket.gethostname"})
+
+
+def refuse_outside() -> None:
+    """Refuse sockets, databases and other programs in this process from here on. It cannot be taken back."""
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, _: tuple[object, ...]) -> None:
+    if event in _REFUSED_EXACTLY or (event.startswith(_REFUSED) and event not in _HARMLESS):
+        raise StationOffline(event=event)
+
+
+program: Final = Program(
+    "custody-station",
+    "The air-gapped machine: trust a charter, examine transfers, approve and sign.",
+    {
+        "new-key": Lazy(f"{_COMMANDS}.keys:new_key", "Make a key and write it to an encrypted file."),
+        "export": Lazy(f"{_COMMANDS}.keys:export", "Print the public part of a key file."),
+        "sign-charter": Lazy(f"{_COMMANDS}.charters:sign_charter", "Show a charter, then add your signature."),
+        "trust": Lazy(f"{_COMMANDS}.charters:trust", "Trust the charter whose words were told to you by voice."),
+        "status": Lazy(f"{_COMMANDS}.charters:status", "Show what this station trusts and has seen."),
+        "address": Lazy(f"{_COMMANDS}.charters:address", "Print a vault's address, derived here."),
+        "inspect": Lazy(f"{_COMMANDS}.transfers:inspect", "Show what a file says, and how far it was checked."),
+        "approve": Lazy(f"{_COMMANDS}.transfers:approve", "Examine a transfer and sign an officer's yes, or no."),
+        "sign": Lazy(f"{_COMMANDS}.transfers:sign", "Examine a transfer and sign it with a cosigner's key."),
+        "witness": Lazy(f"{_COMMANDS}.witnesses:witness", "Cosign a checkpoint of the log."),
+    },
+    epilog="Every file that is written is new and readable by its owner only. See COMMAND --help.",
+    options=[
+        click.Option(
+            ["--state"],
+            metavar="DIR",
+            envvar="CUSTODY_STATION_DIR",
+            help="The station's own folder; otherwise one among the user's data.",
+        )
+    ],
+)
+
+
+def main() -> NoReturn:
+    """Run the program, offline."""
+    refuse_outside()
+    # pydantic would load what any installed package announces as a plugin, and show it every record.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    run(program)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""How does a station learn whom to believe, who signs a charter, and which addresses are a vault's own?
+
+The charter's digest is told by voice and typed, never read off the file that is to be checked: a screen that showed the
+words first would be asking a person to repeat them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from custody.apps.station_commands.desk import (
+    KeyNotListed,
+    desk,
+    open_person,
+    read_key_file,
+    read_paper,
+    refuse_existing,
+    shown,
+)
+from custody.apps.station_commands.layout import grouped, moment, screen, table
+from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.terminal import (
+    Verb,
+    confirm,
+    out_option,
+    output,
+    passphrase_option,
+    read_input,
+    read_words,
+    write_output,
+    yes_option,
+)
+from custody.backends.keyfile import KeyFileHeader
+from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
+from custody.envelope import Envelope, add_signature, show_key
+from custody.station import compare_vault
+from custody.vault.descriptor import Branch
+from custody.words import WordsMismatch, show_words
+
+MAX_DESCRIPTOR_FILE: Final = 64 * 1024
+
+
+@click.command(cls=Verb, epilog="Example: custody-station trust charter.json  (the twelve words are then asked for)")
+@click.argument("charter_file")
+@click.argument("words", nargs=-1)
+@click.option("--digest", metavar="HEX", help="The digest as 64 hexadecimal digits, in place of twelve words.")
+def trust(*, charter_file: str, words: tuple[str, ...], digest: str | None) -> None:
+    """Trust the charter whose twelve words were told to you by voice.
+
+    Have the words read to you over a line you trust, by somebody who took part in signing. This program shows them
+    only after you have typed them.
+    """
+    if words and digest:
+        raise click.UsageError("give the twelve words or --digest, not both")
+    envelope = read_paper(Envelope, charter_file)
+    spoken = read_words([digest] if digest else words, "the charter")
+    place = desk()
+    with place.alone():
+        try:
+            charter = place.station.trust(envelope, spoken)
+        except WordsMismatch as error:
+            # What the file would answer to is not told: the next thing typed must not be what the file wants.
+            hidden = "other words, which are not shown here"
+            raise WordsMismatch(expected=error.expected, actual=hidden) from None
+        place.keep_charter(envelope)
+    output().emit(charter_data(charter, ()), lambda: _trusted_screen(charter))
+    output().next_step("compare each vault's first address with your signing device")
+
+
+def _trusted_screen(charter: Charter) -> str:
+    return screen(charter_screen(charter, ()), words_block("This charter, trusted here from now on,", charter.digest()))
+
+
+@click.command(
+    "sign-charter",
+    cls=Verb,
+    epilog="Example: custody-station sign-charter charter.json --key aigerim.key.json -o charter-aigerim.json",
+)
+@click.argument("charter_file")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="Key file of somebody the charter lists.")
+@out_option("the charter with your signature")
+@yes_option()
+@passphrase_option()
+def sign_charter(
+    *,
+    charter_file: str,
+    keyfile: str,
+    out: str,
+    is_confirmed: bool,
+    passphrase_file: str | None,
+) -> None:
+    """Show a charter and its twelve words, then add your signature.
+
+    Compare the words with everybody else who signs: it is the same charter only if all read the same twelve.
+    """
+    envelope = read_paper(Envelope, charter_file)
+    charter, missing = read_charter(envelope), unsigned_by(envelope)
+    file = read_key_file(keyfile)
+    refuse_existing(out)
+    signer_name = _listed(charter, file.header)
+    output().talk(screen(charter_screen(charter, missing), words_block("This charter", charter.digest())))
+    confirm(f"Sign this charter as {signer_name}?", is_given=is_confirmed)
+    signed = add_signature(envelope, open_person(file, passphrase_file))
+    write_output(out, signed.to_bytes())
+    still = unsigned_by(signed)
+    output().emit(
+        {"file": out, "signer": signer_name, **charter_data(charter, still)},
+        f"charter signed as {signer_name}, written to {shown(out)}",
+    )
+    output().next_step(
+        f"still to sign: {', '.join(still)}"
+        if still
+        else "everyone has signed; read the twelve words to all who will trust it: custody-station trust"
+    )
+
+
+def _listed(charter: Charter, header: KeyFileHeader) -> str:
+    """The name under which the charter lists a key file's key."""
+    for name, key in charter.signers():
+        if key == header.identity:
+            return name
+    raise KeyNotListed(role="person, coordinator or witness", key=show_key(header.identity))
+
+
+@click.command(cls=Verb, epilog="Example: custody-station address charter.json reserve 5")
+@click.argument("charter_file")
+@click.argument("vault")
+@click.argument("index", type=int)
+@click.option("--change", "is_change", is_flag=True, help="On the change branch.")
+@click.option("--descriptor", metavar="FILE", help="Compare with the descriptor in FILE, with its checksum.")
+def address(*, charter_file: str, vault: str, index: int, is_change: bool, descriptor: str | None) -> None:
+    """Print a vault's address, derived here from the trusted charter.
+
+    Use it before you give out an address that a coordinator's screen or database shows.
+    """
+    place = desk()
+    envelope = read_paper(Envelope, charter_file)
+    if descriptor is not None:
+        text = read_input(descriptor, MAX_DESCRIPTOR_FILE).decode("utf-8", errors="replace").strip()
+        compare_vault(verify_charter(envelope, place.station.state().charter), vault, text)
+    branch = Branch.CHANGE if is_change else Branch.RECEIVE
+    derived = place.station.address(envelope, vault, branch, index)
+    output().emit({"vault": vault, "branch": int(branch), "index": index, "address": derived}, derived)
+    if not output().is_json:
+        output().talk("\n".join(f"  {line}" for line in grouped(derived)))
+    output().next_step("compare every group with what the coordinator and your signing device show")
+
+
+@click.command(cls=Verb)
+def status() -> None:
+    """Show which charter this station trusts and how far it has seen the log."""
+    place = desk()
+    known, now = place.station.state(), place.clock.now()
+    charter = place.charter()
+    rows = [
+        ("institution", f"{charter.institution}, network {known.network}"),
+        ("charter", f"version {known.charter_version}, {known.charter.hex()}"),
+        ("words", show_words(known.charter)),
+        ("log", f"{known.origin}, seen up to {known.size} entries"),
+        ("root", known.root.hex() if known.size else "nothing seen yet"),
+        ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
+        ("clock here", moment(now)),
+        ("folder", shown(place.folder)),
+    ]
+    output().emit(
+        {
+            "institution": charter.institution,
+            "network": known.network.value,
+            "charter": known.charter.hex(),
+            "words": show_words(known.charter),
+            "origin": known.origin,
+            "size": known.size,
+            "root": known.root.hex(),
+            "witnessed_at": known.witnessed_at,
+            "now": now,
+        },
+        lambda: "\n".join(("This station trusts", *table(rows))),
+    )

@@ -1,0 +1,116 @@
+"""How does one fact stand on a terminal, so that nobody can misread it?
+
+Text from outside is shown as text: a character that could move the cursor, turn the line round or hide stands as its
+escape (THREATS F13). Nothing here is markup and nothing is coloured. Amounts are in BTC and in sats, addresses in
+groups of four characters, times in UTC, and a table is aligned.
+
+It knows no records: what is on which screen is for `screens` and `papers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from custody.apps import terminal
+from custody.units import show_amount
+
+INDENT: Final = "  "
+GROUP: Final = 4
+GROUPS_A_LINE: Final = 8
+"""Groups of an address on one line: a long one takes two lines of equal groups rather than running off the screen."""
+_ONE_LINE: Final = 11
+_LAST_SECOND: Final = 253_402_300_799
+"""9999-12-31 23:59:59 UTC; later times are numbers."""
+
+
+def plain(text: str) -> str:
+    r"""`text` on one line, every character that could act on a terminal as its escape, such as `\x1b` or `\u202e`."""
+    return terminal.plain(text).replace("\n", "\\n")
+
+
+def sats(amount: int) -> str:
+    """`25 000 000 sat`."""
+    return f"{amount:,} sat".replace(",", " ")
+
+
+def bitcoin(amount: int) -> str:
+    """`0.25000000 BTC`; negative amounts keep their sign."""
+    return f"-{show_amount(-amount)}" if amount < 0 else show_amount(amount)
+
+
+def rate(per_thousand: int) -> str:
+    """sat/kvB for a person: `5.000 sat/vB`."""
+    return f"{per_thousand // 1000}.{per_thousand % 1000:03d} sat/vB"
+
+
+def share(part: int, whole: int) -> str:
+    """`part` of `whole` in per cent with two decimals, rounded up so that no share looks smaller than it is."""
+    if whole <= 0:
+        return "all"
+    hundredths = -(-part * 10_000 // whole)
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def moment(seconds: int) -> str:
+    """Unix seconds as `2025-01-31 14:05 UTC`."""
+    if not 0 <= seconds <= _LAST_SECOND:
+        return f"{seconds} (Unix seconds)"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def span(seconds: int) -> str:
+    """A length of time in its largest unit, rounded down: `3 days`, `5 hours`, `12 minutes`."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = seconds // size
+        if count:
+            return counted(count, unit)
+    return "less than a minute"
+
+
+def counted(count: int, what: str) -> str:
+    """`1 coin`, `2 coins`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def grouped(address: str) -> tuple[str, ...]:
+    """An address in groups of four characters, on as many lines as it needs; no character is left out."""
+    shown = plain(address)
+    groups = [shown[start : start + GROUP] for start in range(0, len(shown), GROUP)]
+    width = len(groups) if len(groups) <= _ONE_LINE else GROUPS_A_LINE
+    return tuple(" ".join(groups[start : start + width]) for start in range(0, len(groups), width))
+
+
+def under(lines: Iterable[str]) -> list[str]:
+    """Lines that belong to the row above them, further in."""
+    return [f"{INDENT}     {line}" for line in lines]
+
+
+def table(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows as aligned and indented lines; columns in `right` are aligned to the right. Cells are escaped here."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells if i < len(row)) for i in range(max(map(len, cells), default=0))]
+    return [
+        INDENT
+        + (
+            INDENT.join(cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def listed(texts: Iterable[str]) -> list[str]:
+    """Lines `- ...`."""
+    return [f"{INDENT}- {plain(text)}" for text in texts]
+
+
+def block(title: str, lines: Iterable[str]) -> str:
+    """A titled paragraph; empty when there is nothing under the title."""
+    body = list(lines)
+    return "\n".join((title, *body)) if body else ""
+
+
+def screen(*blocks: str) -> str:
+    """Blocks with a blank line between them; empty ones are left out."""
+    return "\n\n".join(each for each in blocks if each)

@@ -1,0 +1,403 @@
+"""What do the other files that reach a station say: plain PSBTs, signed documents, checkpoints, key files?
+
+None of them is evidence. Each screen says what was checked here and what was not, and every `..._paper` gives the data
+for `--json` beside the screen. Signatures count only by keys of the charter this station trusts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from custody.apps.station_commands.layout import (
+    INDENT,
+    bitcoin,
+    block,
+    counted,
+    grouped,
+    listed,
+    moment,
+    sats,
+    screen,
+    table,
+    under,
+)
+from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.terminal import JsonValue
+from custody.backends.keyfile import KeyFile, Purpose
+from custody.bitcoin.profile import TransferPsbt
+from custody.bitcoin.script import OutputTypeRefused, address, script_of
+from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.transaction import PreviousTransaction, TxOut
+from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
+from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
+from custody.log import MerkleTree, ProofInvalid, SignedCheckpoint, verify_checkpoint, witnesses_of
+from custody.record import Record
+from custody.transfer.approval import Approval, Withdrawal
+from custody.transfer.request import TransferRequest, check_request
+from custody.transfer.signing import check_signature
+from custody.vault.descriptor import Branch, Vault
+from custody.vault.ownership import Reading, read_ownership
+from custody.words import show_words
+
+Shown: TypeAlias = "tuple[JsonValue, str]"
+
+OWN_ADDRESSES: Final = 200
+"""How many receive addresses of each vault are compared with an output."""
+NO_CHARTER: Final = "not checked: this station trusts no charter yet"
+_RIGHT: Final = frozenset({1, 2})
+
+
+# --- plain PSBTs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PsbtPaper:
+    """A PSBT with what could be found out about it. `reading` is there when it was checked against `vault`."""
+
+    psbt: TransferPsbt
+    charter: Charter | None
+    vault_name: str
+    vault: Vault | None
+    reading: Reading | None
+
+    @classmethod
+    def of(cls, psbt: TransferPsbt, charter: Charter | None, vault_name: str | None) -> PsbtPaper:
+        """Check `psbt` against the charter's vault called `vault_name`, as far as they are known.
+
+        Raises:
+            UnknownName: a vault was named and there is no charter, or it has no such vault.
+            CustodyError: what `read_ownership` refuses.
+        """
+        if vault_name is None:
+            return cls(psbt, charter, "", None, None)
+        if charter is None:
+            raise UnknownName(what="vault", name=ascii(vault_name[:60]), known="nothing: no charter is trusted here")
+        vault = charter.vault(vault_name)
+        return cls(psbt, charter, vault_name, vault, read_ownership(psbt, vault))
+
+
+def psbt_paper(paper: PsbtPaper) -> Shown:
+    """What a plain PSBT moves, and how little of it is known."""
+    transaction = paper.psbt.transaction
+    spent = _spent(paper)
+    total = sum(each.amount for each in spent) if spent is not None else None
+    paid = sum(each.amount for each in transaction.outputs)
+    outputs = [_output(paper, index) for index in range(len(transaction.outputs))]
+    signatures = _signatures(paper)
+    checked = _checked(paper, has_amounts=spent is not None)
+    unchecked = _unchecked(paper, has_amounts=spent is not None)
+    money = [("pays", bitcoin(paid), sats(paid), counted(len(outputs), "output"))]
+    if total is not None:
+        money.insert(0, ("spends", bitcoin(total), sats(total), counted(len(transaction.inputs), "input")))
+        money.append(("fee", bitcoin(total - paid), sats(total - paid), "what is left"))
+    text = screen(
+        "Plain PSBT: a transaction without evidence",
+        block("Outputs", _output_lines(outputs)),
+        block("Money", table(money, _RIGHT)),
+        block("Signatures", table(signatures) or [f"{INDENT}none"]),
+        block("Transaction", table([("txid", transaction.txid_hex), ("locktime", str(transaction.locktime))])),
+        block("Checked here", listed(checked)),
+        block("Not checked here", listed(unchecked)),
+    )
+    data: JsonValue = {
+        "kind": "psbt",
+        "txid": transaction.txid_hex,
+        "inputs": [str(each.outpoint) for each in transaction.inputs],
+        "outputs": [{"sats": o.output.amount, "to": o.to, "script": o.output.script_pubkey.hex()} for o in outputs],
+        "change": [o.change for o in outputs if o.change is not None],
+        "sats": {"spent": total, "paid": paid, "fee": None if total is None else total - paid},
+        "signatures": [list(row) for row in signatures],
+        "checked": checked,
+        "not_checked": unchecked,
+    }
+    return data, text
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """An output for people: `to` is its address or script, `whose` as far as that is known."""
+
+    output: TxOut
+    to: str
+    whose: str
+    change: int | None
+
+
+def _output_lines(outputs: Sequence[_Output]) -> list[str]:
+    rows = [
+        (f"{number}.", bitcoin(each.output.amount), sats(each.output.amount), each.whose)
+        for number, each in enumerate(outputs, 1)
+    ]
+    lines: list[str] = []
+    for row, each in zip(table(rows, _RIGHT), outputs, strict=True):
+        lines += [row, *under(grouped(each.to))]
+    return lines
+
+
+def _output(paper: PsbtPaper, index: int) -> _Output:
+    output = paper.psbt.transaction.outputs[index]
+    change = paper.reading.outputs[index].change if paper.reading is not None else None
+    if paper.charter is None:
+        # Without a network a script has no address.
+        return _Output(output, output.script_pubkey.hex(), "a script; no charter says which network this is", None)
+    try:
+        to = address(output.script_pubkey, paper.charter.network)
+    except OutputTypeRefused:
+        to = output.script_pubkey.hex()
+    if change is not None:
+        return _Output(output, to, f"change of vault {paper.vault_name}, index {change}", change)
+    return _Output(output, to, _named(paper.charter, output.script_pubkey), None)
+
+
+def _named(charter: Charter, script: bytes) -> str:
+    """Whom the charter names for a script: a payee, or one of its own vaults near the start of its addresses."""
+    for payee in charter.payees:
+        if isinstance(payee, AddressPayee) and script_of(payee.address, charter.network) == script:
+            return f"payee {payee.name}"
+    for entry in charter.vaults:
+        own = charter.vault(entry.name).scripts(Branch.RECEIVE, 0, OWN_ADDRESSES)
+        if script in own:
+            return f"vault {entry.name}, receive address {own.index(script)}"
+    return "an address that the charter does not name"
+
+
+def _spent(paper: PsbtPaper) -> tuple[TxOut, ...] | None:
+    """What the inputs spend, by previous transactions whose txids were checked; None when one is missing."""
+    if paper.reading is not None:
+        return paper.reading.spent
+    found: list[TxOut] = []
+    for spending, claims in zip(paper.psbt.transaction.inputs, paper.psbt.inputs, strict=True):
+        raw = claims.previous_transaction
+        output = PreviousTransaction(raw).output(spending.outpoint.index) if raw else None
+        if output is None:
+            return None
+        found.append(output)
+    return tuple(found)
+
+
+def _signatures(paper: PsbtPaper) -> list[tuple[str, str]]:
+    """(fingerprint, what it signed), each signature verified when the vault is known.
+
+    Raises:
+        SigInvalid: one does not verify.
+    """
+    count: Counter[str] = Counter()
+    hasher = SegwitV0(paper.psbt.transaction)
+    for index, claims in enumerate(paper.psbt.inputs):
+        paths = dict(claims.key_paths)
+        if paper.vault is not None and paper.reading is not None:
+            own = paper.reading.inputs[index]
+            paths = dict(paper.vault.key_paths(own.branch, own.index))
+            digest = hasher.digest(index, claims.witness_script, own.output.amount, ALL)
+            for key, signature in claims.signatures:
+                check_signature(key, digest, signature, index)
+        count["finalized"] += bool(claims.final_witness)
+        count.update(paths[key].fingerprint.hex() if key in paths else "a stranger" for key, _ in claims.signatures)
+    known = "verified" if paper.reading is not None else "not verified: the vault is not known"
+    return [
+        (name, f"{number} of {len(paper.psbt.inputs)} inputs, {'not verified' if name == 'finalized' else known}")
+        for name, number in sorted(count.items())
+        if number
+    ]
+
+
+def _checked(paper: PsbtPaper, *, has_amounts: bool) -> list[str]:
+    found = ["the file holds nothing but what a vault transfer carries; it asks for SIGHASH_ALL only"]
+    if has_amounts:
+        found.append("amounts: every input's previous transaction is the one it spends from")
+    if paper.vault is not None:
+        found.append(f"every input is vault {paper.vault_name}'s, with its own scripts; so is what is called change")
+    return found
+
+
+def _unchecked(paper: PsbtPaper, *, has_amounts: bool) -> list[str]:
+    found = []
+    if not has_amounts:
+        found.append("amounts: a previous transaction is missing, so the fee may be anything. DO NOT SIGN")
+    if paper.vault is None:
+        found.append("whose coins these are and which output is change: name the vault with --vault")
+    found += [
+        "who asked for it, why, and who approved it: a plain PSBT carries no evidence",
+        "whether the charter's rules allow it",
+        "whether change is at the next unused index, and whether the coins are still unspent",
+    ]
+    return found
+
+
+# --- signed documents -------------------------------------------------------------------------------------------------
+
+
+def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    """A charter, request, approval or withdrawal, and whether the person it names has signed it.
+
+    Raises:
+        SigInvalid, RequestAuthor, ...: it is signed by somebody else.
+    """
+    kind = envelope.payloadType
+    if kind == payload_type(Charter):
+        found, missing = read_charter(envelope), unsigned_by(envelope)
+        known = "the charter this station trusts" if charter == found else "NOT the charter this station trusts"
+        if charter is None:
+            known = "a charter; this station trusts none yet"
+        text = screen(f"This is {known}.", charter_screen(found, missing), words_block("Charter", found.digest()))
+        return {"kind": "charter", **charter_data(found, missing)}, text
+    if kind == payload_type(TransferRequest):
+        return _request_paper(envelope, charter)
+    if kind == payload_type(Approval):
+        return _approval_paper(envelope, charter)
+    if kind == payload_type(Withdrawal):
+        return _withdrawal_paper(envelope, charter)
+    rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
+    text = "\n".join(("A signed document of a kind that this program does not show", *table(rows)))
+    return {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}, text
+
+
+def _request_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    request = unsafe_payload(envelope, TransferRequest)
+    state = NO_CHARTER
+    if charter is not None:
+        check_request(envelope, charter)
+        state = f"signed by {request.requester}, and made for the charter trusted here"
+    rows = [
+        ("by", request.requester),
+        ("why", request.reason),
+        ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
+        ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
+        *(("replaces", each.hex()) for each in request.replaces),
+        ("signature", state),
+    ]
+    payments = [
+        (f"{number}.", *_wanted(payment.amount), payment.payee) for number, payment in enumerate(request.payments, 1)
+    ]
+    text = screen(
+        block("Transfer request", table(rows)),
+        block("Pays", table(payments, _RIGHT)),
+        words_block("Request", request.digest()),
+    )
+    return _document_data("request", request, state), text
+
+
+def _wanted(amount: int | None) -> tuple[str, str]:
+    return ("everything", "") if amount is None else (bitcoin(amount), sats(amount))
+
+
+def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    approval = unsafe_payload(envelope, Approval)
+    state = _signed_by(envelope, Approval, approval.officer, charter)
+    rows = [
+        ("officer", approval.officer),
+        ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
+        ("transfer", approval.transfer.hex()),
+        ("words", show_words(approval.transfer)),
+        ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
+        ("saw", f"a log of {approval.log_size} entries"),
+        ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
+        ("signature", state),
+    ]
+    return _document_data("approval", approval, state), block("Approval", table(rows))
+
+
+def _withdrawal_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    withdrawal = unsafe_payload(envelope, Withdrawal)
+    state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
+    rows = [
+        ("by", withdrawal.person),
+        ("why", withdrawal.reason),
+        ("transfer", withdrawal.transfer.hex()),
+        ("words", show_words(withdrawal.transfer)),
+        ("issued", moment(withdrawal.issued)),
+        ("signature", state),
+    ]
+    return _document_data("withdrawal", withdrawal, state), block("Withdrawal of a transfer", table(rows))
+
+
+def _document_data(kind: str, record: Record, signature: str) -> JsonValue:
+    return {"kind": kind, "record": record.model_dump(mode="json"), "id": record.digest().hex(), "signature": signature}
+
+
+def _signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Charter | None) -> str:
+    """Whether the person the document names has signed it, in words.
+
+    Raises:
+        SigInvalid, UnknownName: not signed by that person's key in the trusted charter.
+    """
+    if charter is None:
+        return NO_CHARTER
+    verify_one(envelope, kind, charter.person(name).key)
+    return f"signed by {name}, with the key in the charter trusted here"
+
+
+def _vault_name(vault_id: bytes, charter: Charter | None) -> str:
+    entries = charter.vaults if charter is not None else ()
+    for entry in entries:
+        if charter is not None and charter.vault(entry.name).id == vault_id:
+            return f"vault {entry.name}"
+    return f"vault {vault_id.hex()}"
+
+
+# --- checkpoints and key files ----------------------------------------------------------------------------------------
+
+
+def checkpoint_paper(signed: SignedCheckpoint, leaves: Sequence[bytes] | None, charter: Charter | None) -> Shown:
+    """A checkpoint of a log, with the leaf hashes under it when they came along.
+
+    Raises:
+        ProofInvalid: the leaves are not those under the checkpoint.
+        CheckpointInvalid: not signed by the trusted charter's log, or a witness's line does not verify.
+    """
+    checkpoint = signed.checkpoint
+    if leaves is not None:
+        tree = MerkleTree(leaves)
+        if tree.size != checkpoint.size or tree.root() != checkpoint.root:
+            claim = f"the leaves under a checkpoint of {checkpoint.size} entries"
+            raise ProofInvalid(claim=claim, problem="they have another size or root")
+    rows = [
+        ("log", checkpoint.origin),
+        ("entries", str(checkpoint.size)),
+        ("root", checkpoint.root.hex()),
+        ("leaves", "not in this file" if leaves is None else "all there; the root was computed from them"),
+        *_stands_behind(signed, charter),
+    ]
+    data: JsonValue = {
+        "kind": "checkpoint",
+        "origin": checkpoint.origin,
+        "size": checkpoint.size,
+        "root": checkpoint.root.hex(),
+        "lines": [each.name for each in signed.signatures],
+    }
+    return data, block("Checkpoint of a log", table(rows))
+
+
+def _stands_behind(signed: SignedCheckpoint, charter: Charter | None) -> Iterator[tuple[str, str]]:
+    if charter is None:
+        yield "signatures", NO_CHARTER
+        return
+    verify_checkpoint(signed, charter.origin, charter.coordinator)
+    yield "log's key", "signed by the coordinator of the charter trusted here"
+    names = {each.key: each.name for each in charter.witnesses}
+    for each in witnesses_of(signed, {witness.name: witness.key for witness in charter.witnesses}):
+        yield "cosigned", f"by {names[each.key]} at {moment(each.time)}"
+    yield "needed", f"{charter.witness_threshold} of {len(charter.witnesses)} witnesses"
+
+
+def key_paper(file: KeyFile) -> Shown:
+    """What a key file says in clear. None of it is proved before the file is opened."""
+    header = file.header
+    is_cosigner = header.purpose is Purpose.COINS
+    rows = [
+        ("name", header.name),
+        ("signs", f"{header.purpose} on {header.network}"),
+        ("fingerprint" if is_cosigner else "public key", header.identity.hex()),
+        ("checked", "nothing: custody-station export opens the file and shows the key inside"),
+    ]
+    data: JsonValue = {
+        "kind": "key-file",
+        "name": header.name,
+        "purpose": header.purpose.value,
+        "network": header.network.value,
+        "identity": header.identity.hex(),
+    }
+    return data, block("Key file, encrypted", table(rows))

@@ -1,0 +1,338 @@
+"""What do an officer and a custodian read before they say yes, and what does a charter look like?
+
+Everything shown was computed on this machine from bytes, by `examine` or from the charter; no summary that came with a
+file is repeated. What was not checked is said on the same screen, and the twelve words come last, right above the
+question, because they are what people compare aloud.
+
+Each screen has its twin for `--json`: whole sats, digests in hexadecimal, the words as one text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from custody.apps.station_commands.layout import (
+    INDENT,
+    bitcoin,
+    block,
+    counted,
+    grouped,
+    listed,
+    moment,
+    plain,
+    rate,
+    sats,
+    screen,
+    share,
+    span,
+    table,
+    under,
+)
+from custody.apps.terminal import JsonValue
+from custody.bitcoin.script import address
+from custody.charter.document import AddressPayee, Charter, CharterVault
+from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule, Rule
+from custody.transfer.approval import CLOCK_SKEW, RoleTally
+from custody.transfer.evidence import Examination, Stage
+from custody.transfer.request import Purpose
+from custody.units import rate_of
+from custody.vault.descriptor import Branch, Vault
+from custody.words import show_words
+
+Data: TypeAlias = dict[str, JsonValue]
+"""One JSON object of `--json`; it leaves the program and enters no other module."""
+
+NOT_WITNESSED: Final = (
+    "NOT WITNESSED: nobody but the coordinator says that this is the whole history,\nor that others see the same one."
+)
+_RIGHT: Final = frozenset({1, 2})
+
+
+# --- a transfer -------------------------------------------------------------------------------------------------------
+
+
+def examination_screen(found: Examination, now: int) -> str:
+    """The whole transfer as this machine judged it; `now` is this machine's clock."""
+    task = "approve" if found.stage is Stage.APPROVE else "sign"
+    charter = found.charter
+    return screen(
+        f"Transfer to {task}: vault {plain(found.vault_name)} of {plain(charter.institution)}, on {charter.network}",
+        block("Examined here", _steps(found)),
+        block("Asked for", _asked(found, now)),
+        block("Pays", _payees(found)),
+        block("Money", _money(found)),
+        block("Rules", _rules(found)),
+        block("Approvals", _approvals(found)),
+        block("Signatures", _signatures(found)) if found.stage is Stage.SIGN else "",
+        block("Not checked here", listed(found.not_checked)),
+        "" if found.is_witnessed else NOT_WITNESSED,
+        words_block("Transfer", found.transfer_id),
+    )
+
+
+def words_block(what: str, digest: bytes) -> str:
+    """The twelve words of `digest`, on one line, with what to do with them."""
+    return f"{what} in twelve words: everybody must read the same aloud\n{INDENT}{show_words(digest)}"
+
+
+def _steps(found: Examination) -> list[str]:
+    return table((f"{each.number}.", each.title, each.finding) for each in found.steps)
+
+
+def _asked(found: Examination, now: int) -> list[str]:
+    request = found.request
+    rows = [
+        ("by", request.requester),
+        ("why", request.reason),
+        ("what", _purpose(found)),
+        ("when", f"{moment(request.issued)}, holds until {moment(request.expires)}"),
+        ("now", f"{moment(now)} by the clock of this machine{_history_age(found, now)}"),
+    ]
+    rows += [("replaces", each.hex()) for each in request.replaces]
+    return table(rows)
+
+
+def _purpose(found: Examination) -> str:
+    match found.request.purpose:
+        case Purpose.PAYMENT:
+            return f"a payment to {counted(len(found.payments), 'payee')}"
+        case Purpose.SWEEP:
+            return "a sweep: everything this vault can spend goes to one payee"
+        case Purpose.CONSOLIDATION:
+            return "a consolidation: many coins of the vault become one, nobody else is paid"
+        case Purpose.CANCELLATION:
+            return "a cancellation: the coins return to the vault, so that what it replaces can never confirm"
+
+
+def _history_age(found: Examination, now: int) -> str:
+    """How old the newest witnessing is, and whether a clock is wrong."""
+    if not found.cosignatures:
+        return ""
+    newest = max(each.time for each in found.cosignatures)
+    if newest > now + CLOCK_SKEW:
+        return f"; the history was witnessed {span(newest - now)} LATER: one clock is wrong"
+    return f"; history witnessed {span(max(0, now - newest))} ago"
+
+
+def _payees(found: Examination) -> list[str]:
+    if not found.payments:
+        return [f"{INDENT}nobody: everything but the fee returns to the vault"]
+    rows = [
+        (f"{number}.", bitcoin(each.amount), sats(each.amount), each.payee)
+        for number, each in enumerate(found.payments, 1)
+    ]
+    lines: list[str] = []
+    for row, each in zip(table(rows, _RIGHT), found.payments, strict=True):
+        lines += [row, *under(grouped(each.address))]
+    return lines
+
+
+def _money(found: Examination) -> list[str]:
+    case = found.case
+    spent = sum(each.amount for each in found.reading.spent)
+    fee_rate = rate(rate_of(case.fee, case.vbytes))
+    fee = f"{fee_rate}, {share(case.fee, case.moved)} of what is moved"
+    changes = list(_changes(found))
+    rows = [
+        ("spends", bitcoin(spent), sats(spent), f"{counted(len(found.reading.inputs), 'coin')} of the vault, proved"),
+        ("fee", bitcoin(case.fee), sats(case.fee), fee),
+        ("leaves", bitcoin(case.outflow), sats(case.outflow), "payees and fee together"),
+        ("change", bitcoin(case.change), sats(case.change), "returns to the vault" if changes else "none"),
+    ]
+    lines = table(rows, _RIGHT)
+    for index, text in changes:
+        lines += under((f"to its own change address {index}, derived here:", *grouped(text)))
+    return lines
+
+
+def _changes(found: Examination) -> Iterator[tuple[int, str]]:
+    for each in found.reading.outputs:
+        if each.change is not None:
+            yield each.change, address(each.output.script_pubkey, found.charter.network)
+
+
+def _rules(found: Examination) -> list[str]:
+    findings = [(each.verdict, each.rule, each.reason) for each in found.decision.findings]
+    return table([*findings, (found.decision.verdict, "in all", "as the charter's rules give it on this machine")])
+
+
+def _approvals(found: Examination) -> list[str]:
+    return [line for each in found.tallies for line in _tally_lines(each)] or [f"{INDENT}none are demanded"]
+
+
+def _tally_lines(each: RoleTally) -> list[str]:
+    tally = each.tally
+    state = "met" if tally.is_met else f"{tally.needed} more needed"
+    lines = [f"{INDENT}{plain(each.demand.rule)}: {len(tally.acted)} of {tally.threshold}, {state}"]
+    rows = [("approved", ", ".join(tally.acted) or "nobody yet")]
+    if not tally.is_met:
+        rows.append(("may still", ", ".join(tally.missing)))
+    return lines + [f"{INDENT}{line}" for line in table(rows)]
+
+
+def _signatures(found: Examination) -> list[str]:
+    vault = found.vault
+    signed = {each.cosigner for each in found.transfer.signed}
+    return [
+        f"{INDENT}{vault.threshold} of {len(vault.cosigners)} cosigners must sign",
+        *table(
+            (each.fingerprint.hex(), "has signed, says this log" if each.fingerprint in signed else "not in this log")
+            for each in vault.cosigners
+        ),
+    ]
+
+
+def examination_data(found: Examination) -> Data:
+    """What `examination_screen` shows, for a program."""
+    case, draft = found.case, found.draft
+    return {
+        "stage": found.stage.value,
+        "institution": found.charter.institution,
+        "network": found.charter.network.value,
+        "vault": found.vault_name,
+        "vault_id": found.vault.id.hex(),
+        "charter": found.charter.digest().hex(),
+        "transfer": found.transfer_id.hex(),
+        "words": show_words(found.transfer_id),
+        "evidence": found.body_digest.hex(),
+        "request": {
+            "id": found.request.digest().hex(),
+            "requester": found.request.requester,
+            "reason": found.request.reason,
+            "purpose": found.request.purpose.value,
+            "issued": found.request.issued,
+            "expires": found.request.expires,
+            "replaces": [each.hex() for each in found.request.replaces],
+        },
+        "payments": [{"payee": p.payee, "address": p.address, "sats": p.amount} for p in found.payments],
+        "change": [{"index": index, "address": text} for index, text in _changes(found)],
+        "sats": {
+            "spent": sum(each.amount for each in found.reading.spent),
+            "fee": case.fee,
+            "change": case.change,
+            "outflow": case.outflow,
+        },
+        "sat_per_kvb": rate_of(case.fee, case.vbytes),
+        "inputs": [str(each) for each in draft.outpoints],
+        "verdict": found.decision.verdict.value,
+        "findings": [
+            {"rule": f.rule, "verdict": f.verdict.value, "code": f.code, "reason": f.reason}
+            for f in found.decision.findings
+        ],
+        "approvals": [
+            {
+                "rule": each.demand.rule,
+                "needed": each.tally.needed,
+                "approved": list(each.tally.acted),
+                "missing": list(each.tally.missing),
+            }
+            for each in found.tallies
+        ],
+        "log": {"size": found.checkpoint.size, "root": found.checkpoint.root.hex()},
+        "witnessed": found.is_witnessed,
+        "steps": [{"number": s.number, "title": s.title, "finding": s.finding} for s in found.steps],
+        "not_checked": list(found.not_checked),
+    }
+
+
+# --- a charter --------------------------------------------------------------------------------------------------------
+
+
+def charter_screen(charter: Charter, missing: tuple[str, ...]) -> str:
+    """Everything the charter says. `missing` are those it lists who have not signed it."""
+    return screen(
+        f"Charter version {charter.version} of {plain(charter.institution)}, network {charter.network}, "
+        f"log {plain(charter.origin)}",
+        block("People and keys", _people(charter, missing)),
+        block("Witnesses", _witnesses(charter)),
+        *(block(f"Vault {plain(entry.name)}", _vault(entry, charter.vault(entry.name))) for entry in charter.vaults),
+        block("Payees", [line for each in charter.payees for line in _payee(each.name, charter)]),
+        block("Rules", _charter_rules(charter)),
+        _signed_by(charter, missing),
+    )
+
+
+def _people(charter: Charter, missing: tuple[str, ...]) -> list[str]:
+    roles = {person.name: ", ".join(person.roles) for person in charter.people}
+    roles["the coordinator"] = "keeps the log, approves nothing"
+    signers = list(charter.signers())
+    rows = [(name, roles.get(name, "witness"), "NOT SIGNED" if name in missing else "signed") for name, _ in signers]
+    lines: list[str] = []
+    for row, (_, key) in zip(table(rows), signers, strict=True):
+        lines += [row, *under([key.hex(" ", 4)])]
+    return lines
+
+
+def _witnesses(charter: Charter) -> list[str]:
+    if not charter.witnesses:
+        return [f"{INDENT}none: the history is not witnessed, and one coordinator can show several"]
+    quorum = f"{charter.witness_threshold} of {len(charter.witnesses)} cosign the log"
+    return [f"{INDENT}{quorum}; at most {charter.faulty_witnesses} may fail or lie"]
+
+
+def _vault(entry: CharterVault, vault: Vault) -> list[str]:
+    lines = table(
+        (
+            ("signers", f"{vault.threshold} of {len(vault.cosigners)}, script {vault.script_type}"),
+            ("keys", ", ".join(each.fingerprint.hex() for each in vault.cosigners)),
+            ("deposits", f"count from {entry.confirmations} confirmations on, found from block {entry.birthday} on"),
+            ("coins", f"at most {entry.max_inputs} in one transfer"),
+            ("id", vault.id.hex()),
+        )
+    )
+    lines.append(f"{INDENT}first address, to be compared with every signing device:")
+    return lines + under(grouped(vault.address(Branch.RECEIVE, 0)))
+
+
+def _payee(name: str, charter: Charter) -> list[str]:
+    payee = charter.payee(name)
+    if isinstance(payee, AddressPayee):
+        return [f"{INDENT}{plain(name)}", *under(grouped(payee.address))]
+    return [f"{INDENT}{plain(name)}", *under([f"vault {plain(payee.vault)}, at its next unused address"])]
+
+
+def _charter_rules(charter: Charter) -> list[str]:
+    lines = [f"{INDENT}Nothing is allowed but what these rules allow; all of them must be content."]
+    for rule in charter.rules:
+        lines.append(f"{INDENT}{plain(rule.name)}, for {plain(', '.join(rule.vaults))}")
+        lines += under([plain(_says(rule))])
+    return lines
+
+
+def _says(rule: Rule) -> str:
+    match rule:
+        case AllowRule():
+            return f"may pay {', '.join(rule.payees)}"
+        case ApprovalsRule():
+            start = "every transfer" if rule.from_amount == 0 else f"a transfer of {bitcoin(rule.from_amount)} or more"
+            return f"{start} needs {rule.count} with the role {rule.role}, the requester not among them"
+        case LimitRule():
+            return f"at most {bitcoin(rule.max_outflow)} in one transfer, fee included"
+        case FeeRule():
+            caps = f"{sats(rule.max_fee)}, {rate(rule.max_rate)} and {share(rule.max_share, 10_000)} of what is moved"
+            return f"fee at most {caps}"
+
+
+def _signed_by(charter: Charter, missing: tuple[str, ...]) -> str:
+    if missing:
+        return f"NOT IN FORCE: still to be signed by {plain(', '.join(missing))}"
+    return f"Signed by everyone it lists ({sum(1 for _ in charter.signers())})."
+
+
+def charter_data(charter: Charter, missing: tuple[str, ...]) -> Data:
+    """What a charter says, for a program: its record, its digest and who has signed."""
+    return {
+        "charter": charter.model_dump(mode="json"),
+        "digest": charter.digest().hex(),
+        "words": show_words(charter.digest()),
+        "missing": list(missing),
+        "vaults": [
+            {
+                "name": entry.name,
+                "id": charter.vault(entry.name).id.hex(),
+                "first_address": charter.vault(entry.name).address(Branch.RECEIVE, 0),
+            }
+            for entry in charter.vaults
+        ],
+    }

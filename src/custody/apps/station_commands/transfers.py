@@ -1,0 +1,246 @@
+"""How does a person look at a transfer, approve it, and let a key sign it?
+
+Evidence is examined before anything is asked, and the station examines it again when it acts; both read the same bytes
+in memory. The screen goes to stderr, next to the question, so that it cannot be redirected out of sight.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import click
+
+from custody.apps.station_commands.desk import (
+    Desk,
+    FileKind,
+    Paper,
+    desk,
+    kind_of,
+    open_cosigner,
+    open_person,
+    read_as,
+    read_key_file,
+    read_paper,
+    refuse_existing,
+    shown,
+    unsafe_option,
+)
+from custody.apps.station_commands.layout import counted, moment
+from custody.apps.station_commands.papers import PsbtPaper, checkpoint_paper, document_paper, key_paper, psbt_paper
+from custody.apps.station_commands.screens import examination_data, examination_screen
+from custody.apps.terminal import (
+    JsonValue,
+    Verb,
+    confirm,
+    out_option,
+    output,
+    passphrase_option,
+    read_input,
+    write_output,
+    yes_option,
+)
+from custody.backends.keyfile import KeyFile
+from custody.bitcoin.profile import Direction, read_transfer_file
+from custody.envelope import Envelope, unsafe_payload
+from custody.log import SignedCheckpoint, read_line
+from custody.log.witnessing import WitnessRequest
+from custody.record import MAX_RECORD
+from custody.transfer.approval import Approval, Opinion
+from custody.transfer.evidence import Evidence, Examination, Stage
+from custody.transfer.request import NONCE_SIZE
+from custody.transfer.state import Kind
+from custody.words import check_spoken
+
+DAY: Final = 86_400
+MAX_DAYS: Final = 90
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def _words_option() -> Callable[[_Command], _Command]:
+    return click.option(
+        "--words",
+        metavar="TEXT",
+        help="The transfer's twelve words as somebody else reads them: another transfer is then refused.",
+    )
+
+
+@click.command(cls=Verb, epilog="Example: custody-station inspect transfer.evidence.json")
+@click.argument("file")
+@click.option("--charter", "charter_file", metavar="FILE", help="The charter; otherwise the copy kept by `trust`.")
+@click.option("--vault", metavar="NAME", help="The charter's vault that a plain PSBT spends from.")
+def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
+    """Show what a file says, and how far it was checked.
+
+    Evidence of a transfer is examined step by step. A plain PSBT carries no evidence: with --vault its amounts, inputs
+    and change are checked, and the rest is listed as not checked. Charters, requests, approvals, checkpoints and key
+    files are shown, with what can be said of their signatures.
+    """
+    data = read_input(file, MAX_RECORD)
+    kind = kind_of(data)
+    place = desk()
+    if kind is Paper.EVIDENCE:
+        found = _examine(place, read_as(Evidence, data, file), None)
+        output().emit(examination_data(found), lambda: examination_screen(found, place.clock.now()))
+        verb = "approve" if found.stage is Stage.APPROVE else "sign"
+        output().next_step(f"if this is right: custody-station {verb} {shown(file)} --key KEYFILE -o OUT")
+        return
+    shown_data, text = _paper(place, kind, data, file, charter_file, vault)
+    output().emit(shown_data, text)
+
+
+def _paper(
+    place: Desk, kind: Paper, data: bytes, path: str, charter_file: str | None, vault: str | None
+) -> tuple[JsonValue, str]:
+    """Any file but evidence, as data and as a screen."""
+    if kind is Paper.KEY_FILE:
+        return key_paper(read_as(KeyFile, data, path))
+    charter = place.known_charter(charter_file)
+    match kind:
+        case Paper.PSBT:
+            psbt = read_transfer_file(data, Direction.FROM_SIGNER)
+            return psbt_paper(PsbtPaper.of(psbt, charter, vault))
+        case Paper.ENVELOPE:
+            return document_paper(read_as(Envelope, data, path), charter)
+        case Paper.WITNESS_REQUEST:
+            request = read_as(WitnessRequest, data, path)
+            return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
+        case Paper.CHECKPOINT:
+            return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
+    known = "evidence, a PSBT, a signed document, a checkpoint or a key file"
+    raise FileKind(path=shown(path), found=kind, expected=known)
+
+
+@click.command(
+    cls=Verb,
+    epilog="Example: custody-station approve transfer.evidence.json --key aigerim.key.json -o approval.json",
+)
+@click.argument("evidence")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The officer's key file.")
+@click.option("--veto", "is_veto", is_flag=True, help="Say no, for good: the transfer then ends.")
+@click.option(
+    "--days", type=click.IntRange(1, MAX_DAYS), default=7, show_default=True, help="How long the approval holds."
+)
+@out_option("the approval")
+@_words_option()
+@yes_option()
+@passphrase_option()
+def approve(  # noqa: PLR0913 - click gives each option by its name
+    *,
+    evidence: str,
+    keyfile: str,
+    is_veto: bool,
+    days: int,
+    out: str,
+    words: str | None,
+    is_confirmed: bool,
+    passphrase_file: str | None,
+) -> None:
+    """Examine a transfer, and sign an officer's yes, or no.
+
+    Read the payees, compare the twelve words with the other officers over a line you trust, then answer.
+    """
+    given = read_paper(Evidence, evidence)
+    file = read_key_file(keyfile)
+    refuse_existing(out)
+    place = desk()
+    found = _examine(place, given, Stage.APPROVE)
+    _show(found, place, words)
+    verdict = Opinion.VETO if is_veto else Opinion.APPROVE
+    confirm("Veto this transfer?" if is_veto else "Approve this transfer?", is_given=is_confirmed)
+    officer = open_person(file, passphrase_file)
+    with place.alone():
+        signed = place.station.approve(given, officer, verdict, secrets.token_bytes(NONCE_SIZE), days * DAY)
+    approval = unsafe_payload(signed, Approval)
+    write_output(out, signed.to_bytes())
+    done = "vetoes" if is_veto else "approves"
+    output().emit(
+        {
+            **examination_data(found),
+            "file": out,
+            "officer": approval.officer,
+            "opinion": approval.verdict.value,
+            "expires": approval.expires,
+        },
+        f"{approval.officer} {done} transfer {found.transfer_id.hex()}\n"
+        f"  until {moment(approval.expires)}; written to {shown(out)}",
+    )
+    output().next_step(f"carry {shown(out)} to the coordinator: custody transfer approve {shown(out)}")
+
+
+@click.command(
+    cls=Verb, epilog="Example: custody-station sign transfer.evidence.json --key almaty.key.json -o almaty.psbt"
+)
+@click.argument("evidence")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The cosigner's key file.")
+@out_option("the signed PSBT")
+@_words_option()
+@yes_option()
+@passphrase_option()
+@unsafe_option()
+def sign(  # noqa: PLR0913 - as above
+    *,
+    evidence: str,
+    keyfile: str,
+    out: str,
+    words: str | None,
+    is_confirmed: bool,
+    passphrase_file: str | None,
+    is_risk_accepted: bool,
+) -> None:
+    """Examine a transfer and its approvals, and sign it with a cosigner's key.
+
+    A signed transaction is like a cheque: with enough signatures anybody can send it, and it stays valid until one of
+    its coins is spent otherwise. What this machine cannot check is listed on the screen.
+    """
+    given = read_paper(Evidence, evidence)
+    file = read_key_file(keyfile)
+    refuse_existing(out)
+    place = desk()
+    found = _examine(place, given, Stage.SIGN)
+    found.vault.cosigner_of(file.header.identity)
+    _show(found, place, words)
+    confirm("Sign this transfer?", is_given=is_confirmed)
+    signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
+    with place.alone():
+        answer = place.station.sign(given, signer)
+    write_output(out, answer.psbt.to_psbt().serialize())
+    cosigner = signer.fingerprint.hex()
+    count = sum(len(each.signatures) for each in answer.signed)
+    output().emit(
+        {**examination_data(found), "file": out, "cosigner": cosigner, "signatures": count},
+        f"transfer {found.transfer_id.hex()}\n"
+        f"  signed by {cosigner} on {counted(count, 'input')}; written to {shown(out)}",
+    )
+    output().next_step(
+        f"carry {shown(out)} to the coordinator: custody transfer combine {found.transfer_id.hex()[:12]} {shown(out)}"
+    )
+
+
+def _examine(place: Desk, evidence: Evidence, stage: Stage | None) -> Examination:
+    with place.alone():
+        return place.station.examine(evidence, stage or _stage_of(evidence))
+
+
+def _show(found: Examination, place: Desk, words: str | None) -> None:
+    """Put the transfer before the person who decides; `words` are what somebody else reads, if they were typed.
+
+    Raises:
+        WordsMismatch: somebody else looks at another transfer.
+    """
+    output().talk(examination_screen(found, place.clock.now()))
+    if words is not None:
+        check_spoken(found.transfer_id, words)
+
+
+def _stage_of(evidence: Evidence) -> Stage:
+    """What the evidence was made for: signing, once its log holds that signatures were asked for."""
+    transfer = evidence.body.draft.transfer_id
+    for index, line in enumerate(evidence.part.lines):
+        # Most lines are of other kinds; reading them is for the examination.
+        if Kind.SIGNING_REQUESTED in line:
+            head = read_line(line.encode("utf-8"), index).head
+            if head.entry == Kind.SIGNING_REQUESTED and transfer in head.subjects:
+                return Stage.SIGN
+    return Stage.APPROVE

@@ -1,0 +1,79 @@
+"""How does a witness stand behind a checkpoint?
+
+It recomputes the root from the leaf hashes, checks that the log still begins with what it cosigned before, remembers
+the new end, and only then lets its cosignature out. It judges no transfer: it makes sure that there is one history.
+"""
+
+from __future__ import annotations
+
+import click
+
+from custody.apps.station_commands.desk import (
+    KeyNotListed,
+    desk,
+    open_person,
+    read_key_file,
+    read_paper,
+    refuse_existing,
+    shown,
+)
+from custody.apps.station_commands.layout import moment, table
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.envelope import show_key
+from custody.log.witnessing import LogKey, WitnessRequest, answer
+
+
+@click.command(
+    cls=Verb,
+    epilog="Example: custody-station witness checkpoint.json --key site.key.json --name site.example -o cosigned.txt",
+)
+@click.argument("request_file")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The witness's key file (kind person).")
+@click.option("--name", required=True, help="The witness's name in the charter.")
+@click.option("--charter", "charter_file", metavar="FILE", help="The charter; otherwise the copy kept by `trust`.")
+@out_option("the cosigned checkpoint")
+@passphrase_option()
+def witness(
+    *, request_file: str, keyfile: str, name: str, charter_file: str | None, out: str, passphrase_file: str | None
+) -> None:
+    """Cosign a checkpoint of the log, if it extends what this witness saw before.
+
+    The station must trust the charter. What was seen is stored before the cosignature is written; restoring an old
+    copy of this station's folder would let it be shown another history.
+    """
+    request = read_paper(WitnessRequest, request_file)
+    refuse_existing(out)
+    place = desk()
+    with place.alone():
+        charter = place.charter(charter_file)
+        file = read_key_file(keyfile)
+        listed = {each.name: each.key for each in charter.witnesses}
+        if listed.get(name) != file.header.identity:
+            raise KeyNotListed(role=f"witness {name[:60]!a}", key=show_key(file.header.identity))
+        signer = open_person(file, passphrase_file)
+        known, now = place.witness_state(charter, name), place.clock.now()
+        given = answer(request, known, LogKey(charter.origin, charter.coordinator), name, signer, now)
+        place.remember_witnessed(charter, name, given.state)
+        write_output(out, given.signed.text().encode("utf-8"))
+    before = known.size if known is not None else 0
+    checkpoint = given.signed.checkpoint
+    rows = [
+        ("log", checkpoint.origin),
+        ("entries", f"{checkpoint.size}, of which {before} were cosigned before; all of these are still there"),
+        ("root", checkpoint.root.hex()),
+        ("cosigned", f"by {name} at {moment(now)} by the clock of this machine"),
+        ("written to", shown(out)),
+    ]
+    output().emit(
+        {
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "root": checkpoint.root.hex(),
+            "before": before,
+            "witness": name,
+            "time": now,
+            "file": out,
+        },
+        lambda: "\n".join(("Checkpoint cosigned", *table(rows))),
+    )
+    output().next_step(f"carry {shown(out)} to the coordinator: custody log cosign {shown(out)}")

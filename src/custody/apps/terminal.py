@@ -1,0 +1,424 @@
+"""How do our two programs speak with a person at a terminal, or with a script?
+
+1. Data goes to stdout, talk (prompts, hints, what to do next) to stderr. With `--json` the data is JSON: sorted keys,
+   whole sats, lower-case hexadecimal.
+2. An error on purpose prints its code, its message and what to do, and ends with its branch's exit code: 3 input, 4
+   refused, 5 outside, 6 integrity. 2 is wrong usage, 130 an interruption, 1 a bug.
+3. No character that a terminal acts on is ever printed: files and the log carry text from outside.
+4. No file is overwritten; `-` is stdin or stdout. Passphrases come from a hidden prompt or a file, never from an
+   argument.
+5. `--help` loads nothing but click: a group knows its commands by name and first line, and imports one to use it.
+
+What the commands do stands elsewhere. Exit codes: see `custody.errors`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, NoReturn, TypeAlias, TypeVar
+
+import click
+
+from custody.errors import CustodyError, InvalidInput, Refused
+
+JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+
+USAGE_EXIT: Final = 2
+INTERRUPTED_EXIT: Final = 130
+PASSPHRASE_VARIABLE: Final = "CUSTODY_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
+DEBUG_VARIABLE: Final = "CUSTODY_DEBUG"
+MAX_PASSPHRASE_FILE: Final = 4096
+STANDARD: Final = "-"
+"""The file name that stands for stdin or stdout."""
+
+
+class PassphraseNeeded(InvalidInput, code="PASSPHRASE_NEEDED"):
+    """A passphrase is needed and nobody is there to type it."""
+
+    message = "the passphrase of {what} is needed, and there is no terminal to ask on"
+    hint = "Give --passphrase-file FILE (its first line is the passphrase), or set CUSTODY_PASSPHRASE_FILE."
+    what: str
+
+
+class PassphraseDiffers(InvalidInput, code="PASSPHRASE_DIFFERS"):
+    """A new passphrase that was typed differently the second time."""
+
+    message = "the passphrase for {what} was typed differently the second time"
+    hint = "Nothing was written. Start again, and type it the same way twice."
+    what: str
+
+
+class WordsNeeded(InvalidInput, code="WORDS_NEEDED"):
+    """Words that a person must bring, and nobody is there to type them."""
+
+    message = "the twelve words of {what} are needed"
+    hint = "Have them read to you over a line you trust, then give them as arguments. They are never shown first."
+    what: str
+
+
+class ConfirmationNeeded(InvalidInput, code="CONFIRMATION_NEEDED"):
+    """A question that only a person may answer, and nobody is there."""
+
+    message = "'{question}' has to be answered, and there is no terminal to ask on"
+    hint = "Read what was printed. If it is what you want, run the command again with --yes."
+    question: str
+
+
+class NotConfirmed(Refused, code="NOT_CONFIRMED"):
+    """A person who did not say yes."""
+
+    message = "'{question}' was not answered with yes"
+    hint = "Nothing was done. Run the command again when you are sure."
+    question: str
+
+
+class ExtraMissing(InvalidInput, code="EXTRA_MISSING"):
+    """A package that this command needs and that was left out when the program was installed."""
+
+    message = "this command needs the package {package}, which is not installed"
+    hint = "Install the coordinator's part from the program's own folder: pip install '.[coordinator]'."
+    package: str
+
+
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Output:
+    """Where a command's data and talk go. Get it with `output()`."""
+
+    is_json: bool = False
+    is_stdout_taken: bool = False
+    """Whether a file's bytes go to stdout; what else there is to say then goes to stderr."""
+
+    def emit(self, data: JsonValue, text: str | Callable[[], str]) -> None:
+        """The command's answer: `data` with `--json`, otherwise `text` (made only then)."""
+        if self.is_json:
+            shown = json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
+        else:
+            shown = plain(text if isinstance(text, str) else text())
+        click.echo(shown, err=self.is_stdout_taken)
+
+    def talk(self, text: str) -> None:
+        """Something for a person only: it stands on stderr."""
+        click.echo(plain(text), err=True)
+
+    def next_step(self, text: str) -> None:
+        """What a person would do next. Scripts are not told."""
+        if not self.is_json:
+            self.talk(f"next: {text}")
+
+
+_META_KEY: Final = "custody.terminal.output"
+
+
+def output() -> Output:
+    """The output of the command that is running."""
+    meta = click.get_current_context().meta
+    found = meta.setdefault(_META_KEY, Output())
+    if not isinstance(found, Output):
+        raise TypeError("another object stands in the output's place")
+    return found
+
+
+def plain(text: str) -> str:
+    """`text` with every character that a terminal could act on written out; line breaks stay.
+
+    The type `Text` keeps such characters out of records (THREATS F13); this holds for what is in no record.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(each if each == "\n" or each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def read_input(path: str, cap: int) -> bytes:
+    """Contents of the file at `path`, or of stdin for `-`, at most `cap` bytes.
+
+    Raises:
+        FileMissing, FileTooLarge, FileUnusable: see `backends.files`.
+    """
+    from custody.backends.files import read_file  # noqa: PLC0415 - records take long to load, and --help needs none
+    from custody.ports import FileTooLarge  # noqa: PLC0415
+
+    if path != STANDARD:
+        return read_file(Path(path), cap)
+    data = sys.stdin.buffer.read(cap + 1)
+    if len(data) > cap:
+        raise FileTooLarge(path="stdin", limit=cap)
+    return data
+
+
+def write_output(path: str, data: bytes) -> None:
+    """Write `data` to a new file at `path` (0600), or to stdout for `-`.
+
+    Raises:
+        FileExists, FileMissing, FileUnusable: see `backends.files`.
+    """
+    from custody.backends.files import write_new  # noqa: PLC0415 - as above
+
+    if path != STANDARD:
+        write_new(Path(path), data)
+        return
+    output().is_stdout_taken = True
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+# --- what a person types ----------------------------------------------------------------------------------------------
+
+
+def read_passphrase(path: str | None, what: str, *, is_new: bool = False) -> bytes:
+    """A passphrase in UTF-8: the first line of the file at `path`, or typed unseen; twice when it `is_new`.
+
+    Raises:
+        PassphraseNeeded: no file is given and there is no terminal.
+        PassphraseDiffers: the two are not the same.
+        FileMissing, FileTooLarge, FileUnusable: the file cannot be read.
+    """
+    if path is not None:
+        return read_input(path, MAX_PASSPHRASE_FILE).split(b"\n", 1)[0].removesuffix(b"\r")
+    if not _is_attended():
+        raise PassphraseNeeded(what=what)
+    typed: str = click.prompt(f"Passphrase of {plain(what)}", hide_input=True, err=True)
+    if is_new and click.prompt("The same again", hide_input=True, err=True) != typed:
+        raise PassphraseDiffers(what=what)
+    return typed.encode("utf-8")
+
+
+def read_words(given: Iterable[str], what: str) -> str:
+    """Twelve words or a digest in hexadecimal: from the command line, otherwise typed. They are not shown first.
+
+    Raises:
+        WordsNeeded: none are given and there is no terminal.
+    """
+    joined = " ".join(given).strip()
+    if joined:
+        return joined
+    if not _is_attended():
+        raise WordsNeeded(what=what)
+    typed: str = click.prompt(f"The twelve words of {plain(what)}, as read to you", err=True)
+    return typed
+
+
+def confirm(question: str, *, is_given: bool) -> None:
+    """Pass when a person types `yes`, or has said so on the command line (`is_given`).
+
+    Raises:
+        ConfirmationNeeded: there is no terminal.
+        NotConfirmed: the answer is anything else.
+    """
+    if is_given:
+        return
+    if not _is_attended():
+        raise ConfirmationNeeded(question=question)
+    answer: str = click.prompt(f"{plain(question)} Type yes to go on", default="no", show_default=False, err=True)
+    if answer.strip().lower() != "yes":
+        raise NotConfirmed(question=question)
+
+
+def _is_attended() -> bool:
+    return sys.stdin.isatty()
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_Decorator: TypeAlias = Callable[[_Decorated], _Decorated]
+
+
+def passphrase_option(what: str = "the key file") -> _Decorator[Any]:
+    """`--passphrase-file`, given to the command as `passphrase_file`."""
+    return click.option(
+        "--passphrase-file",
+        metavar="FILE",
+        envvar=PASSPHRASE_VARIABLE,
+        help=f"Read the passphrase of {what} from the first line of FILE; otherwise it is asked for.",
+    )
+
+
+def out_option(what: str, *, is_required: bool = True) -> _Decorator[Any]:
+    """`-o`, given to the command as `out`."""
+    return click.option(
+        "-o", "--out", metavar="FILE", required=is_required, help=f"Write {what} to a new FILE, or to - ."
+    )
+
+
+def yes_option() -> _Decorator[Any]:
+    """`--yes`, given to the command as `is_confirmed`."""
+    return click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask: you have read it and mean it.")
+
+
+def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callback
+    if value:
+        with context.scope(cleanup=False):
+            output().is_json = True
+
+
+def json_option() -> click.Option:
+    """`--json`, for a program and for each of its commands."""
+    return click.Option(
+        ["--json"], is_flag=True, expose_value=False, is_eager=True, callback=_set_json, help="Print JSON."
+    )
+
+
+_CONTEXT: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"]}
+
+
+class Verb(click.Command):
+    """A command that takes `--json`. Use it as `@click.command(cls=Verb)`."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - click's own signature
+        keywords["context_settings"] = {**_CONTEXT, **(keywords.get("context_settings") or {})}
+        super().__init__(*arguments, **keywords)
+        self.params.append(json_option())
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command by where it stands (`module:name`), and the first line of its help, known without loading it."""
+
+    target: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used. `table` gives commands in the order in which help shows them."""
+
+    def __init__(self, name: str, help: str, table: Mapping[str, Lazy | LazyGroup], epilog: str = "") -> None:  # noqa: A002 - click's name
+        super().__init__(name=name, help=help, epilog=epilog or None, context_settings=dict(_CONTEXT))
+        self.table: Final = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the table's order."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command, imported; None when there is none.
+
+        Raises:
+            ExtraMissing: it needs a package that is not installed.
+        """
+        found = self.table.get(cmd_name)
+        return _load(found) if isinstance(found, Lazy) else found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """The list of commands, from the table alone."""
+        rows = [(name, (each.help or "").partition("\n")[0]) for name, each in self.table.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _load(lazy: Lazy) -> click.Command:
+    module, _, name = lazy.target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "custody"}:
+            raise
+        raise ExtraMissing(package=package) from None
+    if not isinstance(found, click.Command):
+        raise TypeError(f"{lazy.target} is no command")
+    return found
+
+
+class Program(LazyGroup):
+    """The outermost group: it turns errors into what a person, or a script, reads, and into the exit code."""
+
+    def __init__(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - click's name
+        table: Mapping[str, Lazy | LazyGroup],
+        epilog: str = "",
+        options: Sequence[click.Option] = (),
+    ) -> None:
+        super().__init__(name, help, table, epilog)
+        self.params.extend([*options, json_option(), _version_option(name)])
+
+    def main(  # type: ignore[override]  # it always ends the program, in click's standalone mode or not
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        **extra: Any,  # noqa: ANN401 - click's own signature
+    ) -> NoReturn:
+        """Run the command that `args` (else the command line) names, and exit."""
+        extra.pop("standalone_mode", None)
+        given = list(sys.argv[1:] if args is None else args)
+        is_json = "--json" in given
+        try:
+            ended = super().main(given, prog_name or self.name, complete_var, standalone_mode=False, **extra)
+        except CustodyError as error:
+            print_error(error.code, str(error), error.advice(), is_json=is_json)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo("stopped; what was not finished was not written", err=True)
+            sys.exit(INTERRUPTED_EXIT)
+        except click.ClickException as error:
+            if is_json:
+                print_error("USAGE", error.format_message(), "See --help.", is_json=True)
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+        sys.exit(ended if isinstance(ended, int) else 0)
+
+
+def run(program: Program) -> NoReturn:
+    """Run `program` with this process's arguments; what nobody foresaw is reported in a line, as the bug that it is."""
+    if os.environ.get(DEBUG_VARIABLE) != "1":
+        sys.excepthook = _report_bug
+    program.main()
+
+
+def print_error(code: str, message: str, hint: str, *, is_json: bool) -> None:
+    """Tell of an error: on stderr for a person, as JSON on stdout for a script."""
+    if is_json:
+        error: JsonValue = {"error": {"code": code, "message": message, "hint": hint}}
+        click.echo(json.dumps(error, sort_keys=True, indent=2))
+        return
+    label = click.style("error", fg="red", bold=True) if _has_colour(sys.stderr) else "error"
+    click.echo(f"{label} {plain(code)}: {plain(message)}\n  what to do: {plain(hint)}", err=True)
+
+
+def _report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's last resort, in one line. The error's own text is left out: it may hold what was being worked on."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "unknown place"
+    del error
+    print_error(
+        "UNEXPECTED",
+        f"this is a bug in the program ({kind.__name__} at {place})",
+        f"Report it with the command that was run. {DEBUG_VARIABLE}=1 shows the whole trace.",
+        is_json="--json" in sys.argv,
+    )
+
+
+def _has_colour(stream: IO[str]) -> bool:
+    is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_wanted and stream.isatty()
+
+
+def _version_option(name: str) -> click.Option:
+    def show(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callback
+        if not value or context.resilient_parsing:
+            return
+        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and only needed here
+
+        click.echo(f"{name} {version('custody')}")
+        context.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=show, help="Show the version and exit."
+    )

@@ -1,0 +1,231 @@
+"""An office with a coordinator and everybody's stations, all of it by commands, with files in between.
+
+Keys are those of `testing.cast`, in real key files with the cheapest passphrase check that regtest allows, so that a
+story takes seconds.
+"""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from custody.apps.cli import program as custody
+from custody.apps.station import program as custody_station
+from custody.backends.keyfile import LEAST_TEST_COST, KeyFile, create_document_key, create_master_key
+from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, WITNESS, Cast, Setting, make_cast, secret
+from custody.units import Network
+from custody.words import show_words
+
+DEPOSIT = "0.6 BTC"
+
+
+@dataclass
+class Office:
+    """A folder that holds everybody's files. Commands are given as they are typed."""
+
+    folder: Path
+    cast: Cast
+    counter: int = field(default=0)
+
+    @classmethod
+    def open(cls, folder: Path, setting: Setting | None = None) -> "Office":
+        office = cls(folder, make_cast(setting))
+        (folder / "passphrase").write_bytes(PASSPHRASE + b"\n")
+        (folder / "charter.json").write_bytes(office.cast.envelope.to_bytes())
+        for name in ("coordinator", REQUESTER, *OFFICERS, WITNESS):
+            office._write_key(name, _document_key(name))
+        for cosigner in (setting or Setting()).cosigners:
+            office._write_key(cosigner, _master_key(cosigner))
+        return office
+
+    def _write_key(self, name: str, key: KeyFile) -> None:
+        (self.folder / f"{name}.key.json").write_bytes(key.to_bytes())
+
+    @property
+    def words(self) -> list[str]:
+        return show_words(self.cast.digest).split()
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def key(self, name: str) -> str:
+        return self.path(f"{name}.key.json")
+
+    def new_path(self, name: str) -> str:
+        self.counter += 1
+        return self.path(f"{self.counter:03d}-{name}")
+
+    def types(self, *arguments: object, stdin: bytes | None = None, **environment: str | None) -> Result:
+        """What a `custody` command does, however it ends."""
+        variables = {
+            "CUSTODY_DIR": self.path("coordinator"),
+            "CUSTODY_PASSPHRASE_FILE": self.path("passphrase"),
+            "CUSTODY_NETWORK": None,
+        }
+        return CliRunner().invoke(custody, [str(each) for each in arguments], input=stdin, env=variables | environment)
+
+    def does(self, *arguments: object) -> object:
+        """What a `custody` command answers as JSON; it must end well."""
+        result = self.types(*arguments, "--json")
+        assert result.exit_code == 0, f"{arguments}: {result.output}"
+        return json.loads(result.stdout)
+
+    def refuses(self, code: str, *arguments: object, **environment: str | None) -> str:
+        """The message with which a command is refused, by the code; it says what to do, and its exit code fits."""
+        result = self.types(*arguments, "--json", **environment)
+        assert result.exit_code in {3, 4, 5, 6}, f"{arguments}: {result.output}"
+        error = json.loads(result.stdout)["error"]
+        assert error["code"] == code, error
+        assert error["hint"].strip()
+        return str(error["message"])
+
+    def at_station(self, whose: str, *arguments: object) -> object:
+        """What a `custody-station` command answers on the machine of `whose`."""
+        result = CliRunner().invoke(
+            custody_station,
+            ["--state", self.path(f"station-{whose}"), *(str(each) for each in arguments), "--json"],
+            env={"CUSTODY_PASSPHRASE_FILE": self.path("passphrase")},
+        )
+        assert result.exit_code == 0, f"{whose}: {arguments}: {result.output}"
+        return json.loads(result.stdout)
+
+    # --- strides of a story ------------------------------------------------------------------------------------------
+
+    def set_up(self) -> "Office":
+        self.does("init", self.path("charter.json"), *self.words, "--coordinator-key", self.key("coordinator"))
+        return self
+
+    def funded(self) -> "Office":
+        self.set_up()
+        address = self.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+        self.does("regtest", "pay", address, DEPOSIT)
+        return self
+
+    def requested(self, *what: str) -> str:
+        options = what or ("--pay", "Supplier=0.25 BTC")
+        given = self.does("transfer", "request", *options, "--reason", "invoice 17", "--key", self.key(REQUESTER))
+        return str(given["id"])
+
+    def drafted(self, *what: str) -> str:
+        return str(self.does("transfer", "draft", self.requested(*what))["transfer"])
+
+    def trusted_by(self, whose: str) -> None:
+        if not Path(self.path(f"station-{whose}")).exists():
+            self.at_station(whose, "trust", self.path("charter.json"), *self.words)
+
+    def witnessed(self) -> None:
+        """Have the log as it stands cosigned by the charter's witness, if it names one."""
+        if not self.cast.charter.witnesses:
+            return
+        request, cosigned = self.new_path("checkpoint.json"), self.new_path("cosigned.txt")
+        self.does("log", "checkpoint", "-o", request)
+        self.trusted_by(WITNESS)
+        self.at_station(WITNESS, "witness", request, "--key", self.key(WITNESS), "--name", WITNESS, "-o", cosigned)
+        assert self.does("log", "cosign", cosigned)["is_enough"]
+
+    def approved(self, transfer: str, *officers: str, veto: bool = False) -> None:
+        self.witnessed()
+        evidence = self.new_path("evidence.json")
+        self.does("transfer", "evidence", transfer, "-o", evidence)
+        for officer in officers or OFFICERS[:2]:
+            self.trusted_by(officer)
+            approval = self.new_path(f"{officer}.approval.json")
+            more = ["--veto"] if veto else []
+            self.at_station(officer, "approve", evidence, "--key", self.key(officer), *more, "--yes", "-o", approval)
+            self.does("transfer", "approve", approval)
+
+    def ready_to_sign(self, transfer: str) -> str:
+        """Evidence for cosigners of a transfer that was approved."""
+        result = self.types("transfer", "evidence", transfer, "--for", "sign", "-o", self.new_path("evidence.json"))
+        if result.exit_code == 0:
+            return self.path(max(each.name for each in self.folder.glob("*-evidence.json")))
+        self.witnessed()
+        evidence = self.new_path("evidence.json")
+        self.does("transfer", "evidence", transfer, "--for", "sign", "-o", evidence)
+        return evidence
+
+    def signed(self, evidence: str, cosigner: str) -> str:
+        psbt = self.new_path(f"{cosigner}.psbt")
+        self.trusted_by(cosigner)
+        self.at_station(cosigner, "sign", evidence, "--key", self.key(cosigner), "--yes", "-o", psbt)
+        return psbt
+
+    def verified(self, transfer: str) -> None:
+        """Two officers agree, two cosigners sign, and the result is judged."""
+        self.approved(transfer)
+        evidence = self.ready_to_sign(transfer)
+        files = [self.signed(evidence, each) for each in ("astana", "almaty")]
+        assert self.does("transfer", "combine", transfer, *files)["status"] == "verified"
+
+    def delivered(self, transfer: str) -> str:
+        self.verified(transfer)
+        self.witnessed()
+        self.does("transfer", "release", transfer)
+        sent = self.does("transfer", "deliver")
+        return str(sent[0]["txid"])
+
+
+def _document_key(name: str) -> KeyFile:
+    seed = secret(f"person {name}")
+    return create_document_key(PASSPHRASE, name=name, network=Network.REGTEST, seed=seed, cost=LEAST_TEST_COST)
+
+
+def _master_key(name: str) -> KeyFile:
+    seed = secret(f"cosigner {name}")
+    return create_master_key(PASSPHRASE, name=name, network=Network.REGTEST, seed=seed, cost=LEAST_TEST_COST)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    """Nothing set up yet; a charter with one witness."""
+    return Office.open(tmp_path)
+
+
+@pytest.fixture
+def open_office(tmp_path: Path) -> Callable[[Setting], Office]:
+    """An office under another charter."""
+    return lambda setting: Office.open(tmp_path, setting)
+
+
+def _converse(folder: Path, answers: list[tuple[str, str]], *arguments: str) -> str:
+    """Run Python on a terminal of its own, answer each question when it appears, and give all that was shown."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1", "TERM": "dumb"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # the other end was closed
+                break
+            shown += chunk
+            if answers and answers[0][0].encode() in shown:
+                os.write(ours, answers.pop(0)[1].encode() + b"\n")
+    finally:
+        child.kill()
+        child.wait()
+        os.close(ours)
+    assert not answers, shown.decode()
+    return shown.decode()
+
+
+@pytest.fixture
+def converse() -> Callable[..., str]:
+    """A conversation on a terminal: (folder, [(question, answer), ...], arguments of Python) -> everything shown."""
+    return _converse

@@ -1,0 +1,529 @@
+"""What a coordinator makes of the chain: reorganisations of every kind, thefts, gaps, and nodes that disagree."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.script import push
+from custody.bitcoin.sighash import ALL
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.custodian import Custodian, Outside
+from custody.observer import CHANGE_GAP, RECEIVE_GAP
+from custody.ports import BlockView
+from custody.testing.asserts import refuses
+from custody.testing.cast import SUPPLIER, Setting
+from custody.testing.chain import RegtestChain
+from custody.testing.memory import InMemoryStore
+from custody.testing.scenario import Scenario
+from custody.transfer.history import History
+from custody.transfer.settlement import Ending
+from custody.transfer.state import Kind, Status
+from custody.units import Network
+from custody.vault.descriptor import Branch
+from custody.vault.templates import ScriptType
+
+Begin = Callable[..., Scenario]
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    opened: list[Scenario] = []
+
+    def make(*amounts: int, **rest: object) -> Scenario:
+        opened.append(Scenario.funded(*amounts, **rest))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def story(begin: Begin) -> Scenario:
+    return begin()
+
+
+def kinds(story: Scenario, since: int = 0) -> list[str]:
+    with story.store.read() as view:
+        return [entry.head.entry for entry in view.entries(since)]
+
+
+def outside(story: Scenario, *views: object) -> Outside:
+    return replace(story.custodian._outside, views=views or (story.chain.view,))
+
+
+def from_scratch(story: Scenario, *views: object) -> Custodian:
+    """A coordinator with an empty store that sees the chain for the first time."""
+    store = InMemoryStore(Network.REGTEST, story.cast.charter.origin)
+    custodian = Custodian(store, story.cast.digest, story.cast.coordinator, outside(story, *views))
+    custodian.adopt_charter(story.cast.envelope)
+    return custodian
+
+
+def deposits(history: History) -> dict[OutPoint, tuple[bytes, int, int, bool]]:
+    return {
+        outpoint: (each.seen.block, each.seen.height, each.seen.amount, each.is_mature)
+        for outpoint, each in history.holdings.items()
+    }
+
+
+def steal(story: Scenario, funding: Transaction, vout: int, index: int) -> Transaction:
+    """Two cosigners spend an output of the vault at receive `index` past all of us."""
+    vault = story.cast.vault
+    output = funding.outputs[vout]
+    stolen = TxOut(output.amount - 10_000, b"\x00\x14" + bytes(20))
+    unsigned = Transaction(2, (TxIn(OutPoint(funding.txid, vout), b"", 0xFFFFFFFD),), (stolen,), 0)
+    asked = TransferPsbt(
+        transaction=unsigned,
+        account_keys=(),
+        inputs=(
+            ProfileInput(
+                previous_transaction=funding.stripped(),
+                witness_utxo=output,
+                witness_script=vault.witness_script(0, index),
+                redeem_script=vault.redeem_script(0, index),
+                key_paths=vault.key_paths(0, index),
+                signatures=(),
+                sighash_type=ALL,
+                final_script_sig=b"",
+                final_witness=(),
+            ),
+        ),
+        outputs=(ProfileOutput(witness_script=b"", redeem_script=b"", key_paths=()),),
+    )
+    signatures: dict[bytes, bytes] = {}
+    for signer in story.cast.signers[: vault.threshold]:
+        returned = TransferPsbt.from_psbt(signer.sign(asked.to_psbt()), Direction.FROM_SIGNER)
+        signatures |= dict(returned.inputs[0].signatures)
+    redeem = vault.redeem_script(0, index)
+    keys = sorted(vault.public_keys(0, index))
+    witness = (b"", *(signatures[key] for key in keys if key in signatures), vault.witness_script(0, index))
+    spending = replace(unsigned.inputs[0], script_sig=push(redeem) if redeem else b"")
+    return replace(unsigned, inputs=(spending,), witness=(witness,))
+
+
+def come_back(chain: RegtestChain, lost: tuple[BlockView, ...], count: int) -> None:
+    """Let the branch that lost its place win again, by `count` blocks on top of it."""
+    previous, height = lost[-1].hash, lost[-1].height
+    for step in range(1, count + 1):
+        chain.wait(600)
+        previous = chain._add(previous, height + step, (), None)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_looking_twice_adds_nothing(story):
+    story.sent()
+    story.mine()
+    assert story.custodian.observe().added == ()
+
+
+def test_looking_once_tells_the_same_as_looking_at_every_block(begin):
+    story = begin()
+    for amount in (1_000_000, 2_000_000, 3_000_000):
+        story.deposit(amount)
+        story.mine()
+    late = from_scratch(story)
+    late.observe()
+    assert deposits(late.history()) == deposits(story.history())
+
+
+def test_a_block_on_top_adds_one_entry(story):
+    story.mine()
+    story.chain.mine()
+    assert story.custodian.observe().added == (Kind.CHAIN_SEEN,)
+
+
+# --- deposits and reorganisations -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 6])
+def test_a_deposit_that_lands_in_another_block_is_another_deposit(begin, depth):
+    story = begin(setting=Setting(confirmations=2))
+    outpoint = story.deposit(5_000_000)
+    story.mine(depth)
+    before = story.history().holdings[outpoint].seen.block
+    story.chain.reorganise(depth)
+    added = story.custodian.observe().added
+    assert Kind.DEPOSIT_REVERSED in added
+    assert Kind.DEPOSIT_SEEN in added
+    after = story.history().holdings[outpoint]
+    assert after.seen.block != before
+    assert after.is_mature is (depth + 1 >= 2)
+    fresh = from_scratch(story)
+    fresh.observe()
+    assert deposits(fresh.history()) == deposits(story.history())
+
+
+def test_a_deposit_that_was_replaced_is_gone(story):
+    before = story.balance
+    outpoint = story.deposit(5_000_000)
+    story.mine()
+    assert story.balance == before + 5_000_000
+    story.chain.reorganise(1, leave_out=[outpoint.txid])
+    story.custodian.observe()
+    assert story.balance == before
+    assert outpoint not in story.history().holdings
+    story.mine()
+    assert story.balance == before + 5_000_000
+
+
+def test_a_reorganisation_takes_back_only_what_stood_in_lost_blocks(story):
+    # The coordinator slept through six blocks: the last it had looked at lies well below the fork.
+    kept = story.deposit(5_000_000)
+    story.chain.mine(4)
+    lost = story.deposit(6_000_000)
+    story.chain.mine(2)
+    story.custodian.observe()
+    since = story.history().size
+    story.chain.reorganise(2, leave_out=[lost.txid])
+    story.custodian.observe()
+    assert kinds(story, since).count(Kind.DEPOSIT_REVERSED) == 1
+    assert kept in story.history().holdings
+    assert lost not in story.history().holdings
+
+
+def test_a_branch_that_lost_and_wins_again_is_read_again(story):
+    outpoint = story.deposit(5_000_000)
+    story.mine(2)
+    lost = story.chain.reorganise(2)
+    story.custodian.observe()
+    in_other = story.history().holdings[outpoint].seen.block
+    come_back(story.chain, lost, 2)
+    story.custodian.observe()
+    held = story.history().holdings[outpoint].seen
+    assert held.block != in_other
+    assert held.block == story.chain.view.block_hash(held.height)
+    fresh = from_scratch(story)
+    fresh.observe()
+    assert deposits(fresh.history()) == deposits(story.history())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_any_reorganisations_the_log_tells_what_a_first_look_tells(begin, seed):
+    chance = random.Random(seed)  # noqa: S311 - the same walk every time
+    story = begin(setting=Setting(confirmations=2))
+    paid: list[bytes] = []
+    lost: tuple[BlockView, ...] = ()
+    for _ in range(14):
+        match chance.randrange(5):
+            case 0 | 1:
+                paid.append(story.deposit(chance.randrange(1_000_000, 9_000_000)).txid)
+            case 2:
+                story.chain.mine(chance.randrange(1, 4))
+            case 3:
+                leave_out = chance.sample(paid, min(len(paid), chance.randrange(3)))
+                lost = story.chain.reorganise(chance.randrange(1, 5), leave_out=leave_out)
+            case 4 if lost:
+                tip = story.chain.view.tip().height
+                come_back(story.chain, lost, tip - lost[-1].height + 1)
+                lost = ()
+        if chance.randrange(3):
+            story.custodian.observe()
+    story.mine()
+    fresh = from_scratch(story)
+    fresh.observe()
+    assert deposits(fresh.history()) == deposits(story.history())
+    assert story.history().frozen_by is None
+
+
+def test_another_witness_in_another_block_does_not_change_the_evidence(story):
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    issued = story.custodian.issue_address("reserve", "seized coins")
+    funding = story.chain.pay_all([TxOut(90_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, issued.index))])
+    story.mine()
+    transfer_id = story.authorized(story.request((SUPPLIER, 80_000_000)))
+    assert OutPoint(funding.txid, 0) in story.transfer(transfer_id).draft.outpoints
+    # The same signature with the other S: no node relays it, but a miner may put it into a block.
+    signature, key = funding.witness[0]
+    size_r = signature[3]
+    r, s = signature[4 : 4 + size_r], int.from_bytes(signature[6 + size_r : -1], "big")
+    high = (order - s).to_bytes(33, "big")
+    body = b"\x02" + bytes([len(r)]) + r + b"\x02" + bytes([len(high)]) + high
+    malleated = replace(funding, witness=((b"\x30" + bytes([len(body)]) + body + signature[-1:], key),))
+    assert (malleated.txid, malleated.wtxid != funding.wtxid) == (funding.txid, True)
+    story.chain.reorganise(1, leave_out=[funding.txid], instead=[malleated])
+    story.custodian.observe()
+    story.signed(transfer_id)
+    assert story.custodian.release(transfer_id)
+
+
+# --- transfers and reorganisations ------------------------------------------------------------------------------------
+
+
+def test_a_confirmed_transfer_is_live_again_and_confirms_again(begin):
+    story = begin(setting=Setting(confirmations=2))
+    transfer_id = story.confirmed()
+    before, block = story.balance, story.transfer(transfer_id).confirmation.block
+    story.chain.reorganise(2)
+    added = story.custodian.observe().added
+    assert added.count(Kind.UNCONFIRMED) == 1
+    assert added.count(Kind.SPEND_SEEN) == 1
+    assert added.count(Kind.CONFIRMED) == 1
+    transfer = story.transfer(transfer_id)
+    assert transfer.status is Status.CONFIRMED
+    assert transfer.confirmation.block != block
+    assert story.balance == before
+
+
+def test_a_transfer_that_lost_its_block_holds_its_coins_and_is_sent_again(begin):
+    story = begin()
+    transfer_id = story.confirmed()
+    txid = story.transfer(transfer_id).release.txid
+    story.chain.reorganise(1, leave_out=[txid])
+    story.custodian.observe()
+    transfer = story.transfer(transfer_id)
+    assert transfer.status is Status.BROADCAST
+    assert (transfer.seen, transfer.confirmation) == (None, None)
+    with story.store.read() as view:
+        assert set(view.held(transfer_id)) == set(transfer.draft.outpoints)
+    free = {coin.outpoint for coin in story.history().spendable(story.cast.vault.id)}
+    assert free.isdisjoint(transfer.draft.outpoints)
+    assert [each.transfer for each in story.custodian.deliver()] == [transfer_id]
+    story.mine()
+    assert story.transfer(transfer_id).status is Status.CONFIRMED
+
+
+def test_the_change_of_a_transfer_that_lost_its_block_is_no_deposit_any_more(story):
+    transfer_id = story.confirmed()
+    with_change = len(story.history().holdings)
+    story.chain.reorganise(1, leave_out=[story.transfer(transfer_id).release.txid])
+    story.custodian.observe()
+    assert len(story.history().holdings) == with_change - 1
+    assert story.balance == 130_000_000
+
+
+def test_the_replaced_transfer_may_win_after_a_reorganisation(story):
+    first = story.sent(rate=2_000)
+    old = Transaction.parse(story.transfer(first).verified.raw)
+    second = story.sent(story.request(replaces=(first,)), rate=12_000)
+    story.mine()
+    assert story.transfer(first).ended.reason is Ending.SUPERSEDED
+    new = story.transfer(second).release.txid
+    story.chain.reorganise(1, leave_out=[new], instead=[old])
+    story.custodian.observe()
+    assert story.transfer(first).status is Status.CONFIRMED
+    assert story.transfer(second).ended.reason is Ending.SUPERSEDED
+    with story.store.read() as view:
+        assert view.outbox() == ()
+        assert view.held(first) == ()
+    assert story.history().frozen_by is None
+
+
+def test_all_of_a_group_is_live_again_when_the_winner_loses_its_block(story):
+    first = story.sent(rate=2_000)
+    second = story.sent(story.request(replaces=(first,)), rate=12_000)
+    story.mine()
+    story.chain.reorganise(1, leave_out=[story.transfer(second).release.txid])
+    story.custodian.observe()
+    assert [story.transfer(each).is_live for each in (first, second)] == [True, True]
+    with story.store.read() as view:
+        assert set(view.held(first)) == {o for each in (first, second) for o in story.transfer(each).draft.outpoints}
+    # Both wait in the outbox, and the newer is the one that is sent.
+    assert [each.transfer for each in story.custodian.deliver()] == [second]
+    story.mine()
+    assert story.transfer(second).status is Status.CONFIRMED
+
+
+def test_a_coin_that_was_free_in_between_does_not_stop_the_coordinator(begin):
+    # B replaces A and spends one coin more; A wins and frees that coin; C takes it; then A's block is lost.
+    story = begin(30_000_000, 31_000_000, setting=Setting(max_share=10_000))
+    first = story.sent(story.request((SUPPLIER, 20_000_000)), rate=2_000)
+    second = story.authorized(story.request((SUPPLIER, 45_000_000), replaces=(first,)), rate=12_000)
+    story.signed(second)
+    story.mine()
+    assert story.transfer(second).ended.reason is Ending.SUPERSEDED
+    (coin,) = set(story.transfer(second).draft.outpoints) - set(story.transfer(first).draft.outpoints)
+    third = story.authorized(story.request((SUPPLIER, 25_000_000)))
+    assert story.transfer(third).draft.outpoints == (coin,)
+    story.chain.reorganise(1, leave_out=[story.transfer(first).release.txid])
+    story.custodian.observe()
+    with story.store.read() as view:
+        assert view.holder(coin) == third
+    story.mine()
+    assert story.transfer(first).status is Status.CONFIRMED
+
+
+# --- thefts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script_type", list(ScriptType))
+def test_a_coin_spent_past_us_freezes_everything(begin, script_type):
+    story = begin(setting=Setting(script_type=script_type))
+    funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
+    story.mine()
+    balance = story.balance
+    theft = steal(story, funding, 0, 3)
+    story.chain.view.send(theft.serialize())
+    story.mine()
+    assert theft.txid_hex in story.history().frozen_by
+    assert story.balance == balance - 7_000_000
+
+
+def test_a_coin_spent_in_the_very_block_it_came_in_is_noticed(story):
+    funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
+    story.chain.view.send(steal(story, funding, 0, 3).serialize())
+    before = story.balance
+    since = story.history().size
+    story.mine()
+    found = kinds(story, since)
+    assert found.index(Kind.DEPOSIT_SEEN) < found.index(Kind.UNEXPLAINED_SPEND)
+    assert story.balance == before
+    assert story.history().frozen_by is not None
+    assert Kind.COIN_MATURED not in found
+
+
+def test_a_freeze_outlives_the_block_of_the_theft(story):
+    funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
+    story.mine()
+    theft = steal(story, funding, 0, 3)
+    story.chain.view.send(theft.serialize())
+    story.mine()
+    story.chain.reorganise(1, leave_out=[theft.txid])
+    story.custodian.observe()
+    assert story.history().frozen_by is not None
+
+
+# --- gaps -------------------------------------------------------------------------------------------------------------
+
+
+def pay_at(story: Scenario, *indexes: int, branch: Branch = Branch.RECEIVE) -> Transaction:
+    outputs = [TxOut(2_000_000 + index, story.cast.vault.script_pubkey(branch, index)) for index in indexes]
+    return story.chain.pay_all(outputs)
+
+
+def found_indexes(story: Scenario, branch: Branch = Branch.RECEIVE) -> list[int]:
+    held = (each.seen for each in story.history().holdings.values())
+    return sorted(each.index for each in held if each.branch == branch)
+
+
+def test_an_address_up_to_the_gap_is_watched_and_one_beyond_is_not(begin):
+    story = begin(1_000_000)
+    due = story.history().next_index(story.cast.vault.id, Branch.RECEIVE)
+    last = due + RECEIVE_GAP - 1
+    pay_at(story, last + 1)
+    story.mine()
+    assert last + 1 not in found_indexes(story)
+    pay_at(story, last)
+    story.mine()
+    assert last in found_indexes(story)
+    pay_at(story, CHANGE_GAP - 1, branch=Branch.CHANGE)
+    story.mine()
+    assert found_indexes(story, Branch.CHANGE) == [CHANGE_GAP - 1]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_deposit_far_ahead_moves_the_window_with_it(begin, together):
+    story = begin(1_000_000)
+    indexes = (2_800, 1_900, 950)
+    if together:
+        # In one block, the furthest first.
+        for index in indexes:
+            pay_at(story, index)
+        story.mine()
+    else:
+        for index in reversed(indexes):
+            pay_at(story, index)
+            story.mine()
+            story.custodian = Custodian(story.store, story.cast.digest, story.cast.coordinator, outside(story))
+    assert found_indexes(story)[-3:] == sorted(indexes)
+
+
+def test_a_deposit_far_ahead_does_not_move_the_next_address(begin):
+    story = begin(1_000_000)
+    due = story.history().next_index(story.cast.vault.id, Branch.RECEIVE)
+    pay_at(story, 900)
+    story.mine()
+    assert story.custodian.issue_address("reserve", "next").index == due
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+class Node:
+    """A real chain seen through a node that is `changes` different."""
+
+    def __init__(self, view: object, **changes: object) -> None:
+        self._view = view
+        self.__dict__.update(changes)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._view, name)
+
+
+def test_nodes_on_different_chains_are_not_believed(story):
+    with RegtestChain() as other:
+        other.mine(story.chain.view.tip().height, b"\x00\x14" + bytes(20))
+        size = story.history().size
+        custodian = Custodian(
+            story.store, story.cast.digest, story.cast.coordinator, outside(story, story.chain.view, other.view)
+        )
+        with refuses("VIEWS_DISAGREE"):
+            custodian.observe()
+    assert story.history().size == size
+
+
+@pytest.mark.parametrize("is_behind", ["first", "second"])
+def test_the_chain_is_read_up_to_where_all_nodes_are(is_behind):
+    with RegtestChain() as ahead, RegtestChain() as behind:
+        story = Scenario.begin(chain=ahead)
+        # The same blocks: what a chain mines follows from what was asked of it.
+        ahead.mine(3)
+        behind.mine(2)
+        assert ahead.view.block_hash(2) == behind.view.block_hash(2)
+        views = (behind.view, ahead.view) if is_behind == "first" else (ahead.view, behind.view)
+        custodian = from_scratch(story, *views)
+        assert custodian.observe().height == 2
+        behind.mine()
+        assert custodian.observe().height == 3
+
+
+def test_a_node_that_falls_behind_what_was_seen_adds_nothing():
+    with RegtestChain() as ahead, RegtestChain() as behind:
+        story = Scenario.begin(chain=ahead)
+        ahead.mine(3)
+        custodian = from_scratch(story, ahead.view)
+        custodian.observe()
+        behind.mine(2)
+        both = Custodian(
+            custodian._store, story.cast.digest, story.cast.coordinator, outside(story, ahead.view, behind.view)
+        )
+        assert both.observe().added == ()
+        assert both.history().height == 3
+
+
+def test_a_node_that_still_downloads_the_chain_is_not_asked(story):
+    syncing = Node(story.chain.view, is_initial_download=lambda: True)
+    custodian = Custodian(story.store, story.cast.digest, story.cast.coordinator, outside(story, syncing))
+    request = custodian.submit(story.request())
+    with refuses("NODE_NOT_READY"):
+        custodian.observe()
+    with refuses("NODE_NOT_READY"):
+        custodian.draft(request.digest())
+    transfer_id = story.authorized()
+    story.signed(transfer_id)
+    with refuses("NODE_NOT_READY"):
+        custodian.release(transfer_id)
+
+
+def test_a_chain_that_changes_while_it_is_read_is_read_again(story):
+    story.chain.mine(2)
+    tip = story.chain.view.tip().height
+    real = story.chain.view.block
+
+    def moved(height: int) -> BlockView:
+        block = real(height)
+        return replace(block, previous=bytes(32)) if height == tip else block
+
+    custodian = Custodian(
+        story.store, story.cast.digest, story.cast.coordinator, outside(story, Node(story.chain.view, block=moved))
+    )
+    size = story.history().size
+    with refuses("CHAIN_MOVED"):
+        custodian.observe()
+    assert story.history().size == size
+    assert story.custodian.observe().height == tip
