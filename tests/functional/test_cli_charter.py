@@ -57,6 +57,24 @@ def test_a_filled_in_template_becomes_a_charter_in_force(office, written):
     assert office.does("charter", "show")["digest"] == made["digest"]
 
 
+def test_a_requester_among_too_few_officers_is_told_that_it_can_never_be_approved(office, written):
+    text = Path(written).read_text().replace('roles = ["requester"]', 'roles = ["requester", "officer"]')
+    Path(written).write_text(text.replace("count = 2", "count = 3").replace("confirmations = 6", "confirmations = 1"))
+    unsigned = office.path("unsigned.json")
+    words = office.does("charter", "new", written, "-o", unsigned)["words"].split()
+    for name in PEOPLE:
+        signed = office.new_path("signed.json")
+        office.at_station(name, "sign-charter", unsigned, "--key", office.key(name), "--yes", "-o", signed)
+        unsigned = signed
+    office.does("init", unsigned, *words, "--coordinator-key", office.key("coordinator"))
+    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    office.does("regtest", "pay", address, "60000000")
+    transfer = office.drafted()
+    shown = office.types("transfer", "show", transfer)
+    assert (shown.exit_code, "only 2 besides the requester" in shown.stdout) == (0, True)
+    assert office.does("transfer", "list")["transfers"][0]["approvals"] == []
+
+
 def test_the_template_is_toml_and_refused_until_it_is_filled_in(office):
     template = office.types("charter", "template").stdout
     tree = tomllib.loads(template)

@@ -76,12 +76,17 @@ def test_ids_are_named_by_their_beginning_or_not_at_all(office):
     office.funded()
     transfer = office.drafted()
     assert office.does("transfer", "show", transfer[:6].upper())["id"] == transfer
+    assert office.does("transfer", "show", "newest")["id"] == transfer
     office.refuses("ID_INVALID", "transfer", "show", transfer[:5])
     office.refuses("ID_INVALID", "transfer", "show", "not hexadecimal")
     office.refuses("ID_INVALID", "transfer", "show", transfer + "00")
     wrong = "0" * 6 if not transfer.startswith("0" * 6) else "1" * 6
     office.refuses("TRANSFER_UNKNOWN", "transfer", "show", wrong)
     office.refuses("TRANSFER_UNKNOWN", "transfer", "draft", transfer)
+    offline = ("--offline", "--charter", office.path("charter.json"), "-o", office.path("cancel.json"))
+    office.refuses("ID_INVALID", *ASK, office.key("Dana"), "--cancel", transfer[:12], *offline)
+    replaced = office.does(*ASK, office.key("Dana"), "--cancel", transfer, *offline)["replaces"]
+    assert replaced == [transfer]
 
 
 def test_sweep_consolidation_and_cancellation_are_drafted(open_office):

@@ -42,6 +42,13 @@ def test_help_loads_nothing_but_click(arguments):
     assert not loaded & HEAVY
 
 
+@pytest.mark.parametrize("program", ["cli", "station"])
+def test_it_says_which_version_it_is(program):
+    done = start("-c", f"from custody.apps.{program} import program; program.main(['--version'])")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("custody")
+
+
 def test_it_runs_as_a_module():
     done = start("-m", "custody", "--help")
     assert (done.returncode, done.stderr) == (0, "")

@@ -22,7 +22,8 @@ WRONG = ("abandon " * 11 + "about").split()
 
 
 def test_setting_up_pins_the_charter_outside_the_store(office):
-    office.set_up()
+    said = "--passphrase-file", office.path("passphrase")
+    office.does("init", office.path("charter.json"), *office.words, *_key(office), *said)
     folder = office.folder / "coordinator" / "regtest"
     pinned = tomllib.loads((folder / "config.toml").read_text())
     assert pinned == {
@@ -39,6 +40,15 @@ def test_setting_up_pins_the_charter_outside_the_store(office):
 
 def _key(office):
     return "--coordinator-key", office.key("coordinator")
+
+
+def test_a_passphrase_file_of_the_environment_is_not_pinned(office):
+    office.set_up()
+    pinned = tomllib.loads((office.folder / "coordinator" / "regtest" / "config.toml").read_text())
+    assert "passphrase_file" not in pinned
+    without = {"CUSTODY_PASSPHRASE_FILE": None}
+    office.refuses("PASSPHRASE_NEEDED", "log", "checkpoint", "-o", office.path("checkpoint.json"), **without)
+    assert office.types("vault", "list", **without).exit_code == 0
 
 
 def test_wrong_words_another_key_or_a_missing_signature_set_nothing_up(office):
@@ -98,7 +108,7 @@ def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):
     office.refuses("STORE_MISSING", "coin", "list")
     _other_store(store)
     (store.parent / "seen.json").unlink()
-    office.refuses("HISTORY_INVALID", "vault", "address", "reserve", "--purpose", "from a swapped charter")
+    office.refuses("CHARTER_MISMATCH", "vault", "address", "reserve", "--purpose", "from a swapped charter")
 
 
 def _other_store(path):

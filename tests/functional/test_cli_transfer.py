@@ -1,6 +1,13 @@
 """One transfer by commands alone, from an empty folder to a confirmed transaction, with a witness."""
 
+from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.script import script_of
+from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.testing.cast import SUPPLIER, payee_address
+from custody.testing.chain import RegtestChain
+from custody.units import Network
+
+DEPOSIT = "0.6 BTC"
 
 
 def test_a_transfer_goes_from_a_request_to_the_chain(office):
@@ -96,3 +103,54 @@ def test_a_replacement_confirms_in_place_of_what_it_replaces(office):
     assert office.does("transfer", "show", replacement)["txid"] == txid
     states = {each["id"]: each["status"] for each in office.does("transfer", "list")["transfers"]}
     assert states == {first: "ended", replacement: "confirmed"}
+
+
+def test_a_theft_freezes_everything_and_every_screen_says_so(office):
+    office.funded()
+    address = office.does("vault", "address", "reserve", "--purpose", "not stolen")["address"]
+    office.does("regtest", "pay", address, DEPOSIT)
+    transfer = office.drafted()
+    thief = _steal(office)
+    seen = office.types("observe")
+    assert "ALARM" in seen.stderr
+    assert "unexplained_spend" in seen.stdout
+    for command in (("transfer", "list"), ("transfer", "show", transfer), ("coin", "list"), ("coin", "balance")):
+        result = office.types(*command)
+        assert (result.exit_code, result.stderr.startswith("FROZEN: ")) == (0, True)
+        assert thief in result.stderr
+    office.refuses("FROZEN", "transfer", "draft", office.requested())
+
+
+def _steal(office):
+    """Two cosigners sign elsewhere what nobody asked for; the thief's txid."""
+    vault, signers = office.cast.vault, office.cast.signers
+    folder = office.folder / "coordinator" / "regtest" / "chain"
+    with RegtestChain(folder) as chain:
+        script = vault.script_pubkey(0, 0)
+        (outpoint, unspent), *_ = chain.view.unspent_of(script)
+        previous = next(
+            each.serialize() for each in chain.view.block(unspent.height).transactions if each.txid == outpoint.txid
+        )
+        payment = TxOut(unspent.output.amount - 1000, script_of(payee_address("Thief"), Network.REGTEST))
+        bare = Transaction(2, (TxIn(outpoint, b"", 0xFFFFFFFD),), (payment,), 0)
+        claims = ProfileInput(
+            previous_transaction=previous,
+            witness_utxo=unspent.output,
+            witness_script=vault.witness_script(0, 0),
+            redeem_script=b"",
+            key_paths=vault.key_paths(0, 0),
+            signatures=(),
+            sighash_type=1,
+            final_script_sig=b"",
+            final_witness=(),
+        )
+        nothing = ProfileOutput(witness_script=b"", redeem_script=b"", key_paths=())
+        psbt = TransferPsbt(transaction=bare, account_keys=(), inputs=(claims,), outputs=(nothing,)).to_psbt()
+        for signer in signers[:2]:
+            psbt = signer.sign(psbt)
+        signed = dict(TransferPsbt.from_psbt(psbt, Direction.FROM_SIGNER).inputs[0].signatures)
+        signatures = [signed[key] for key in sorted(vault.public_keys(0, 0)) if key in signed]
+        witness = (b"", *signatures, vault.witness_script(0, 0))
+        stolen = Transaction(bare.version, bare.inputs, bare.outputs, bare.locktime, (witness,))
+        chain.mine(1, transactions=[stolen])
+        return stolen.txid_hex

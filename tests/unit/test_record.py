@@ -295,13 +295,10 @@ def problems(annotation: Any, metadata: tuple[object, ...], where: str) -> list[
         return [problem for each in args for problem in problems(each, metadata, where)]
     if origin is tuple and args[1:] == (Ellipsis,):
         return problems(args[0], (), f"{where}[]")
-    if origin is typing.Literal and all(isinstance(each, str) for each in args):
-        return []
     if annotation in (int, bytes) and not metadata:
         return [f"{where}: a bare {annotation.__name__}"]
-    if isinstance(annotation, type) and issubclass(annotation, int | str | bytes | bool | Record | type(None)):
-        return []
-    return [f"{where}: {annotation} is no type for a record"]
+    is_plain = isinstance(annotation, type) and issubclass(annotation, int | str | bytes | bool | Record | type(None))
+    return [] if is_plain or origin is typing.Literal else [f"{where}: {annotation} is no type for a record"]
 
 
 @every_record

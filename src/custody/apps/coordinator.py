@@ -14,22 +14,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from custody.apps.config import Place, Settings, place, shown
 from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
-from custody.backends.bitcointx import BitcointxJudge
-from custody.backends.kernel import KernelJudge
-from custody.backends.sql import SqlStore, open_store
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import InvalidInput
 from custody.logbook import Logbook
-from custody.ports import BlockView, Judge, NodeUnavailable, RelayRefused, Tip
-from custody.testing.chain import RegtestChain
+from custody.ports import BlockView, Judge, NodeUnavailable, RelayRefused, Store, Tip
 from custody.transfer.history import History, TransferUnknown
 from custody.units import Network
+
+# The database and the consensus library take longest to load: each is imported where it is used.
+if TYPE_CHECKING:
+    from custody.testing.chain import RegtestChain
 
 LEAST_PREFIX: Final = 6
 """Hexadecimal digits that a shortened id must have."""
@@ -117,6 +117,8 @@ class OwnChain:
     def regtest(self) -> RegtestChain:
         """The chain itself, which can mine and pay."""
         if self._opened is None:
+            from custody.testing.chain import RegtestChain  # noqa: PLC0415 - as said above
+
             # An empty chain made in its place would look like a reorganisation of everything.
             if not self._folder.is_dir():
                 raise NodeUnavailable(node="regtest", reason=f"there is no chain in {shown(self._folder)}")
@@ -178,7 +180,7 @@ class Coordinator:
 
     place: Place
     settings: Settings
-    store: SqlStore
+    store: Store
 
     def history(self) -> History:
         """The history as of now, folded from the whole log under the pinned charter."""
@@ -223,6 +225,8 @@ def coordinator() -> Coordinator:
         NotInitialised: none was set up there.
         RolledBack: its store is older than what was seen here before, or another one.
     """
+    from custody.backends.sql import open_store  # noqa: PLC0415 - as said above
+
     where = place()
     settings = where.settings()
     store = open_store(where.store, where.network)
@@ -245,6 +249,9 @@ def outside(chain: OwnChain) -> Outside:
 
 def judges() -> tuple[Judge, ...]:
     """Who must agree with our own check of a finished transaction."""
+    from custody.backends.bitcointx import BitcointxJudge  # noqa: PLC0415 - as said above
+    from custody.backends.kernel import KernelJudge  # noqa: PLC0415
+
     return KernelJudge(), BitcointxJudge()
 
 

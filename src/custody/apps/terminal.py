@@ -303,11 +303,7 @@ class LazyGroup(click.Group):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command, imported; None when there is none.
-
-        Raises:
-            ExtraMissing: it needs a package that is not installed.
-        """
+        """The command, imported; None when there is none."""
         found = self.table.get(cmd_name)
         return _load(found) if isinstance(found, Lazy) else found
 
@@ -320,13 +316,7 @@ class LazyGroup(click.Group):
 
 def _load(lazy: Lazy) -> click.Command:
     module, _, name = lazy.target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in {"", "custody"}:
-            raise
-        raise ExtraMissing(package=package) from None
+    found = getattr(importlib.import_module(module), name)
     if not isinstance(found, click.Command):
         raise TypeError(f"{lazy.target} is no command")
     return found
@@ -358,7 +348,7 @@ class Program(LazyGroup):
         given = list(sys.argv[1:] if args is None else args)
         is_json = "--json" in given
         try:
-            ended = super().main(given, prog_name or self.name, complete_var, standalone_mode=False, **extra)
+            ended = self._run(given, prog_name or self.name, complete_var, extra)
         except CustodyError as error:
             print_error(error.code, str(error), error.advice(), is_json=is_json)
             sys.exit(error.exit_code)
@@ -372,6 +362,18 @@ class Program(LazyGroup):
                 error.show()
             sys.exit(error.exit_code)
         sys.exit(ended if isinstance(ended, int) else 0)
+
+    def _run(
+        self, args: Sequence[str], prog_name: str | None, complete_var: str | None, extra: Mapping[str, Any]
+    ) -> object:
+        """Click's part, errors let through; a package that was left out at installation has an error of its own."""
+        try:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in {"", "custody"}:
+                raise
+            raise ExtraMissing(package=package) from None
 
 
 def run(program: Program) -> NoReturn:
@@ -414,9 +416,12 @@ def _version_option(name: str) -> click.Option:
     def show(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callback
         if not value or context.resilient_parsing:
             return
-        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and only needed here
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to load, only needed here
 
-        click.echo(f"{name} {version('custody')}")
+        try:
+            click.echo(f"{name} {version('custody')}")
+        except PackageNotFoundError:
+            click.echo(f"{name}, run from its source and not installed")
         context.exit()
 
     return click.Option(

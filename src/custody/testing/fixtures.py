@@ -86,7 +86,7 @@ def _play(scenario: Scenario) -> dict[str, bytes]:
     scenario.mine()
     with scenario.store.read() as view:
         files["log.jsonl"] = b"".join(write_line(entry) + b"\n" for entry in view.entries())
-    files["checkpoint.txt"] = custodian.evidence(transfer_id).part.checkpoint.encode()
+    files["checkpoint.txt"] = scenario.witnesses[0].cosign(custodian.checkpoint()).text().encode()
     files["words.txt"] = f"charter  {show_words(cast.digest)}\ntransfer {show_words(transfer_id)}\n".encode()
     return files
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 
+from custody.apps.commands.transfer_show import warn_frozen
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.layout import bitcoin, table
 from custody.apps.terminal import JsonValue, Verb, output
@@ -67,6 +68,7 @@ def list_coins(*, vault: str | None) -> None:
     A coin is seen, then mature; held by a transfer; and at last spent.
     """
     history = coordinator().history()
+    warn_frozen(history)
     coins = coins_of(history, vault)
     output().emit([_coin_data(each, history) for each in coins], lambda: _coin_table(coins, history))
 
@@ -111,6 +113,7 @@ def _coin_data(seat: Seat, history: History) -> JsonValue:
 def balance(*, vault: str | None) -> None:
     """Show what the vaults hold: mature, held and only seen."""
     history = coordinator().history()
+    warn_frozen(history)
     totals = list(_totals(history, vault))
     output().emit(
         {
@@ -150,9 +153,7 @@ def observe() -> None:
 
     Everything found is entered in the log. A spend that no released transfer explains freezes everything.
     """
-    desk = coordinator()
-    with desk.work() as work:
-        desk.refill(work.chain)
+    with coordinator().work() as work:
         seen = work.custodian.observe()
     tell_observation(seen)
 

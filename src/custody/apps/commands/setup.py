@@ -9,11 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 
 import click
+from click.core import ParameterSource
 
 from custody.apps.config import Place, Settings, place, shown
 from custody.apps.coordinator import OwnChain, absolute, outside
 from custody.apps.station_commands.desk import KeyNotListed, open_person, read_key_file, read_paper
-from custody.apps.terminal import Verb, output, passphrase_option, read_words
+from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words
 from custody.backends.files import create_directory
 from custody.backends.sql import SqlStore, create_store, open_store, upgrade_store
 from custody.bitcoin.script import NetworkMismatch
@@ -41,7 +42,8 @@ def init(*, charter_file: str, words: tuple[str, ...], keyfile: str, passphrase_
 
     CHARTER is the charter's file, signed by everyone it lists. WORDS are its twelve words, as they were read to you
     over a line you trust; they are asked for when left out. The charter's digest is pinned in the configuration,
-    outside the store. On regtest a chain is made as well, with coins in its faucet.
+    outside the store; the paths of KEYFILE and of --passphrase-file are kept beside it. On regtest a chain is made as
+    well, with coins in its faucet.
     """
     envelope = read_paper(Envelope, charter_file)
     digest = read_charter(envelope).digest()
@@ -59,7 +61,7 @@ def init(*, charter_file: str, words: tuple[str, ...], keyfile: str, passphrase_
             network=charter.network,
             charter=digest,
             coordinator_key=absolute(keyfile),
-            passphrase_file=None if passphrase_file is None else absolute(passphrase_file),
+            passphrase_file=_kept_path(passphrase_file),
             chain="kernel",
         )
     )
@@ -75,6 +77,13 @@ def init(*, charter_file: str, words: tuple[str, ...], keyfile: str, passphrase_
         f"  {show_words(digest)}",
     )
     output().next_step(f"get an address: custody vault address {charter.vaults[0].name} --purpose TEXT")
+
+
+def _kept_path(passphrase_file: str | None) -> str | None:
+    """Where the passphrase is found next time, when that was said in so many words: an environment may change."""
+    source = click.get_current_context().get_parameter_source("passphrase_file")
+    is_said = source is ParameterSource.COMMANDLINE and passphrase_file != STANDARD
+    return absolute(passphrase_file) if is_said and passphrase_file is not None else None
 
 
 def _place_of(charter: Charter) -> Place:

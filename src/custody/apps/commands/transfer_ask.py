@@ -6,6 +6,7 @@ needs no coordinator. An approval is signed elsewhere: custody-station approve.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from custody.apps.commands.transfer_show import (
     transfer_text,
 )
 from custody.apps.config import shown
-from custody.apps.coordinator import coordinator, find_id, open_own_key
+from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
 from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
 from custody.apps.station_commands.layout import bitcoin
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
@@ -36,13 +37,14 @@ from custody.errors import InvalidInput
 from custody.transfer.approval import Withdrawal
 from custody.transfer.draft import case_of
 from custody.transfer.history import History
-from custody.transfer.request import NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
+from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
 from custody.transfer.state import Status
 from custody.units import parse_amount
 from custody.words import show_words
 
 HOUR = 3600
 MAX_HOURS = 24 * 90
+_WHOLE_ID = re.compile("[0-9a-f]{64}")
 
 
 class PaymentUnreadable(InvalidInput, code="PAYMENT_UNREADABLE"):
@@ -161,6 +163,8 @@ def _wanted(
 ) -> Wanted:
     if sum((bool(pays), sweep is not None, is_consolidation, cancel is not None)) != 1:
         raise click.UsageError("say what the transfer is for: one of --pay, --sweep, --consolidate and --cancel")
+    if len(pays) > MAX_PAYMENTS:
+        raise click.UsageError(f"one request pays {MAX_PAYMENTS} payees at most")
     if sweep is not None:
         return Wanted(Purpose.SWEEP, (RequestedPayment(payee=sweep, amount=None),), replaces)
     if is_consolidation:
@@ -196,10 +200,9 @@ def _replaced(text: str, history: History | None) -> bytes:
     """A transfer's id; without a log it must be whole."""
     if history is not None:
         return find_id(text, history.transfers, "transfer")
-    try:
-        return find_id(text, [bytes.fromhex(text)], "transfer")
-    except ValueError:
-        return find_id(text, [], "transfer")
+    if _WHOLE_ID.fullmatch(text) is None:
+        raise IdInvalid(shown=ascii(text[:80]), least=64)
+    return bytes.fromhex(text)
 
 
 def _vault_id(name: str | None, charter: Charter, history: History | None, replaced: tuple[bytes, ...]) -> bytes:

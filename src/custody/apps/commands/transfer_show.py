@@ -16,7 +16,7 @@ from custody.apps.terminal import JsonValue, Verb, output
 from custody.charter.decide import Decision
 from custody.charter.rules import Case
 from custody.envelope import Envelope
-from custody.transfer.approval import RoleTally, tallies
+from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
 from custody.transfer.draft import case_of, paid_outputs
 from custody.transfer.history import History
 from custody.transfer.request import TransferRequest, read_request
@@ -37,6 +37,7 @@ def list_transfers(*, is_live: bool) -> None:
     An id may be shortened in every command: six digits are enough while they name one transfer only.
     """
     history = coordinator().history()
+    warn_frozen(history)
     transfers = [each for each in history.transfers.values() if each.is_live or not is_live]
     requests = undrafted(history)
     output().emit(
@@ -72,6 +73,7 @@ def show(*, transfer_id: str) -> None:
     ID is a transfer's or a request's, whole or its beginning.
     """
     history = coordinator().history()
+    warn_frozen(history)
     requests = {each.digest(): each for each in undrafted(history)}
     found = find_id(transfer_id, [*history.transfers, *requests], "transfer")
     if found in requests:
@@ -82,6 +84,12 @@ def show(*, transfer_id: str) -> None:
     transfer = history.transfer(found)
     output().emit(transfer_data(transfer, history), lambda: transfer_text(transfer, history))
     tell_next(transfer, history)
+
+
+def warn_frozen(history: History) -> None:
+    """Say before anything else that everything stands still."""
+    if history.frozen_by is not None:
+        output().talk(f"FROZEN: {history.frozen_by}")
 
 
 # --- what a transfer is -----------------------------------------------------------------------------------------------
@@ -98,10 +106,22 @@ def status_text(transfer: Transfer) -> str:
 
 
 def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
-    """How far each demand is met; nothing before the rules were asked, or when they said no."""
+    """How far each demand is met; nothing before the rules were asked, or when they said no.
+
+    Raises:
+        ApprovalMissing: a demand can never be met, since too few may approve what this requester asks for.
+    """
     if transfer.decision is None or transfer.ended is not None:
         return ()
     return tallies(transfer.decision, transfer.request, history.charter, transfer.opinions)
+
+
+def is_agreed(transfer: Transfer, history: History) -> bool:
+    """Whether every demand is met."""
+    try:
+        return all(each.tally.is_met for each in tallies_of(transfer, history))
+    except ApprovalMissing:
+        return False
 
 
 def transfer_text(transfer: Transfer, history: History) -> str:
@@ -152,8 +172,12 @@ def decision_lines(decision: Decision | None) -> list[str]:
 
 def approval_lines(transfer: Transfer, history: History) -> list[str]:
     """Who agreed and who may still."""
+    try:
+        found = tallies_of(transfer, history)
+    except ApprovalMissing as never:
+        return [f"{INDENT}{never}"]
     lines: list[str] = []
-    for each in tallies_of(transfer, history):
+    for each in found:
         tally = each.tally
         state = "met" if tally.is_met else f"{tally.needed} more needed from {', '.join(tally.missing)}"
         who = ", ".join(tally.acted) or "nobody yet"
@@ -223,7 +247,11 @@ def findings_data(decision: Decision | None) -> list[JsonValue]:
 
 
 def approvals_data(transfer: Transfer, history: History) -> list[JsonValue]:
-    """How far each demand is met, for a program."""
+    """How far each demand is met, for a program; nothing when one can never be."""
+    try:
+        found = tallies_of(transfer, history)
+    except ApprovalMissing:
+        return []
     return [
         {
             "rule": each.demand.rule,
@@ -232,7 +260,7 @@ def approvals_data(transfer: Transfer, history: History) -> list[JsonValue]:
             "needed": each.tally.needed,
             "missing": list(each.tally.missing),
         }
-        for each in tallies_of(transfer, history)
+        for each in found
     ]
 
 
@@ -290,11 +318,10 @@ def next_step(transfer: Transfer, history: History) -> str:
     name = transfer.id.hex()[:SHORT]
     witness = " (have a checkpoint cosigned first: custody log checkpoint)" if history.charter.witnesses else ""
     evidence = f"custody transfer evidence {name}"
-    is_agreed = all(each.tally.is_met for each in tallies_of(transfer, history))
     return {
         Status.DRAFTED: f"custody transfer draft {transfer.request.digest().hex()[:SHORT]}",
         Status.DECIDED: f"ask for signatures: {evidence} --for sign -o FILE{witness}"
-        if is_agreed
+        if is_agreed(transfer, history)
         else f"give the officers evidence: {evidence} -o FILE{witness}",
         Status.AUTHORIZED: f"ask for signatures: {evidence} --for sign -o FILE{witness}",
         Status.SIGNING: f"{evidence} -o FILE{witness}, and with what comes back: custody transfer combine {name} PSBT",

@@ -41,7 +41,10 @@ def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file
 
     Until the transfer is authorized it is for officers. With --for sign the approvals are checked, the transfer is
     authorized, and it is entered that signatures are asked for: from then on it counts against limits and ends only by
-    another spend of its coins. A charter with witnesses needs a cosigned checkpoint first: custody log checkpoint.
+    another spend of its coins.
+
+    A charter with witnesses needs a checkpoint that they cosigned and that holds all of this (custody log checkpoint).
+    Without it nothing is written: have one cosigned, then give the same command again.
     """
     refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
@@ -50,7 +53,9 @@ def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file
         stage = _stage(purpose, history.transfer(found))
         if stage is Stage.SIGN:
             work.custodian.authorize(found)
-            work.custodian.request_signatures(found)
+            if history.transfer(found).signing is None:
+                work.custodian.request_signatures(found)
+                output().talk("entered in the log: signatures are asked for")
         _unlock(work, history)
         made = work.custodian.evidence(found)
     write_output(out, made.to_bytes())
@@ -168,9 +173,7 @@ def deliver() -> None:
 
     The gate runs again before each. Delivering again does no harm: a transfer stays in the outbox until it is settled.
     """
-    desk = coordinator()
-    with desk.work() as work:
-        desk.refill(work.chain)
+    with coordinator().work() as work:
         sent = work.custodian.deliver()
     output().emit(
         [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent],
