@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -56,6 +56,13 @@ Some = TypeVar("Some", bound=Record)
 def edited(record: Some, **changes: Any) -> Some:
     """The record with other values, written anew as an attacker writes it."""
     return type(record)(**{name: getattr(record, name) for name in type(record).model_fields} | changes)
+
+
+def recast(cast: Cast, **changes: Any) -> Cast:
+    """The cast under a charter with other parts, signed by everyone."""
+    charter = edited(cast.charter, **changes)
+    everyone = [cast.coordinator, *cast.people.values(), cast.witness]
+    return replace(cast, charter=charter, envelope=sign(charter, *everyone))
 
 
 @dataclass
@@ -173,25 +180,25 @@ class Forger:
         return edited(honest, verdict=Verdict.NEEDS) if honest.verdict is Verdict.DENY else honest
 
     def approval(
-        self, drafted: Draft, officer: str = OFFICERS[0], signer: Ed25519Signer | None = None, **changes: Any
+        self, drafted: Draft, person: str = OFFICERS[0], signer: Ed25519Signer | None = None, **changes: Any
     ) -> Envelope:
-        """An approval by `officer`, who may have been fooled, or be in on it."""
+        """An approval by `person`, who may have been fooled, or be in on it."""
         fields: dict[str, Any] = {
             "network": self.cast.charter.network,
             "vault": drafted.identity.vault,
             "transfer": drafted.transfer_id,
             "charter": self.cast.digest,
             "charter_version": 1,
-            "officer": officer,
-            "key": self.cast.people[officer].public_key,
+            "officer": person,
+            "key": self.cast.people[person].public_key,
             "verdict": Opinion.APPROVE,
             "log_size": 0,
             "log_root": EMPTY_ROOT,
             "issued": self.now,
             "expires": self.now + 7 * 24 * 3600,
-            "nonce": hashlib.sha256(officer.encode() + drafted.transfer_id).digest()[:16],
+            "nonce": hashlib.sha256(person.encode() + drafted.transfer_id).digest()[:16],
         }
-        return sign(Approval(**fields | changes), signer or self.cast.people[officer])
+        return sign(Approval(**fields | changes), signer or self.cast.people[person])
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
@@ -300,6 +307,11 @@ def forger_of() -> Callable[..., Forger]:
 @pytest.fixture(scope="session")
 def edit() -> Callable[..., Any]:
     return edited
+
+
+@pytest.fixture(scope="session", name="recast")
+def give_recast() -> Callable[..., Cast]:
+    return recast
 
 
 @pytest.fixture(params=[Stage.APPROVE, Stage.SIGN])

@@ -25,14 +25,16 @@ from custody.errors import CustodyError
 from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
+from custody.station import Station
 from custody.testing.asserts import refuses
-from custody.testing.cast import ORIGIN, OFFICERS, WITNESS, Chance, SoftwareWitness, make_cast, person_key
+from custody.testing.cast import OFFICERS, ORIGIN, WITNESS, Chance, Setting, SoftwareWitness, make_cast, person_key
 from custody.testing.chain import RegtestChain
-from custody.testing.scenario import HOUR, RATE, Scenario
-from custody.transfer.evidence import Evidence
+from custody.testing.scenario import HOUR, RATE, RememberedState, Scenario
+from custody.transfer.evidence import Evidence, Stage, Trust, examine
 from custody.transfer.observe import ChainSeen
 from custody.transfer.state import Kind, Status
 from custody.units import Network
+from custody.words import show_words
 
 DAY = 24 * HOUR
 
@@ -206,7 +208,7 @@ def read(path: Path, statement: str, *values: object) -> list[tuple]:
 
 def entries_of(path: Path) -> list[LogEntry]:
     rows = read(
-        path, "SELECT head, salt, body FROM entries LEFT JOIN bodies ON bodies.\"index\" = entries.\"index\" ORDER BY 1"
+        path, 'SELECT head, salt, body FROM entries LEFT JOIN bodies ON bodies."index" = entries."index" ORDER BY 1'
     )
     found = [LogEntry(EntryHead.from_bytes(head), salt or b"", body) for head, salt, body in rows]
     return sorted(found, key=lambda entry: entry.head.index)
@@ -225,7 +227,9 @@ def rewrite(path: Path, entries: list[LogEntry], *, is_whole: bool = True) -> No
             frontier = frontier.append(entry.leaf)
             index = entry.head.index
             root = frontier.root if is_whole else roots[index]
-            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (index, entry.head.to_bytes(), entry.leaf, root))
+            connection.execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?)", (index, entry.head.to_bytes(), entry.leaf, root)
+            )
             if entry.body is not None:
                 connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (index, entry.salt, entry.body))
         if is_whole:
@@ -238,7 +242,7 @@ def resealed(entry: LogEntry, kind: str, body: bytes, author: str = "coordinator
     return seal(entry.head.index, kind, author, entry.head.subjects, body, entry.salt)
 
 
-# --- nothing changed ------------------------------------------------------------------------------------------------------
+# --- nothing changed ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("moment", [each for each in STEPS if each != "released"])
@@ -246,7 +250,7 @@ def test_an_untouched_copy_goes_on(route, moment):
     route.next_step(moment)(route.custodian(route.copy(moment), moment))
 
 
-# --- rows of the log -----------------------------------------------------------------------------------------------------
+# --- rows of the log ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("moment", STEPS)
@@ -372,7 +376,7 @@ def test_a_rewritten_log_finds_no_witness_even_after_a_restart(route, moment):
             custodian.release(route.transfer_id)
 
 
-@pytest.mark.parametrize("moment", ["authorized", "signing", "verified"])
+@pytest.mark.parametrize("moment", ["approved", "authorized", "signing"])
 def test_a_restored_backup_finds_no_witness_even_after_a_restart(route, moment):
     path = route.copy(moment)
     rewrite(path, entries_of(path)[:-1])
@@ -382,7 +386,7 @@ def test_a_restored_backup_finds_no_witness_even_after_a_restart(route, moment):
         custodian.evidence(route.transfer_id)
 
 
-# --- the outbox ------------------------------------------------------------------------------------------------------------
+# --- the outbox -----------------------------------------------------------------------------------------------------
 
 
 def test_other_bytes_in_the_outbox_are_not_sent(route):
@@ -406,10 +410,8 @@ def test_a_row_under_another_transfer_s_name_sends_nothing(route):
     path = route.copy("released")
     write(path, "UPDATE outbox SET transfer_id = ?", bytes(32))
     custodian = route.custodian(path, "released")
-    try:
-        assert custodian.deliver() == ()
-    except CustodyError as error:
-        assert error.code in {"TRANSFER_UNKNOWN", "NOTHING_TO_SEND", "STATE_CHANGED"}  # noqa: PT017
+    assert custodian.deliver() == ()
+    assert custodian.history().transfer(route.transfer_id).status is Status.RELEASED
 
 
 def test_an_emptied_outbox_sends_nothing(route):
@@ -429,7 +431,7 @@ def test_a_row_in_the_outbox_is_no_release(route, moment):
         route.custodian(path, moment).deliver()
 
 
-# --- holds -------------------------------------------------------------------------------------------------------------------
+# --- holds ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_coin_held_by_another_name_is_not_drafted(route):
@@ -451,7 +453,7 @@ def test_holds_that_were_deleted_free_no_coin(route, moment):
     assert set(drafted.outpoints).isdisjoint(route.story.transfer(route.transfer_id).draft.outpoints)
 
 
-# --- checkpoints ---------------------------------------------------------------------------------------------------------------
+# --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
 def note(route: Route, path: Path, *, key: str = "coordinator", root: bytes | None = None, longer: int = 0) -> str:
@@ -501,7 +503,7 @@ def test_a_damaged_checkpoint_releases_nothing(route):
         route.custodian(path, "verified").release(route.transfer_id)
 
 
-# --- the charter ------------------------------------------------------------------------------------------------------------------
+# --- the charter ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("moment", STEPS)
@@ -512,8 +514,6 @@ def test_another_pinned_charter_stops_everything(route, moment):
 
 @pytest.mark.parametrize("moment", STEPS)
 def test_another_charter_in_the_log_stops_everything(route, moment):
-    from custody.testing.cast import Setting
-
     path = route.copy(moment)
     entries = entries_of(path)
     other = make_cast(Setting(approvals=1))
@@ -530,7 +530,7 @@ def test_a_store_of_another_network_is_not_opened(route):
         route.custodian(path, "released")
 
 
-# --- the clock ------------------------------------------------------------------------------------------------------------------------
+# --- the clock ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -552,10 +552,6 @@ def test_a_clock_that_was_moved_lets_nothing_pass_that_does_not_hold_then(route,
 
 @pytest.mark.parametrize(("shift", "code"), [(8 * DAY, "APPROVAL_EXPIRED"), (-DAY, "APPROVAL_EXPIRED")])
 def test_a_station_does_not_sign_when_the_approvals_do_not_hold(route, shift, code):
-    from custody.station import Station
-    from custody.testing.scenario import RememberedState
-    from custody.words import show_words
-
     cast = route.story.cast
     station = Station(RememberedState(), Shifted(route.story.chain, shift))
     station.trust(cast.envelope, show_words(cast.digest))
@@ -563,13 +559,11 @@ def test_a_station_does_not_sign_when_the_approvals_do_not_hold(route, shift, co
         station.sign(route.evidence[0], cast.signers[0])
 
 
-# --- files between two machines -----------------------------------------------------------------------------------------------------------
+# --- files between two machines -------------------------------------------------------------------------------------
 
 
 def test_a_file_put_together_from_two_moments_is_refused(route, edit):
     # The body of one export with the log of another: each is true.
-    from custody.transfer.evidence import Stage, Trust, examine
-
     story = route.story
     early, late = story.custodian.evidence(route.transfer_id), route.evidence[1]
     trust = Trust(story.cast.digest)
@@ -586,14 +580,12 @@ def test_a_file_put_together_from_two_moments_is_refused(route, edit):
 
 
 def test_every_byte_of_an_evidence_file_counts(route):
-    from custody.transfer.evidence import Stage, Trust, examine
-
     story = route.story
     good = route.evidence[0].to_bytes()
     trust = Trust(story.cast.digest)
     refusals = set()
     # A prime step, so that every part of the file is met.
-    for at in range(0, len(good), 37):
+    for at in range(0, len(good), 97):
         changed = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
         with pytest.raises(CustodyError) as caught:
             examine(Evidence.from_bytes(changed), trust, Stage.SIGN, story.chain.now())

@@ -1,6 +1,6 @@
 """A cosigner whose device is the attacker's (THREATS B6, B7): what comes back is not what was sent, plus signatures.
 
-Every file here carries true signatures on what was sent, so what refuses it is the check for the one thing that differs.
+Every file here carries true signatures on what was sent, so what refuses it is the check for the one difference.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def test_the_honest_file_is_taken(receives, honest, story):
     assert [(each.input, each.public_key, each.signature) for each in signed.signatures] == signatures_of(honest)
 
 
-# --- B6: another transaction ------------------------------------------------------------------------------------------------
+# --- B6: another transaction ----------------------------------------------------------------------------------------
 
 
 def test_another_transaction_is_refused(receives, honest):
@@ -145,7 +145,7 @@ def test_an_input_or_an_output_more_or_less_is_refused(receives, honest):
             receives(Psbt(0, fields, inputs, outputs))
 
 
-# --- B6: what stands beside it -----------------------------------------------------------------------------------------------
+# --- B6: what stands beside it --------------------------------------------------------------------------------------
 
 
 def test_a_changed_amount_is_refused(receives, honest, sent):
@@ -213,7 +213,7 @@ def test_what_a_device_leaves_out_is_not_missed(receives, honest):
     assert receives(bare) == receives(honest)
 
 
-# --- B6: signatures ------------------------------------------------------------------------------------------------------------
+# --- B6: signatures -------------------------------------------------------------------------------------------------
 
 
 def test_a_file_without_a_signature_is_refused(receives, sent):
@@ -253,8 +253,7 @@ def test_a_signature_by_a_foreign_key_is_refused(receives, honest, story, transf
 def test_a_signature_on_another_amount_is_refused(receives, honest, story, transfer_id):
     # What a device signs that was told another amount: the reason why amounts are proved (A1).
     draft = story.transfer(transfer_id).draft
-    lied = replace(story.custodian.psbt(transfer_id))
-    first = lied.inputs[0]
+    first = story.custodian.psbt(transfer_id).inputs[0]
     utxo = replace(first.witness_utxo, amount=first.witness_utxo.amount - 1)
     seat = draft.seats[0]
     script = story.cast.vault.witness_script(seat.branch, seat.index)
@@ -284,7 +283,7 @@ def test_a_finalised_input_is_refused(receives, honest, sent):
         receives(nested)
 
 
-# --- B7: signatures that are almost right ----------------------------------------------------------------------------------------
+# --- B7: signatures that are almost right ---------------------------------------------------------------------------
 
 
 def numbers(signature: bytes) -> tuple[int, int]:
@@ -343,7 +342,7 @@ def test_a_true_signature_in_another_spelling_is_refused(receives, honest, story
         finalize(type(combined)(**fields | {"signatures": spoilt}), draft, vault)
 
 
-# --- the station's own device --------------------------------------------------------------------------------------------------------
+# --- the station's own device ---------------------------------------------------------------------------------------
 
 
 class HostileSigner:
@@ -389,7 +388,7 @@ def test_a_device_of_somebody_else_is_not_asked(story, transfer_id):
     assert not asked
 
 
-# --- one bad cosigner stops nobody else ------------------------------------------------------------------------------------------------
+# --- one bad cosigner stops nobody else -----------------------------------------------------------------------------
 
 
 def test_a_refused_file_leaves_no_trace_and_the_others_go_on():

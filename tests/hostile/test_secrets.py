@@ -91,7 +91,7 @@ def test_what_betrays_a_secret_is_noticed():
     assert not betrays("the text holds an extended private key", SECRETS["xprv"])
 
 
-# --- charters ---------------------------------------------------------------------------------------------------------
+# --- charters -------------------------------------------------------------------------------------------------------
 
 
 TOML = """
@@ -213,7 +213,7 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-# --- vaults, keys, addresses -----------------------------------------------------------------------------------------------
+# --- vaults, keys, addresses ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["xprv", "tprv", "zprv"])
@@ -262,7 +262,7 @@ def test_a_private_key_in_hexadecimal_is_not_repeated_by_what_refuses_it():
         refuses_unseen(door, KEY.hex(), code)
 
 
-# --- names and reasons -------------------------------------------------------------------------------------------------------
+# --- names and reasons ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -329,7 +329,7 @@ def stored(story: Scenario) -> bytes:
         return bodies + repr(view.outbox()).encode() + (view.checkpoint() or "").encode()
 
 
-# --- PSBTs -----------------------------------------------------------------------------------------------------------------------
+# --- PSBTs ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_extended_private_key_among_the_account_keys_is_refused(forger):

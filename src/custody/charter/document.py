@@ -22,7 +22,7 @@ from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, Record, RecordInvalid, canonical
 from custody.units import Count, Height, Network
-from custody.vault.descriptor import Vault
+from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import PublicText, refuse_secrets
 from custody.words import show_words
 
@@ -225,8 +225,19 @@ def _check_names(charter: Charter) -> None:
         if names != sorted(names):
             raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
     refuse_shared_keys(charter.signers())
-    for vault in charter.vaults:
-        charter.vault(vault.name)
+    _check_vaults(charter)
+
+
+def _check_vaults(charter: Charter) -> None:
+    """Each vault is sound and stands once: under a second name, whichever rules are laxer would govern its coins."""
+    names: dict[bytes, str] = {}
+    for entry in charter.vaults:
+        # By script and not by id: the same keys in another order are another descriptor of the same coins.
+        script = charter.vault(entry.name).script_pubkey(Branch.RECEIVE, 0)
+        if script in names:
+            problem = f"has the same addresses as vault {names[script]}"
+            raise CharterInvalid(where=f"vault {entry.name}", problem=problem)
+        names[script] = entry.name
 
 
 def _check_witnesses(charter: Charter) -> None:

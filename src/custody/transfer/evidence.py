@@ -299,7 +299,7 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
         cosignatures=cosignatures,
         body_digest=body.digest(),
         steps=tuple(steps),
-        not_checked=_not_checked(charter),
+        not_checked=_not_checked(charter, transfer.draft),
     )
 
 
@@ -484,11 +484,14 @@ def _show_tally(each: RoleTally) -> str:
     return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
 
 
-def _not_checked(charter: Charter) -> tuple[str, ...]:
+def _not_checked(charter: Charter, drafted: Draft) -> tuple[str, ...]:
     found = [
         "whether the coins are still unspent (the chain is not seen here)",
         "what k custodians do together on other machines",
     ]
+    if drafted.transaction.locktime:
+        # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
+        found.insert(0, f"whether block {drafted.transaction.locktime} was mined: the coordinator says so")
     if not charter.witnesses:
         found.insert(0, "whether others were shown the same history: the charter names no witness")
     return tuple(found)

@@ -474,7 +474,7 @@ class History:
         return COORDINATOR
 
     def _combine(self, combined: CombinedPsbt, index: int) -> str:
-        transfer = self._at(combined.transfer, _WITH_SIGNATURES, index, Kind.COMBINED)
+        transfer = self._at(combined.transfer, {Status.SIGNING}, index, Kind.COMBINED)
         have_signed = {each.cosigner for each in transfer.signed}
         is_known = have_signed.issuperset(combined.cosigners)
         self._require(is_known, index, Kind.COMBINED, "names a cosigner who has not signed")
@@ -482,7 +482,7 @@ class History:
         return COORDINATOR
 
     def _verify(self, verified: VerifiedTransaction, index: int) -> str:
-        transfer = self._at(verified.transfer, {Status.COMBINED, Status.VERIFIED}, index, Kind.VERIFIED)
+        transfer = self._at(verified.transfer, {Status.COMBINED}, index, Kind.VERIFIED)
         transfer.verified, transfer.status = verified, Status.VERIFIED
         return COORDINATOR
 
@@ -505,6 +505,7 @@ class History:
 
     def _see_spend(self, seen: SpendSeen, index: int) -> str:
         transfer = self._at(seen.transfer, {Status.RELEASED, Status.BROADCAST}, index, Kind.SPEND_SEEN)
+        self._require(transfer.seen is None, index, Kind.SPEND_SEEN, "sees a transaction in a second block")
         self._require_released(transfer, seen.txid, index, Kind.SPEND_SEEN)
         transfer.seen, transfer.status = seen, Status.BROADCAST
         # Spent from here on: its change is a deposit of the same block, and one coin must not be counted twice.

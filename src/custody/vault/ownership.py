@@ -244,4 +244,10 @@ def _change_index(index: int, output: TxOut, claims: ProfileOutput, vault: Vault
         return None
     if branch != Branch.CHANGE or output.script_pubkey != vault.script_pubkey(branch, place):
         return None
-    return place
+    own = claims_of(vault, branch, place)
+    is_true = (
+        claims.witness_script in (b"", own.witness_script)
+        and claims.redeem_script in (b"", own.redeem_script)
+        and set(claims.key_paths) <= set(own.key_paths)
+    )
+    return place if is_true else None

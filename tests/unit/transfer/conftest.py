@@ -26,6 +26,7 @@ from custody.transfer.evidence import Evidence, EvidenceBody, StationPart, part_
 from custody.transfer.history import COORDINATOR, History, replay
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Kind, Transfer
+from custody.transfer.verify import VerifiedTransaction
 
 Some = TypeVar("Some", bound=Record)
 RATE = 5_000
@@ -65,6 +66,13 @@ class Told:
     @property
     def request(self) -> TransferRequest:
         return TransferRequest.from_bytes(self.request_envelope.body)
+
+    @property
+    def after_verified(self) -> VerifiedTransaction:
+        """The finished transaction."""
+        verified = self.after(Kind.VERIFIED).transfer(self.transfer_id).verified
+        assert verified is not None
+        return verified
 
     @property
     def transfer(self) -> Transfer:

@@ -1,0 +1,408 @@
+"""The charter: what it may not say, who must have signed it, and the text people write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from custody.bitcoin.script import address
+from custody.charter.document import (
+    AddressPayee,
+    Charter,
+    VaultPayee,
+    parse_charter,
+    read_charter,
+    unsigned_by,
+    verify_charter,
+)
+from custody.charter.people import Person, Role, Witness
+from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule
+from custody.envelope import sign
+from custody.errors import CustodyError
+from custody.testing.asserts import refuses
+from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, WITNESS, make_cast, payee_address, person_key, vault_of
+from custody.units import Network
+
+CAST = make_cast()
+GOOD = CAST.charter
+
+
+def edited(record: Any, **changes: Any) -> Any:
+    return type(record)(**({name: getattr(record, name) for name in type(record).model_fields} | changes))
+
+
+def person(name: str, *roles: Role) -> Person:
+    return Person(name=name, key=person_key(name).public_key, roles=roles or (Role.OFFICER,))
+
+
+def witness(name: str) -> Witness:
+    return Witness(name=name, key=person_key(name).public_key)
+
+
+# --- what it may not say ----------------------------------------------------------------------------------------------
+
+
+def without(entries: tuple[Any, ...], name: str) -> tuple[Any, ...]:
+    return tuple(each for each in entries if each.name != name)
+
+
+def named(entries: tuple[Any, ...], name: str) -> Any:
+    return next(each for each in entries if each.name == name)
+
+
+def with_rule(rule: Any) -> dict[str, Any]:
+    rules = (*without(GOOD.rules, rule.name), rule)
+    return {"rules": tuple(sorted(rules, key=lambda each: each.name))}
+
+
+WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "a person twice": (lambda: {"people": (GOOD.people[0], *GOOD.people)}, "CHARTER_INVALID"),
+    "people in another order": (lambda: {"people": GOOD.people[::-1]}, "CHARTER_INVALID"),
+    "payees in another order": (lambda: {"payees": GOOD.payees[::-1]}, "CHARTER_INVALID"),
+    "rules in another order": (lambda: {"rules": GOOD.rules[::-1]}, "CHARTER_INVALID"),
+    "nobody who may ask": (lambda: {"people": without(GOOD.people, REQUESTER)}, "CHARTER_INVALID"),
+    "an officer with the coordinator's key": (
+        lambda: {"people": (edited(GOOD.people[0], key=GOOD.coordinator), *GOOD.people[1:])},
+        "DUP_OFFICER_KEY",
+    ),
+    "an officer with a witness's key": (
+        lambda: {"people": (edited(GOOD.people[0], key=GOOD.witnesses[0].key), *GOOD.people[1:])},
+        "DUP_OFFICER_KEY",
+    ),
+    "two officers with one key": (
+        lambda: {"people": (edited(GOOD.people[0], key=GOOD.people[1].key), *GOOD.people[1:])},
+        "DUP_OFFICER_KEY",
+    ),
+    "a witness quorum of none": (lambda: {"witness_threshold": 0}, "CHARTER_INVALID"),
+    "more witnesses needed than there are": (lambda: {"witness_threshold": 2}, "CHARTER_INVALID"),
+    "witness quorums that need not meet": (
+        lambda: {"witnesses": tuple(witness(f"w{n}.example") for n in range(4)), "witness_threshold": 2},
+        "CHARTER_INVALID",
+    ),
+    "witness quorums that meet in a faulty one": (
+        lambda: {
+            "witnesses": tuple(witness(f"w{n}.example") for n in range(3)),
+            "witness_threshold": 2,
+            "faulty_witnesses": 1,
+        },
+        "CHARTER_INVALID",
+    ),
+    "witnesses needed where there are none": (lambda: {"witnesses": ()}, "CHARTER_INVALID"),
+    "two payees at one address": (
+        lambda: {"payees": (*GOOD.payees, AddressPayee(name="Zed", address=payee_address(SUPPLIER)))},
+        "CHARTER_INVALID",
+    ),
+    "a payee that is a vault nobody has": (
+        lambda: {"payees": (*GOOD.payees, VaultPayee(name="Zed", vault="nowhere"))},
+        "NAME_UNKNOWN",
+    ),
+    "a payee of another network": (
+        lambda: {"payees": (*GOOD.payees, AddressPayee(name="Zed", address="1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"))},
+        "NETWORK_MISMATCH",
+    ),
+    "a payee at a mistyped address": (
+        lambda: {"payees": (*GOOD.payees, AddressPayee(name="Zed", address=payee_address("Zed")[:-1] + "q"))},
+        "ADDRESS_INVALID",
+    ),
+    "a payee whose output nobody can judge yet": (
+        lambda: {
+            "payees": (
+                *GOOD.payees,
+                AddressPayee(name="Zed", address=address(b"\x52\x20" + bytes(32), Network.REGTEST)),
+            )
+        },
+        "OUTPUT_TYPE",
+    ),
+    "a vault of another network": (lambda: {"network": Network.MAIN}, "NETWORK_MISMATCH"),
+    "a rule about a vault nobody has": (
+        lambda: with_rule(edited(named(GOOD.rules, "per transfer"), vaults=("nowhere",))),
+        "NAME_UNKNOWN",
+    ),
+    "a rule about a payee nobody knows": (
+        lambda: with_rule(AllowRule(name="known payees", vaults=("reserve",), payees=("Mallory",))),
+        "CHARTER_INVALID",
+    ),
+    "more approvals than officers": (
+        lambda: with_rule(ApprovalsRule(name="two officers", vaults=("reserve",), role=Role.OFFICER, count=4)),
+        "CHARTER_INVALID",
+    ),
+    "a vault whose small transfers nobody approves": (
+        lambda: with_rule(
+            ApprovalsRule(name="two officers", vaults=("reserve",), role=Role.OFFICER, count=2, from_amount=1)
+        ),
+        "CHARTER_INVALID",
+    ),
+    "a vault without approvals": (lambda: {"rules": without(GOOD.rules, "two officers")}, "CHARTER_INVALID"),
+    "a vault without a fee cap": (lambda: {"rules": without(GOOD.rules, "modest fees")}, "CHARTER_INVALID"),
+}
+
+
+def test_the_good_charter_is_sound():
+    assert edited(GOOD) == GOOD
+    assert Charter.from_bytes(GOOD.to_bytes()) == GOOD
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_charter_that_contradicts_itself_or_leaves_a_door_open_is_refused(what):
+    changes, code = WRONG[what]
+    values = changes()
+    with refuses(code):
+        edited(GOOD, **values)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_the_same_is_refused_when_it_comes_as_bytes(what):
+    changes, code = WRONG[what]
+    forged = GOOD.model_construct(  # what an attacker's own program would write
+        **({name: getattr(GOOD, name) for name in Charter.model_fields} | changes())
+    )
+    with refuses(code):
+        Charter.from_bytes(forged.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("count", "needed", "faulty"), [(1, 1, 0), (2, 2, 0), (3, 2, 0), (3, 3, 1), (4, 3, 1), (5, 4, 2)]
+)
+def test_witness_quorums_that_share_an_honest_one_pass(count, needed, faulty):
+    witnesses = tuple(witness(f"w{n}.example") for n in range(count))
+    assert edited(GOOD, witnesses=witnesses, witness_threshold=needed, faulty_witnesses=faulty)
+
+
+def test_a_second_vault_needs_its_own_rules():
+    vault, _ = vault_of(("x", "y"), 2)
+    second = edited(GOOD.vaults[0], name="warm", descriptor=vault.descriptor)
+    with refuses("CHARTER_INVALID") as caught:
+        edited(GOOD, vaults=(*GOOD.vaults, second))
+    assert "warm" in str(caught.error)
+
+
+def test_an_address_made_to_be_taken_for_another_is_refused(monkeypatch):
+    # Two real addresses that begin and end alike take hours to find, so fewer characters are compared here.
+    monkeypatch.setattr("custody.charter.document.LOOKALIKE_ENDS", 1)
+    target = payee_address(SUPPLIER)
+    double = next(
+        other for n in range(1_000) if (other := payee_address(f"look-alike {n}"))[-1] == target[-1] and other != target
+    )
+    others = tuple(each for each in GOOD.payees if not isinstance(each, AddressPayee) or each.name == SUPPLIER)
+    rule = edited(named(GOOD.rules, "known payees"), payees=(SUPPLIER,))
+    rules = with_rule(rule)
+    assert edited(GOOD, payees=others, **rules)
+    with refuses("LOOKALIKE") as caught:
+        edited(GOOD, payees=(*others, AddressPayee(name="Zed", address=double)), **rules)
+    assert (caught.error.first, caught.error.second) == (SUPPLIER, "Zed")
+
+
+# --- what is looked up ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("find", [GOOD.vault, GOOD.payee, GOOD.person, GOOD.vault_entry])
+def test_an_unknown_name_is_said_with_the_known_ones(find):
+    with refuses("NAME_UNKNOWN") as caught:
+        find("Mallory\x1b[31m")
+    assert "\x1b" not in str(caught.error)
+
+
+def test_a_vault_is_found_by_its_id_and_by_no_other():
+    entry, vault = GOOD.vault_by_id(CAST.vault.id)
+    assert (entry.name, vault.id, vault.descriptor) == ("reserve", CAST.vault.id, CAST.vault.descriptor)
+    with refuses("VAULT_ID_MISMATCH"):
+        GOOD.vault_by_id(bytes(32))
+
+
+def test_everyone_is_listed_as_a_signer():
+    assert [name for name, _ in GOOD.signers()] == ["the coordinator", *sorted([*OFFICERS, REQUESTER]), WITNESS]
+
+
+# --- who signed it ----------------------------------------------------------------------------------------------------
+
+
+def everyone() -> list[Any]:
+    return [CAST.coordinator, *CAST.people.values(), CAST.witness]
+
+
+def test_a_charter_that_everyone_signed_is_in_force():
+    assert verify_charter(CAST.envelope, CAST.digest) == GOOD
+    assert unsigned_by(CAST.envelope) == ()
+
+
+@pytest.mark.parametrize("missing", range(6))
+def test_one_missing_signature_is_named(missing):
+    signers = everyone()
+    left_out = signers.pop(missing)
+    envelope = sign(GOOD, *signers)
+    name = next(name for name, key in GOOD.signers() if key == left_out.public_key)
+    assert unsigned_by(envelope) == (name,)
+    with refuses("CHARTER_UNSIGNED") as caught:
+        verify_charter(envelope, CAST.digest)
+    assert caught.error.missing == name
+
+
+def test_somebody_else_s_signature_counts_for_nobody():
+    envelope = sign(GOOD, *everyone()[:-1], person_key("Mallory"))
+    assert unsigned_by(envelope) == (WITNESS,)
+
+
+def test_a_signature_that_is_false_is_refused():
+    signatures = list(CAST.envelope.signatures)
+    signatures[0] = edited(signatures[0], sig=signatures[1].sig)
+    with refuses("SIG_INVALID"):
+        verify_charter(edited(CAST.envelope, signatures=tuple(signatures)), CAST.digest)
+
+
+def test_another_charter_than_the_pinned_one_shows_both_in_words():
+    with refuses("CHARTER_MISMATCH") as caught:
+        verify_charter(CAST.envelope, bytes(32))
+    assert caught.error.actual == CAST.digest.hex()
+    assert len(caught.error.actual_words.split()) == len(caught.error.expected_words.split()) == 12
+
+
+def test_a_later_version_is_not_understood_rather_than_half_understood():
+    later = edited(GOOD, version=2)
+    with refuses("CHARTER_INVALID"):
+        read_charter(sign(later, *everyone()))
+
+
+# --- the text people write --------------------------------------------------------------------------------------------
+
+TEXT = f"""
+institution = "National Bank, demonstration"
+network = "regtest"
+origin = "custody.example/demo"
+coordinator = "{CAST.coordinator.public_key.hex()}"
+witness_threshold = 1
+
+[[person]]
+name = "Dana"
+key = "{person_key("Dana").public_key.hex()}"
+roles = ["requester"]
+
+[[person]]
+name = "Bolat"
+key = "{person_key("Bolat").public_key.hex()}"
+roles = ["officer"]
+
+[[person]]
+name = "Chingis"
+key = "{person_key("Chingis").public_key.hex()}"
+roles = ["officer"]
+
+[[person]]
+name = "Aigerim"
+key = "{person_key("Aigerim").public_key.hex()}"
+roles = ["officer"]
+
+[[witness]]
+name = "{WITNESS}"
+key = "{CAST.witness.public_key.hex()}"
+
+[[vault]]
+name = "reserve"
+descriptor = "{CAST.vault.descriptor}"
+confirmations = 1
+
+[[payee]]
+name = "Tax office"
+address = "{payee_address("Tax office")}"
+
+[[payee]]
+name = "Supplier"
+address = "{payee_address("Supplier")}"
+
+[[payee]]
+name = "Stranger"
+address = "{payee_address("Stranger")}"
+
+[[payee]]
+name = "Reserve"
+vault = "reserve"
+
+[[rule]]
+name = "two officers"
+type = "approvals"
+vaults = ["reserve"]
+role = "officer"
+count = 2
+
+[[rule]]
+name = "known payees"
+type = "allow"
+vaults = ["reserve"]
+payees = ["Tax office", "Supplier", "Reserve"]
+
+[[rule]]
+name = "modest fees"
+type = "fee"
+vaults = ["reserve"]
+max_fee = 200000
+max_rate = 100000
+max_share = 1000
+
+[[rule]]
+name = "per transfer"
+type = "limit"
+vaults = ["reserve"]
+max_outflow = 500000000
+"""
+
+
+def test_the_text_says_the_same_as_the_record_in_whatever_order_it_stands():
+    assert parse_charter(TEXT) == GOOD
+
+
+def test_defaults_that_are_left_out_are_spelled_out_in_the_record():
+    charter = parse_charter(TEXT.replace("confirmations = 1\n", ""))
+    assert (charter.vaults[0].confirmations, charter.vaults[0].max_inputs, charter.vaults[0].birthday) == (6, 250, 0)
+    assert named(charter.rules, "two officers").from_amount == 0
+
+
+BROKEN = {
+    "no TOML": ("[[person", "CHARTER_INVALID"),
+    "nothing": ("", "CHARTER_INVALID"),
+    "a date": (TEXT + "\nsince = 2024-01-01\n", "CHARTER_INVALID"),
+    "a time": (TEXT.replace("max_fee = 200000", "max_fee = 12:00:00"), "CHARTER_INVALID"),
+    "not a number": (TEXT.replace("max_fee = 200000", "max_fee = nan"), "CHARTER_INVALID"),
+    "infinity": (TEXT.replace("max_fee = 200000", "max_fee = inf"), "CHARTER_INVALID"),
+    "a fraction": (TEXT.replace("count = 2", "count = 2.0"), "CHARTER_INVALID"),
+    "a fraction of a satoshi": (TEXT.replace("max_fee = 200000", "max_fee = 0.5"), "AMOUNT_INVALID"),
+    "an amount as text": (TEXT.replace("max_fee = 200000", 'max_fee = "200000"'), "AMOUNT_INVALID"),
+    "more than there can be": (TEXT.replace("max_fee = 200000", f"max_fee = {2**62}"), "AMOUNT_RANGE"),
+    "an unknown field": (TEXT.replace("count = 2", "count = 2\nurgent = true"), "CHARTER_INVALID"),
+    "an unknown kind of rule": (TEXT.replace('type = "limit"', 'type = "trust"'), "CHARTER_INVALID"),
+    "a single table": (TEXT.replace("[[witness]]", "[witness]"), "CHARTER_INVALID"),
+    "people as text": ('person = "Dana"\n' + TEXT.split("[[person]]", maxsplit=1)[0], "CHARTER_INVALID"),
+    "lists in lists": ("a = " + "[" * 5_000 + "]" * 5_000, "CHARTER_INVALID"),
+    "a key that is none": (TEXT.replace(person_key("Dana").public_key.hex(), "00" * 32), "KEY_INVALID"),
+    "a name with a direction": (TEXT.replace('"Dana"', '"Da\\u202Ena"'), "TEXT_FORBIDDEN"),
+    "a name with markup": (TEXT.replace('"Dana"', '"[bold]Dana"'), "TEXT_FORBIDDEN"),
+    "a descriptor with a typing error": (TEXT.replace("/<0;1>/*,", "/<0;1>/*.", 1), "DESC_CHECKSUM"),
+    "a secret": (
+        TEXT
+        + '\nnote = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"\n',
+        "SECRET_MATERIAL",
+    ),
+    "another version": ("version = 2\n" + TEXT, None),
+}
+
+
+@pytest.mark.parametrize("what", [name for name, (_, code) in BROKEN.items() if code])
+def test_a_text_that_is_no_charter_is_refused_by_name(what):
+    text, code = BROKEN[what]
+    with refuses(code):
+        parse_charter(text)
+
+
+def test_a_text_of_a_later_version_reads_but_is_not_taken():
+    charter = parse_charter(BROKEN["another version"][0])
+    with refuses("CHARTER_INVALID"):
+        verify_charter(sign(charter, *everyone()), charter.digest())
+
+
+@pytest.mark.parametrize("cut", range(0, len(TEXT), 97))
+def test_a_text_cut_anywhere_is_refused_by_name(cut):
+    with pytest.raises(CustodyError) as caught:
+        parse_charter(TEXT[:cut])
+    assert caught.value.advice()
+
+
+def test_fee_rules_are_not_optional_for_anybody():
+    assert isinstance(named(GOOD.rules, "modest fees"), FeeRule)
