@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding
-from custody.charter.decide import Decision, Verdict, decide, refuse_denied
+from custody.charter.decide import Decision, Frozen, Verdict, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import BackendError, Refused
@@ -430,6 +430,8 @@ class Custodian:
     def _draft_in(self, work: Work, request_id: bytes, rate: int) -> tuple[Draft, bytes]:
         """The draft for a request and its conflict group."""
         charter = work.history.charter
+        if work.history.frozen_by is not None:
+            raise Frozen(why=work.history.frozen_by)
         request = check_request(work.history.request(request_id), charter)
         refuse_expired_request(request, work.now)
         work.history.refuse_drafted(request_id)

@@ -16,7 +16,8 @@ from custody.log import Frontier, LogCorrupt, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
 from custody.transfer.draft import Draft
-from custody.transfer.history import COORDINATOR, History, HistoryInvalid
+from custody.transfer.history import COORDINATOR, History
+from custody.transfer.ledger import HistoryInvalid
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.signing import signing_psbt
 from custody.transfer.state import Kind, Transfer

@@ -24,7 +24,8 @@ from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import InvalidInput
 from custody.logbook import Logbook
 from custody.ports import BlockView, Judge, NodeUnavailable, RelayRefused, Store, Tip
-from custody.transfer.history import History, TransferUnknown
+from custody.transfer.history import History
+from custody.transfer.ledger import TransferUnknown
 from custody.units import Network
 
 # The database and the consensus library take longest to load: each is imported where it is used.

@@ -15,11 +15,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision, Verdict
-from custody.charter.document import Charter, CharterMismatch, VaultPayee, verify_charter
-from custody.charter.facts import Facts
+from custody.charter.document import CharterMismatch, VaultPayee, verify_charter
 from custody.envelope import Envelope, unsafe_payload
-from custody.errors import CustodyError, IntegrityError, InvalidInput, Refused
-from custody.log import Frontier, LogEntry, open_body
+from custody.errors import CustodyError, IntegrityError
+from custody.log import LogEntry, open_body
 from custody.record import Record
 from custody.transfer.approval import (
     Approval,
@@ -30,7 +29,8 @@ from custody.transfer.approval import (
     check_withdrawal,
     is_renewal,
 )
-from custody.transfer.draft import Draft, case_of, check_conflicts
+from custody.transfer.draft import Draft, check_conflicts
+from custody.transfer.ledger import HistoryInvalid, Ledger
 from custody.transfer.observe import (
     ChainSeen,
     CoinMatured,
@@ -44,21 +44,10 @@ from custody.transfer.settlement import Broadcast, Confirmation, Ended, Ending, 
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
 from custody.transfer.state import AddressIssued, Holding, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction
-from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 
 COORDINATOR: Final = "coordinator"
 _Body = TypeVar("_Body", bound=Record)
-
-
-class HistoryInvalid(IntegrityError, code="HISTORY_INVALID"):
-    """An entry that contradicts what stands before it."""
-
-    message = "log entry {index} ({entry}) {problem}"
-    hint = "Stop: the log was written by a broken or hostile coordinator. Compare it with a witness's copy."
-    index: int
-    entry: str
-    problem: str
 
 
 class EntryAuthor(IntegrityError, code="ENTRY_AUTHOR"):
@@ -70,25 +59,6 @@ class EntryAuthor(IntegrityError, code="ENTRY_AUTHOR"):
     entry: str
     expected: str
     actual: str
-
-
-class RequestInUse(Refused, code="REQUEST_IN_USE"):
-    """A request that is drafted again while its first transfer may still pay, or has paid."""
-
-    message = "request {request} is already transfer {transfer}, which is {status}"
-    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
-    request: str
-    transfer: str
-    status: str
-
-
-class TransferUnknown(InvalidInput, code="TRANSFER_UNKNOWN"):
-    """No such transfer or request in the log."""
-
-    message = "the log has no {what} {shown}"
-    hint = "List what there is with: custody transfer list."
-    what: str
-    shown: str
 
 
 _WITH_SIGNATURES: Final = {Status.SIGNING, Status.COMBINED}
@@ -106,168 +76,8 @@ class _Fold(Generic[_Body]):
         return self.step(history, self.record.from_bytes(open_body(entry)), entry.head.index)
 
 
-class History:
-    """The state that the first `size` entries of a log make. Grow it with `extend`; it is never written otherwise."""
-
-    def __init__(self, charter_digest: bytes) -> None:
-        """An empty history, judged under the charter with this digest (32 bytes, pinned outside the log)."""
-        self._pinned: Final = charter_digest
-        self.frontier = Frontier()
-        self.charter_envelope: Envelope | None = None
-        self._charter: Charter | None = None
-        self.requests: dict[bytes, Envelope] = {}
-        self.transfers: dict[bytes, Transfer] = {}
-        self.holdings: dict[OutPoint, Holding] = {}
-        self.tips: list[ChainSeen] = []
-        self.addresses: list[AddressIssued] = []
-        self.frozen_by: str | None = None
-        self._next: dict[tuple[bytes, int], int] = {}
-        self._spoken: set[bytes] = set()
-        self._last: dict[bytes, int] = {}
-        self._frozen_at = -1
-        # Kept beside `transfers`, or every draft would look at all transfers there ever were.
-        self._live: dict[bytes, Transfer] = {}
-        self._groups: dict[bytes, list[Transfer]] = {}
-        self._drafts: dict[bytes, list[Transfer]] = {}
-
-    @property
-    def size(self) -> int:
-        """Entries folded so far."""
-        return self.frontier.size
-
-    @property
-    def charter(self) -> Charter:
-        """The charter in force.
-
-        Raises:
-            HistoryInvalid: none was adopted.
-        """
-        if self._charter is None:
-            raise HistoryInvalid(index=0, entry=Kind.CHARTER_ADOPTED, problem="is missing: no charter was adopted")
-        return self._charter
-
-    @property
-    def has_charter(self) -> bool:
-        """Whether a charter was adopted."""
-        return self._charter is not None
-
-    @property
-    def height(self) -> int:
-        """Highest block the coordinator has looked at; 0 before the first look."""
-        return self.tips[-1].height if self.tips else 0
-
-    def facts(self, at: int) -> Facts:
-        """What cases are judged on at `at` (Unix seconds)."""
-        return Facts(at=at, frozen_by=self.frozen_by)
-
-    def next_index(self, vault_id: bytes, branch: int) -> int:
-        """The first index of a branch that neither an issued address nor a draft has used.
-
-        Deposits do not count: they are the coordinator's word alone, and it could push an index out of reach with them.
-        """
-        return self._next.get((vault_id, branch), 0)
-
-    def next_receive(self) -> dict[str, int]:
-        """Next unused receive index of each of the charter's vaults, by name."""
-        return {
-            entry.name: self.next_index(self.charter.vault(entry.name).id, Branch.RECEIVE)
-            for entry in self.charter.vaults
-        }
-
-    def transfer(self, transfer_id: bytes) -> Transfer:
-        """The transfer with this id.
-
-        Raises:
-            TransferUnknown: there is none.
-        """
-        found = self.transfers.get(transfer_id)
-        if found is None:
-            raise TransferUnknown(what="transfer", shown=transfer_id.hex())
-        return found
-
-    def request(self, request_id: bytes) -> Envelope:
-        """The signed request with this id.
-
-        Raises:
-            TransferUnknown: there is none.
-        """
-        found = self.requests.get(request_id)
-        if found is None:
-            raise TransferUnknown(what="request", shown=request_id.hex())
-        return found
-
-    def refuse_drafted(self, request_id: bytes) -> None:
-        """Pass when no transfer of this request can pay or has: one request pays once.
-
-        Raises:
-            RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
-        """
-        for transfer in self._drafts.get(request_id, ()):
-            if transfer.is_live or transfer.is_bearer:
-                raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
-
-    def last_index(self, transfer_id: bytes) -> int:
-        """Index of the newest entry about this transfer."""
-        return self._last.get(transfer_id, -1)
-
-    def needed_size(self, transfer_id: bytes) -> int:
-        """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
-
-        Once signatures were requested, what is judged does not change any more: that entry is enough.
-        """
-        asked = self.transfer(transfer_id).signing_index
-        return max(self.last_index(transfer_id) if asked is None else asked, self._frozen_at) + 1
-
-    def live(self) -> tuple[Transfer, ...]:
-        """The transfers that are neither over nor confirmed."""
-        return tuple(self._live.values())
-
-    def members(self, group: bytes) -> tuple[Transfer, ...]:
-        """The transfers of a group, in the order they were drafted."""
-        return tuple(self._groups.get(group, ()))
-
-    def rivals(self, group: bytes) -> tuple[Transfer, ...]:
-        """Those of a group that hold coins or whose signatures may be around: a replacement conflicts with each."""
-        return tuple(each for each in self.members(group) if each.is_live or each.is_bearer)
-
-    def held(self) -> dict[OutPoint, bytes]:
-        """Coins in live transfers, each with the transfer's group."""
-        return {outpoint: each.group for each in self._live.values() for outpoint in each.draft.outpoints}
-
-    def coins(self, vault_id: bytes) -> tuple[Coin, ...]:
-        """Mature, unspent coins of a vault, held ones included."""
-        return tuple(
-            holding.deposit.coin
-            for holding in self.holdings.values()
-            if holding.seen.vault == vault_id and holding.is_mature and holding.spent_by is None
-        )
-
-    def spendable(self, vault_id: bytes, groups: frozenset[bytes] = frozenset()) -> tuple[Coin, ...]:
-        """Coins that no live transfer holds, or only one of `groups`."""
-        held = self.held()
-        return tuple(
-            coin for coin in self.coins(vault_id) if coin.outpoint not in held or held[coin.outpoint] in groups
-        )
-
-    def balance(self, vault_id: bytes) -> int:
-        """Sats of all unspent deposits of a vault, mature or not."""
-        return sum(
-            holding.seen.amount
-            for holding in self.holdings.values()
-            if holding.seen.vault == vault_id and holding.spent_by is None
-        )
-
-    def committed(self) -> int:
-        """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
-
-        A group counts at its largest member, and expiry gives nothing back (THREATS F2).
-        """
-        largest: dict[bytes, int] = {}
-        for transfer in self.transfers.values():
-            if transfer.is_bearer:
-                case = case_of(transfer.draft, transfer.request, self.charter)
-                largest[transfer.group] = max(largest.get(transfer.group, 0), case.outflow)
-        return sum(largest.values())
+class History(Ledger):
+    """The ledger of a log, grown entry by entry with `extend`; it is never written otherwise."""
 
     def extend(self, entries: Iterable[LogEntry]) -> History:
         """Fold more entries; gives itself back.
@@ -279,8 +89,6 @@ class History:
         for entry in entries:
             self._apply(entry)
         return self
-
-    # --- the fold ----------------------------------------------------------------------------------------------------
 
     def _apply(self, entry: LogEntry) -> None:
         index = entry.head.index

@@ -18,7 +18,7 @@ from custody.apps.terminal import Verb, out_option, output, read_input, write_ou
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import Envelope, EnvelopeSignature, sign
 from custody.errors import InvalidInput
-from custody.transfer.history import HistoryInvalid
+from custody.transfer.ledger import HistoryInvalid
 from custody.transfer.state import Kind
 from custody.words import show_words
 
