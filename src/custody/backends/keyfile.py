@@ -33,11 +33,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from custody.bitcoin import curve
-from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, TransferPsbt
+from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, TransferPsbt, paths_of
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.script import p2sh, p2wsh
 from custody.bitcoin.sighash import ALL, SegwitV0
-from custody.bitcoin.transaction import LimitExceeded, PreviousTransaction, TxOut
+from custody.bitcoin.transaction import LimitExceeded, OutPoint, PreviousTransaction, TxOut
 from custody.envelope import Ed25519Signer
 from custody.errors import InvalidInput, Refused
 from custody.ports import SignerRefused
@@ -254,21 +254,22 @@ class KeyFileSigner:
         psbt.check_previous()
         transfer = TransferPsbt.from_psbt(psbt, Direction.TO_SIGNER)
         midstate = SegwitV0(transfer.transaction)
+        spending = transfer.transaction.inputs
         inputs: list[ProfileInput] = []
         signed = 0
         for index, claims in enumerate(transfer.inputs):
-            own = [(key, path) for key, path in claims.key_paths if path.fingerprint == self._fingerprint]
+            own = paths_of(claims.key_paths, self._fingerprint)
             if not own:
                 inputs.append(claims)
                 continue
-            spent = _spent(psbt, index, claims)
+            spent = _spent(index, spending[index].outpoint, claims)
             self._check_scripts(index, claims, spent)
             digest = midstate.digest(index, claims.witness_script, spent.amount, ALL)
             signatures = dict(claims.signatures)
             for key, path in own:
                 secret = self._secret(index, claims, key, path)
                 signatures[key] = curve.sign_ecdsa(secret, digest) + bytes((ALL,))
-            inputs.append(replace(claims, signatures=tuple(sorted(signatures.items()))))
+            inputs.append(claims.with_signatures(tuple(sorted(signatures.items()))))
             signed += 1
         if not signed:
             raise self._refused("no input names its key")
@@ -276,11 +277,12 @@ class KeyFileSigner:
 
     def _secret(self, index: int, claims: ProfileInput, key: bytes, path: KeyPath) -> bytes:
         """The secret key at `path`, which must be that of `key`, a key of the script that is signed for."""
-        if not path.path:
+        steps = path.path
+        if not steps:
             raise self._refused(f"input {index} names the master key itself")
-        secret, _ = self._node(path.path[:-1]).child(path.path[-1])
+        secret, _ = self._node(steps[:-1]).child(steps[-1])
         if curve.public_key(secret) != key:
-            raise self._refused(f"input {index} names another key for the path m{show_path(path.path)}")
+            raise self._refused(f"input {index} names another key for the path m{show_path(steps)}")
         if key not in claims.witness_script:
             raise self._refused(f"input {index} names a key that is not in its script")
         return secret
@@ -315,17 +317,23 @@ _SEED_SIZES: Final = range(16, 65)
 class _Node:
     """A BIP 32 private key: `secret` and `chain_code`, 32 bytes each."""
 
-    __slots__ = ("chain_code", "public_key", "secret")
+    __slots__ = ("_branch", "chain_code", "public_key", "secret")
 
     def __init__(self, secret: bytes, chain_code: bytes) -> None:
         self.secret = secret
         self.chain_code = chain_code
         self.public_key = curve.public_key(secret)
+        self._branch = hmac.new(chain_code, self.public_key, "sha512")
 
     def child(self, number: int) -> tuple[bytes, bytes]:
         """Secret and chain code of a child. Source: BIP 32, private parent key to private child key."""
-        parent = b"\x00" + self.secret if number >= HARDENED else self.public_key
-        digest = hmac.digest(self.chain_code, parent + number.to_bytes(4, "big"), "sha512")
+        if number >= HARDENED:
+            digest = hmac.digest(self.chain_code, b"\x00" + self.secret + number.to_bytes(4, "big"), "sha512")
+        else:
+            # Fed with the parent's key once and copied for each child.
+            branch = self._branch.copy()
+            branch.update(number.to_bytes(4, "big"))
+            digest = branch.digest()
         return curve.add_secret(self.secret, digest[:32]), digest[32:]
 
 
@@ -337,13 +345,12 @@ def _master(seed: bytes) -> _Node:
     return _Node(digest[:32], digest[32:])
 
 
-def _spent(psbt: Psbt, index: int, claims: ProfileInput) -> TxOut:
+def _spent(index: int, outpoint: OutPoint, claims: ProfileInput) -> TxOut:
     """The output that is spent, from the previous transaction, whose txid has been checked."""
-    previous: PreviousTransaction | None = psbt.previous_transaction(index)
     # A lie about one input's amount is harmless to that input's signature, and turns two honest ones into a fee.
-    if previous is None:
+    if not claims.previous_transaction:
         raise PrevtxMissing(index=index)
-    spent = previous.output(psbt.unsigned_transaction.inputs[index].outpoint.index)
+    spent = PreviousTransaction(claims.previous_transaction).output(outpoint.index)
     if spent is None:
         raise PrevtxMissing(index=index)
     if claims.witness_utxo is not None and claims.witness_utxo != spent:

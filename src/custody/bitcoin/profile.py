@@ -66,6 +66,8 @@ _XPUB: Final = 78
 _STEP: Final = 4
 _UTXO: Final = 8 + 1 + 42  # an amount, and the longest script that is a witness program (BIP 141)
 _PATH: Final = _STEP + _STEP * MAX_PATH
+_TYPE: Final = tuple(bytes((number,)) for number in range(256))
+"""The key of a field that stands once in a map."""
 _FINAL_WITNESS: Final = 1 + MAX_WITNESS_ITEMS * (1 + MAX_SIGNATURE) + 3 + MAX_SCRIPT
 
 # What is allowed: type to the longest value. The fields of version 2 that make up the transaction are read and dropped.
@@ -217,6 +219,12 @@ class KeyPaths(tuple[tuple[bytes, KeyPath], ...]):
         return (*self, *other)
 
 
+def paths_of(key_paths: tuple[tuple[bytes, KeyPath], ...], fingerprint: bytes) -> list[tuple[bytes, KeyPath]]:
+    """Those of `key_paths` under the master with `fingerprint` (4 bytes), in their order; only they are decoded."""
+    own = [(key, value) for key, value in tuple.__iter__(key_paths) if value.startswith(fingerprint)]
+    return [(key, KeyPath.of_field(value)) for key, value in own]
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileInput:
     """What a transfer says about one input. Absent scripts and bytes are empty.
@@ -234,6 +242,21 @@ class ProfileInput:
     sighash_type: int | None = None
     final_script_sig: bytes = b""
     final_witness: tuple[bytes, ...] = ()
+
+    def with_signatures(self, signatures: tuple[tuple[bytes, bytes], ...]) -> ProfileInput:
+        """The same input with these signatures in place of its own."""
+        # By position, and not through `replace`: a transfer has a thousand inputs, and this halves what each costs.
+        return ProfileInput(
+            self.previous_transaction,
+            self.witness_utxo,
+            self.witness_script,
+            self.redeem_script,
+            self.key_paths,
+            signatures,
+            self.sighash_type,
+            self.final_script_sig,
+            self.final_witness,
+        )
 
     def to_map(self) -> PsbtMap:
         """The PSBT map of this input, its keys in ascending order."""
@@ -351,13 +374,13 @@ def read_transfer_file(data: bytes, direction: Direction) -> TransferPsbt:
 class _Fields:
     """The fields of one map, each on the list and within its limits, by type."""
 
-    __slots__ = ("_kind", "_single", "keyed", "where")
+    __slots__ = ("_keyed", "_kind", "_single", "where")
 
     def __init__(self, fields: PsbtMap, kind: type[Field], where: str, allowed: Mapping[int, int]) -> None:
         self.where = where
-        self.keyed: dict[int, list[tuple[bytes, bytes]]] = {}
         self._kind = kind
-        self._single: dict[int, bytes] = {}
+        single: dict[int, bytes] = {}
+        keyed: dict[int, list[tuple[bytes, bytes]]] = {}
         for key, value in fields.pairs:
             number = key[0]
             most = allowed.get(number)
@@ -368,9 +391,12 @@ class _Fields:
             if len(value) > most:
                 raise self.forbidden(number, f"holds {len(value)} bytes; at most {most} are allowed")
             if len(key) == 1:
-                self._single[number] = value
+                single[number] = value
+            elif number in keyed:
+                keyed[number].append((key[1:], value))
             else:
-                self.keyed.setdefault(number, []).append((key[1:], value))
+                keyed[number] = [(key[1:], value)]
+        self._single, self._keyed = single, keyed
 
     def forbidden(self, number: int, why: str) -> FieldForbidden:
         return FieldForbidden(where=self.where, field=field_name(self._kind, bytes((number,))), why=why)
@@ -381,7 +407,9 @@ class _Fields:
 
     def by_key(self, number: int, size: int) -> list[tuple[bytes, bytes]]:
         """Key data and value of a field that stands once a key, ascending; key data of exactly `size` bytes."""
-        found = self.keyed.get(number, [])
+        found = self._keyed.get(number)
+        if found is None:
+            return []
         if len(found) > MAX_KEYS:
             raise self.forbidden(number, f"stands {len(found)} times; at most {MAX_KEYS} are allowed")
         for key, _ in found:
@@ -413,7 +441,8 @@ def _read_input(fields: PsbtMap, index: int, direction: Direction) -> ProfileInp
             raise _sighash(known, InputField.PARTIAL_SIG, signature[-1])
     return ProfileInput(
         previous_transaction=_without_witness(known.get(InputField.NON_WITNESS_UTXO)),
-        witness_utxo=Reader(utxo).tx_out() if utxo else None,
+        # Checked by `psbt_fields`, and within its limit its script's length is one byte.
+        witness_utxo=TxOut(int.from_bytes(utxo[:8], "little", signed=True), utxo[9:]) if utxo else None,
         witness_script=known.get(InputField.WITNESS_SCRIPT),
         redeem_script=known.get(InputField.REDEEM_SCRIPT),
         key_paths=known.key_paths(InputField.BIP32_DERIVATION),
@@ -504,11 +533,13 @@ def _is_private(secret: bytes, named: frozenset[bytes]) -> bool:
 
 
 def _once(kind: Field, value: bytes) -> list[tuple[bytes, bytes]]:
-    return [(bytes((kind,)), value)] if value else []
+    return [(_TYPE[kind], value)] if value else []
 
 
 def _by_key(kind: Field, values: tuple[tuple[bytes, bytes], ...]) -> list[tuple[bytes, bytes]]:
-    prefix = bytes((kind,))
+    if not values:
+        return []
+    prefix = _TYPE[kind]
     # tuple's own iteration: what KeyPaths holds, undecoded.
     return sorted([(prefix + key, value) for key, value in tuple.__iter__(values)])
 

@@ -99,7 +99,8 @@ class PsbtMap:
         for key, value in pairs:
             if not key:
                 raise ValueError("a PSBT key has at least its type")
-            parts += (compact_size(len(key)), key, compact_size(len(value)), value)
+            size = len(value)
+            parts += (compact_size(len(key)), key, _ONE_BYTE[size] if size < _WIDE else compact_size(size), value)
         object.__setattr__(self, "raw", b"".join((*parts, b"\x00")))
 
     @classmethod
@@ -160,7 +161,7 @@ class Psbt:
     inputs: tuple[PsbtMap, ...]
     outputs: tuple[PsbtMap, ...]
     unsigned_transaction: Transaction = field(init=False, compare=False, repr=False)
-    _previous: tuple[_Previous | None, ...] = field(init=False, compare=False, repr=False)
+    _is_previous_checked: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         head = _Header.read(self.global_map, MAX_MAPS)
@@ -170,21 +171,15 @@ class Psbt:
             raise PsbtEncoding(where="global map", what="its transaction has other numbers of inputs and outputs")
         # The maps are walked as a file would hold them: one way in, whoever made them.
         walk = _Walk(b"".join(each.raw for each in (*self.inputs, *self.outputs)), 0)
-        self._fill(head, walk.inputs(head), walk.outputs(head), walk.previous)
+        self._fill(head, walk.inputs(head), walk.outputs(head))
 
-    def _fill(
-        self,
-        head: _Header,
-        inputs: tuple[PsbtMap, ...],
-        outputs: tuple[PsbtMap, ...],
-        previous: list[_Previous | None],
-    ) -> None:
+    def _fill(self, head: _Header, inputs: tuple[PsbtMap, ...], outputs: tuple[PsbtMap, ...]) -> None:
         object.__setattr__(self, "version", head.version)
         object.__setattr__(self, "global_map", head.fields)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "outputs", outputs)
         object.__setattr__(self, "unsigned_transaction", head.transaction or _assemble(head, inputs, outputs))
-        object.__setattr__(self, "_previous", tuple(previous))
+        object.__setattr__(self, "_is_previous_checked", False)
 
     @classmethod
     def parse(cls, data: bytes, *, most: int = MAX_MAPS) -> Psbt:
@@ -209,8 +204,8 @@ class Psbt:
         inputs, outputs = walk.inputs(head), walk.outputs(head)
         if walk.remaining:
             raise PsbtEncoding(where="end", what=f"{walk.remaining} bytes follow the last map")
-        psbt._fill(head, inputs, outputs, walk.previous)
-        psbt.check_previous()
+        psbt._fill(head, inputs, outputs)
+        psbt._check_previous(walk.previous)
         return psbt
 
     @classmethod
@@ -253,14 +248,18 @@ class Psbt:
             PrevtxTxid: it has another txid.
             PrevtxOutput: it has no output of that index.
         """
-        for index, (spent, previous) in enumerate(zip(self.unsigned_transaction.inputs, self._previous, strict=True)):
-            if previous is None:
+        if not self._is_previous_checked:
+            self._check_previous(map(self.previous_transaction, range(len(self.inputs))))
+
+    def _check_previous(self, previous: Iterable[PreviousTransaction | None]) -> None:
+        for index, (spent, found) in enumerate(zip(self.unsigned_transaction.inputs, previous, strict=True)):
+            if found is None:
                 continue
-            txid, outputs = previous
-            if txid != spent.outpoint.txid:
-                raise PrevtxTxid(index=index, outpoint=spent.outpoint, actual=txid[::-1].hex())
-            if spent.outpoint.index >= outputs:
-                raise PrevtxOutput(index=index, outpoint=spent.outpoint, outputs=outputs)
+            if found.txid != spent.outpoint.txid:
+                raise PrevtxTxid(index=index, outpoint=spent.outpoint, actual=found.txid[::-1].hex())
+            if spent.outpoint.index >= found.output_count:
+                raise PrevtxOutput(index=index, outpoint=spent.outpoint, outputs=found.output_count)
+        object.__setattr__(self, "_is_previous_checked", True)
 
 
 def read_psbt_file(data: bytes, *, most: int = MAX_MAPS) -> Psbt:
@@ -282,10 +281,6 @@ def read_psbt_file(data: bytes, *, most: int = MAX_MAPS) -> Psbt:
 # Walking over maps ----------------------------------------------------------------------------------------------------
 
 
-_Previous = tuple[bytes, int]
-"""txid of a previous transaction, and how many outputs it has."""
-
-
 class _Walk:
     """A cursor over maps that checks every field it steps over and notes the previous transactions it meets."""
 
@@ -294,8 +289,8 @@ class _Walk:
     def __init__(self, data: bytes, at: int) -> None:
         self.data = data
         self.at = at
-        self.previous: list[_Previous | None] = []
-        self._known: dict[bytes, _Previous] = {}
+        self.previous: list[PreviousTransaction | None] = []
+        self._known: dict[bytes, PreviousTransaction] = {}
 
     @property
     def remaining(self) -> int:
@@ -312,6 +307,7 @@ class _Walk:
     def step(self, rules: Rules, kind: type[Field], index: int) -> PsbtMap:  # noqa: C901, PLR0912 - one hot loop
         """The map at the cursor, each key of it once and each field as its rule says."""
         data, at, start = self.data, self.at, self.at
+        rule_of = rules.get
         seen: set[bytes] = set()
         previous = None
         try:
@@ -335,7 +331,7 @@ class _Walk:
                 if key in seen:
                     raise _fault(kind, index, key, "it stands there twice with the same key")
                 seen.add(key)
-                rule = rules.get(key[0])
+                rule = rule_of(key[0])
                 if rule is not None:
                     try:
                         problem = rule(key, value)
@@ -356,15 +352,14 @@ class _Walk:
             self.previous.append(None if previous is None else self._read_previous(previous, index))
         return PsbtMap._of_checked(data[start:at])  # noqa: SLF001 - the one place that checks raw maps
 
-    def _read_previous(self, raw: bytes, index: int) -> _Previous:
+    def _read_previous(self, raw: bytes, index: int) -> PreviousTransaction:
         """Read a previous transaction, once however many inputs carry it."""
         found = self._known.get(raw)
         if found is None:
             try:
-                previous = PreviousTransaction(raw)
+                found = self._known[raw] = PreviousTransaction(raw)
             except TransactionEncoding as error:
                 raise _fault(InputField, index, _IN_PREVIOUS, error.what) from None
-            found = self._known[raw] = (previous.txid, previous.output_count)
         return found
 
 

@@ -144,6 +144,9 @@ def _check_path(value: bytes) -> str | None:
 
 
 def _derivation(key: bytes, value: bytes) -> str | None:
+    # Most fields of a large PSBT are these, and nearly all are right: one look at both before asking what is wrong.
+    if len(key) == 1 + _COMPRESSED and key[1] in _COMPRESSED_PREFIX and value and not len(value) % 4:
+        return None
     return _check_path(value) or _check_key(key)
 
 
@@ -233,6 +236,10 @@ def _wide_type(key: bytes, value: bytes) -> str | None:  # noqa: ARG001 - every 
 # Rules without key data ---------------------------------------------------------------------------------------------
 
 
+def _any_value(key: bytes, value: bytes) -> str | None:  # noqa: ARG001 - every rule has this shape
+    return None if len(key) == 1 else "it has key data"
+
+
 def _plain(check: Callable[[bytes], str | None]) -> Rule:
     def rule(key: bytes, value: bytes) -> str | None:
         return check(value) if len(key) == 1 else "it has key data"
@@ -249,11 +256,10 @@ def _fixed(size: int) -> Rule:
     return rule
 
 
-def _check_any(value: bytes) -> str | None:  # noqa: ARG001 - every check has this shape
-    return None
-
-
 def _check_tx_out(value: bytes) -> str | None:
+    # An amount, a length of one byte and that many bytes; only other shapes need a reader to tell what is wrong.
+    if len(value) > _AMOUNT and value[_AMOUNT] < _WIDE and len(value) == _AMOUNT + 1 + value[_AMOUNT]:
+        return None
     reader = Reader(value)
     reader.tx_out()
     reader.finish()
@@ -340,6 +346,9 @@ _XPUB: Final = 78
 _XPUB_POINT: Final = 1 + 45
 _CONTROL_BASE: Final = 33
 _LOCKTIME: Final = 4
+_AMOUNT: Final = 8
+_WIDE: Final = 0xFD
+"""First byte from which a CompactSize has more bytes."""
 
 _EVERYWHERE: Final[dict[int, Rule]] = {
     GlobalField.PROPRIETARY: _proprietary,
@@ -352,14 +361,14 @@ _GLOBAL: Final[dict[int, Rule]] = _EVERYWHERE | {
     GlobalField.VERSION: _fixed(4),
 }
 _INPUT: Final[dict[int, Rule]] = _EVERYWHERE | {
-    InputField.NON_WITNESS_UTXO: _plain(_check_any),  # psbt reads it, once for all inputs that carry the same
+    InputField.NON_WITNESS_UTXO: _any_value,  # psbt reads it, once for all inputs that carry the same
     InputField.WITNESS_UTXO: _plain(_check_tx_out),
     InputField.PARTIAL_SIG: _partial_signature,
     InputField.SIGHASH_TYPE: _fixed(4),
-    InputField.REDEEM_SCRIPT: _plain(_check_any),
-    InputField.WITNESS_SCRIPT: _plain(_check_any),
+    InputField.REDEEM_SCRIPT: _any_value,
+    InputField.WITNESS_SCRIPT: _any_value,
     InputField.BIP32_DERIVATION: _derivation,
-    InputField.FINAL_SCRIPTSIG: _plain(_check_any),
+    InputField.FINAL_SCRIPTSIG: _any_value,
     InputField.FINAL_SCRIPTWITNESS: _plain(_check_stack),
     InputField.POR_COMMITMENT: _plain(_check_text),
     InputField.RIPEMD160: _preimage(20),
@@ -377,8 +386,8 @@ _INPUT: Final[dict[int, Rule]] = _EVERYWHERE | {
     InputField.MUSIG2_PARTIAL_SIG: _musig_contribution(32),
 }
 _OUTPUT: Final[dict[int, Rule]] = _EVERYWHERE | {
-    OutputField.REDEEM_SCRIPT: _plain(_check_any),
-    OutputField.WITNESS_SCRIPT: _plain(_check_any),
+    OutputField.REDEEM_SCRIPT: _any_value,
+    OutputField.WITNESS_SCRIPT: _any_value,
     OutputField.BIP32_DERIVATION: _derivation,
     OutputField.TAP_INTERNAL_KEY: _fixed(32),
     OutputField.TAP_TREE: _plain(_check_tree),
@@ -401,7 +410,7 @@ _INPUT_V2: Final[dict[int, Rule]] = {
 }
 _OUTPUT_V2: Final[dict[int, Rule]] = {
     OutputField.AMOUNT: _fixed(8),
-    OutputField.SCRIPT: _plain(_check_any),
+    OutputField.SCRIPT: _any_value,
 }
 # Silent payments are of version 2 only; in version 0 their types are unknown ones.
 _GLOBAL_SILENT: Final[dict[int, Rule]] = {
@@ -427,7 +436,7 @@ def _tables(
     )
 
 
-GLOBAL_RULES: Final = _tables(_GLOBAL, {GlobalField.UNSIGNED_TX: _plain(_check_any)}, _GLOBAL_V2, _GLOBAL_SILENT)
+GLOBAL_RULES: Final = _tables(_GLOBAL, {GlobalField.UNSIGNED_TX: _any_value}, _GLOBAL_V2, _GLOBAL_SILENT)
 """Rules of the global map, by PSBT version."""
 INPUT_RULES: Final = _tables(_INPUT, {}, _INPUT_V2, _INPUT_SILENT)
 """Rules of an input map, by PSBT version."""

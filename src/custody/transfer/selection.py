@@ -162,15 +162,15 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
         limit = dust_limit(output.script_pubkey)
         if output.amount < limit:
             raise OutputDust(amount=output.amount, limit=limit)
-    must = set(terms.must)
-    worth = [coin for coin in coins if coin.amount > terms.least_coin and coin not in must]
+    input_fee = terms.input_fee
+    worth = _worth_spending(coins, terms)
     # Sorting makes the answer independent of the order the store gave them in.
     worth.sort(key=lambda coin: (-coin.amount, coin.outpoint))
-    effective = [coin.amount - terms.input_fee for coin in worth]
-    start = sum(coin.amount - terms.input_fee for coin in terms.must)
+    effective = [coin.amount - input_fee for coin in worth]
+    start = sum(coin.amount - input_fee for coin in terms.must)
     if start + sum(effective) < terms.target:
         every = (*terms.must, *worth)
-        needed = terms.target + terms.input_fee * len(every)
+        needed = terms.target + input_fee * len(every)
         raise InsufficientFunds(needed=needed, available=sum(coin.amount for coin in every), coins=len(every))
     room = _room(terms) - len(terms.must)
     found: list[Selection] = []
@@ -199,15 +199,11 @@ def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Se
         InsufficientFunds: nothing would be left after the fee.
         TooHeavy: too many coins, and `limit` is not set.
     """
-    must = set(terms.must)
-    worth = sorted(
-        (coin for coin in coins if coin.amount > terms.least_coin and coin not in must),
-        key=lambda coin: (coin.amount, coin.outpoint),
-    )
-    room = _room(terms) - len(must)
+    worth = sorted(_worth_spending(coins, terms), key=lambda coin: (coin.amount, coin.outpoint))
+    room = _room(terms) - len(terms.must)
     if len(worth) > room:
         if not limit:
-            raise _too_heavy(terms, len(worth) + len(must), has_change=True)
+            raise _too_heavy(terms, len(worth) + len(terms.must), has_change=True)
         worth = worth[:room]
     chosen = (*terms.must, *worth)
     total = sum(coin.amount for coin in chosen)
@@ -226,6 +222,14 @@ def weight_of(terms: Terms, inputs: int, *, has_change: bool) -> int:
         count += 1
     fixed = 8 + len(compact_size(inputs)) + len(compact_size(count))
     return WITNESS_SCALE * (fixed + outputs) + 2 + inputs * terms.input_weight
+
+
+def _worth_spending(coins: Sequence[Coin], terms: Terms) -> list[Coin]:
+    """The coins that bring more than they cost, without those that are among the inputs anyway."""
+    least, must = terms.least_coin, set(terms.must)
+    worth = [coin for coin in coins if coin.amount > least]
+    # Hashing a coin costs more than all the rest, so it is done only where there is something to compare with.
+    return [coin for coin in worth if coin not in must] if must else worth
 
 
 def _output_size(script: bytes) -> int:

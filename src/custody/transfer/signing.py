@@ -31,6 +31,7 @@ from custody.vault.ownership import PrevtxMissing, claims_of
 
 _MOST_TEXT: Final = 1_000
 """Bytes of the longest field that is looked through for secrets written as text."""
+_ALL: Final = bytes([ALL])
 
 
 class CosignerAltered(Refused, code="COSIGNER_ALTERED"):
@@ -216,17 +217,18 @@ def check_signature(public_key: bytes, digest: bytes, signature: bytes, index: i
         SigInvalid: it is none of these.
     """
     der, hash_type = signature[:-1], signature[-1:]
-    problem = None
-    if hash_type != bytes([ALL]):
+    # `verify_ecdsa` is all of these rules but the hash type. Which one was broken is asked only when one was.
+    if hash_type == _ALL and verify_ecdsa(public_key, digest, der):
+        return
+    if hash_type != _ALL:
         problem = f"hash type {hash_type.hex()} is not ALL"
     elif not is_strict_der(der):
         problem = "it is not strict DER (BIP 66)"
     elif not is_low_s(der):
         problem = "its S is high (BIP 146)"
-    elif not verify_ecdsa(public_key, digest, der):
+    else:
         problem = f"it does not verify on input {index}"
-    if problem is not None:
-        raise SigInvalid(whose=public_key.hex(), problem=problem)
+    raise SigInvalid(whose=public_key.hex(), problem=problem)
 
 
 def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int) -> CombinedPsbt:
@@ -259,7 +261,7 @@ def with_signatures(signatures: Iterable[InputSignature], sent: TransferPsbt) ->
     for each in sorted(signatures, key=lambda each: (each.input, each.public_key)):
         found[each.input].append((each.public_key, each.signature))
     inputs = tuple(
-        replace(claims, signatures=tuple(signatures)) for claims, signatures in zip(sent.inputs, found, strict=True)
+        claims.with_signatures(tuple(signatures)) for claims, signatures in zip(sent.inputs, found, strict=True)
     )
     return replace(sent, inputs=inputs)
 
