@@ -86,8 +86,10 @@ def test_ctrl_c_at_a_question_ends_with_130(office, converse):
         office.folder,
         [("twelve words", "\x03")],
         "-c",
-        # A terminal sends signals to those whose controlling terminal it is.
-        "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+        # A terminal sends signals to those whose controlling terminal it is; a shell in the background, such as a build
+        # server's, has its programs ignore this one.
+        "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from custody.apps.cli import program\n"
         "try:\n    program.main()\nexcept SystemExit as ended:\n    print('ended with', ended.code)",
         "--dir",
