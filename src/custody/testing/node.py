@@ -75,17 +75,23 @@ class OfflineNode:
         self._command = (program, f"-chain={network.value}", *_OPTIONS, *options)
         self._place = tempfile.TemporaryDirectory(prefix="custody-node-")
         self.directory = Path(self._place.name)
-        self.rpc, self._process = self._start()
+        self._moment = 0
+        self._port = 0
+        self.rpc = self._start()
 
     def stop(self) -> None:
         """End it and remove its directory."""
-        self._halt()
+        self.halt()
         self._place.cleanup()
 
-    def restart(self) -> None:
-        """End it and start it again on what it has; port, cookie and `rpc` are new ones."""
-        self._halt()
-        self.rpc, self._process = self._start()
+    def halt(self) -> None:
+        """End it; `resume` starts it again on what it has."""
+        self.rpc.close()
+        self._finalizer()
+
+    def resume(self) -> None:
+        """Start it again, at the same address, with another cookie and the clock where it was."""
+        self._launch(self._port)
 
     def __enter__(self) -> Self:
         return self
@@ -103,26 +109,36 @@ class OfflineNode:
     def set_time(self, moment: int) -> None:
         """Set its clock to `moment` (Unix seconds); it stands still from then on. Regtest only."""
         self.rpc.ask(_NOTHING, "setmocktime", moment)
+        self._moment = moment
 
-    def _start(self) -> tuple[Rpc, subprocess.Popen[bytes]]:
-        for _ in range(_START_ATTEMPTS):
-            port = _free_port()
-            self.credentials.path.unlink(missing_ok=True)
-            with self._talk.open("wb") as talk:
-                process = subprocess.Popen(  # noqa: S603 - the program that the test was given
-                    [*self._command, f"-datadir={self.directory}", f"-rpcport={port}"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=talk,
-                    stderr=subprocess.STDOUT,
-                )
-            # A run that is interrupted ends its nodes all the same.
-            self._finalizer = weakref.finalize(self, _end, process)
-            rpc = Rpc(f"http://127.0.0.1:{port}", self.credentials)
-            if self._is_up(rpc, process):
-                return rpc, process
-            # Between finding a free port and using it somebody else may have taken it.
-            rpc.close()
-            self._finalizer()
+    def _start(self) -> Rpc:
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            self._port = _free_port()
+            try:
+                return self._launch(self._port)
+            except NodeUnavailable:
+                # Between finding a free port and using it somebody else may have taken it.
+                if attempt == _START_ATTEMPTS:
+                    raise
+        raise AssertionError("not reached")
+
+    def _launch(self, port: int) -> Rpc:
+        self.credentials.path.unlink(missing_ok=True)
+        clock = [f"-mocktime={self._moment}"] if self._moment else []
+        with self._talk.open("wb") as talk:
+            process = subprocess.Popen(  # noqa: S603 - the program that the test was given
+                [*self._command, f"-datadir={self.directory}", f"-rpcport={port}", *clock],
+                stdin=subprocess.DEVNULL,
+                stdout=talk,
+                stderr=subprocess.STDOUT,
+            )
+        # A run that is interrupted ends its nodes all the same.
+        self._finalizer = weakref.finalize(self, _end, process)
+        rpc = Rpc(f"http://127.0.0.1:{port}", self.credentials)
+        if self._is_up(rpc, process):
+            return rpc
+        rpc.close()
+        self._finalizer()
         said = self._talk.read_text(errors="replace").strip().splitlines() or ["nothing"]
         raise NodeUnavailable(node=self._command[0], reason=plain_reason(f"it does not start and says: {said[-1]}"))
 
@@ -139,10 +155,6 @@ class OfflineNode:
                     return True
             time.sleep(0.01)
         return False
-
-    def _halt(self) -> None:
-        self.rpc.close()
-        self._finalizer()
 
     @property
     def _talk(self) -> Path:
@@ -172,6 +184,7 @@ class NodeView(BitcoindView):
     def __init__(self, node: OfflineNode) -> None:
         super().__init__(node.rpc, Network.REGTEST)
         self.relay = BitcoindRelay(self)
+        self._sent: dict[bytes, int] = {}
 
     def close(self) -> None:
         """Let go of the connection; the node goes on."""
@@ -180,6 +193,7 @@ class NodeView(BitcoindView):
     def send(self, raw: bytes) -> None:
         """As `BitcoindRelay.send`."""
         self.relay.send(raw)
+        self._sent.setdefault(Transaction.parse(raw).txid, len(self._sent))
 
     def fee_rate(self) -> int | None:
         """As `BitcoindRelay.fee_rate`."""
@@ -202,9 +216,10 @@ class NodeView(BitcoindView):
         return block_hash
 
     def pending(self) -> tuple[Transaction, ...]:
-        """What waits, each after those it spends."""
-        txids = self.node.ask(_TEXTS, "getrawmempool")
-        waiting = (self.waiting_transaction(bytes.fromhex(txid)[::-1]) for txid in txids)
+        """What waits, in the order it was sent, each after those it spends. A mempool itself has no steady order."""
+        txids = [bytes.fromhex(txid)[::-1] for txid in self.node.ask(_TEXTS, "getrawmempool")]
+        txids.sort(key=lambda txid: (self._sent.get(txid, len(self._sent)), txid))
+        waiting = map(self.waiting_transaction, txids)
         return _parents_first({each.txid: each for each in waiting if each is not None})
 
     def unspent_of(self, script_pubkey: bytes) -> Iterator[tuple[OutPoint, Unspent]]:
