@@ -6,17 +6,10 @@
 # and checks signatures; hashes follow from there. .cache/bitcoind/VERSION says what was fetched. Talk is on standard
 # error; where none can be had, its last line says why and the exit status is 1.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-readonly PLACE=$PWD/.cache/bitcoind
-readonly PACKAGE=bitcoin-knots
-readonly SUITE=sid
-readonly KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
-readonly ATTEMPTS=3
 
 say() { printf 'bitcoind: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-works() { "$1" -version 2>/dev/null </dev/null | head -n 1 | grep -q . ; }
+works() { "$1" -version </dev/null 2>/dev/null | head -n 1 | grep -q .; }
 
 if [[ -n ${BITCOIND:-} ]]; then
     program=$(command -v "$BITCOIND") && works "$program" || fail "BITCOIND=$BITCOIND is no bitcoind that runs here"
@@ -24,10 +17,17 @@ if [[ -n ${BITCOIND:-} ]]; then
     exit 0
 fi
 if program=$(command -v bitcoind); then
-    works "$program" || fail "$program on PATH does not run"
+    works "$program" || fail "$program on PATH does not run; set BITCOIND to another"
     realpath -s "$program"
     exit 0
 fi
+
+cd "$(dirname "$0")/.."
+readonly PLACE=$PWD/.cache/bitcoind
+readonly PACKAGE=bitcoin-knots
+readonly SUITE=sid
+readonly KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
+readonly ATTEMPTS=3
 
 missing=()
 for tool in apt-get apt-cache dpkg-deb flock; do
@@ -74,7 +74,8 @@ options=(
 
 # The mirrors this machine uses itself, the main archive's before others. Which of them has the suite shows itself.
 mirrors() {
-    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' |
+    apt-get -o APT::Get::IndexTargets::ReleaseInfo=false indextargets --format '$(REPO_URI)' \
+        'Created-By: Packages' 'Component: main' |
         awk '!seen[$0]++ { print (/\/debian\/?$/ ? 0 : 1), $0 }' | sort -s -k 1,1 | cut -d ' ' -f 2-
 }
 
@@ -108,6 +109,7 @@ try() {
     return 1
 }
 
+[[ -n $(mirrors) ]] || fail "none on PATH, and apt knows no mirror on this machine to fetch one from; set BITCOIND"
 is_fetched=false
 for ((attempt = 1; attempt <= ATTEMPTS; attempt++)); do
     say "fetching Debian's $PACKAGE ($SUITE), attempt $attempt of $ATTEMPTS"
@@ -115,7 +117,7 @@ for ((attempt = 1; attempt <= ATTEMPTS; attempt++)); do
         is_fetched=true
         break
     fi
-    sleep $((attempt * 2))
+    ((attempt == ATTEMPTS)) || sleep $((attempt * 2))
 done
 if [[ $is_fetched == false ]]; then
     # No address of a mirror is shown: it may hold a password.

@@ -4,13 +4,11 @@
 started it. `NodeChain` mines and pays on a regtest one as `RegtestChain` does on a chain in the process: the same calls
 give the same blocks, so a story can be told on either. The node's clock is the chain's.
 
-Where the program is found: `find_bitcoind`. What is needed of it is in Bitcoin Core 29 and in Knots alike.
+The program is the caller's to name. What is needed of it is in Bitcoin Core 29 and newer, and in Knots.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -56,11 +54,6 @@ _VERDICT: Final[TypeAdapter[str | None]] = TypeAdapter(str | None)
 _KEPT: Final = ("inconclusive", "duplicate", "duplicate-inconclusive")
 
 
-def find_bitcoind() -> str | None:
-    """The bitcoind that `BITCOIND` names, else the one on PATH; None when there is neither."""
-    return shutil.which(os.environ.get("BITCOIND") or "bitcoind")
-
-
 class OfflineNode:
     """A bitcoind without peers, in a temporary directory that goes with it. It ends with `stop`, or with this process.
 
@@ -77,7 +70,11 @@ class OfflineNode:
         self.directory = Path(self._place.name)
         self._moment = 0
         self._port = 0
-        self.rpc = self._start()
+        try:
+            self.rpc = self._start()
+        except NodeUnavailable:
+            self._place.cleanup()
+            raise
 
     def stop(self) -> None:
         """End it and remove its directory."""

@@ -6,7 +6,7 @@ BTC/kvB into sat/kvB; a fraction of a sat is no amount, a fraction of a rate rou
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
@@ -42,7 +42,7 @@ def _sats(value: object) -> int:
 
 
 def _rate(value: object) -> int:
-    return -int(-_scaled(value) // 1)
+    return int(_scaled(value).to_integral_value(ROUND_CEILING))
 
 
 Hash = Annotated[bytes, BeforeValidator(_hash)]
