@@ -473,11 +473,18 @@ def test_a_node_that_does_not_start_says_why(bitcoind):
     assert "nonsense" in caught.error.reason
 
 
+def test_a_node_that_is_halted_ends_in_order(bitcoind):
+    with OfflineNode(bitcoind) as running:
+        process = running._process
+        running.halt()
+        assert process.returncode == 0
+
+
 def test_a_node_leaves_nothing_behind(bitcoind):
     with OfflineNode(bitcoind) as running:
-        directory, process = running.directory, running._finalizer.peek()[2][0]
+        directory, process = running.directory, running._process
         assert directory.is_dir()
-    assert process.returncode == 0
+    assert process.returncode is not None
     assert not Path(directory).exists()
 
 

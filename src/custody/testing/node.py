@@ -41,6 +41,7 @@ _OPTIONS: Final = (
     "-rpcbind=127.0.0.1",
     "-rpcallowip=127.0.0.1",
     "-printtoconsole=0",
+    "-par=1",
     # Regtest would let transactions wait that no other network relays.
     "-acceptnonstdtxn=0",
 )
@@ -78,6 +79,8 @@ class OfflineNode:
 
     def stop(self) -> None:
         """End it and remove its directory."""
+        # At once: what it would still write down goes with the directory.
+        self._process.kill()
         self.halt()
         self._place.cleanup()
 
@@ -123,7 +126,7 @@ class OfflineNode:
         self.credentials.path.unlink(missing_ok=True)
         clock = [f"-mocktime={self._moment}"] if self._moment else []
         with self._talk.open("wb") as talk:
-            process = subprocess.Popen(  # noqa: S603 - the program that the test was given
+            process = self._process = subprocess.Popen(  # noqa: S603 - the program that the test was given
                 [*self._command, f"-datadir={self.directory}", f"-rpcport={port}", *clock],
                 stdin=subprocess.DEVNULL,
                 stdout=talk,
