@@ -18,6 +18,8 @@ MAX_MONEY: Final = 21_000_000 * COIN
 WITNESS_SCALE: Final = 4
 MAX_TRANSACTION_WEIGHT: Final = 400_000
 """Weight units of the heaviest transaction nodes relay (Bitcoin Core, MAX_STANDARD_TX_WEIGHT)."""
+MAX_BLOCK_WEIGHT: Final = 4_000_000
+"""Weight units of the heaviest block (BIP 141)."""
 HARDENED: Final = 2**31
 """First hardened child number (BIP 32)."""
 

@@ -134,9 +134,16 @@ class Transaction:
         Raises:
             TransactionEncoding: not exactly one transaction in its one spelling. Source: BIP 144.
         """
-        # A zero where the number of inputs stands is BIP 144's marker; only "no inputs, no outputs" reads otherwise.
-        is_witness_form = data[4:5] == b"\x00" and data[5:6] != b"\x00"
-        return _parse(data, None, is_witness_form=is_witness_form)
+        return _parse(data, None, is_witness_form=_is_witness_form(data, 0))
+
+    @classmethod
+    def read(cls, data: bytes, at: int) -> tuple[Transaction, int]:
+        """The transaction that begins at byte `at` of something longer, a block, and where it ends.
+
+        Raises:
+            TransactionEncoding: as `parse`.
+        """
+        return _read(data, at, None, is_witness_form=_is_witness_form(data, at))
 
     @classmethod
     def parse_stripped(cls, data: bytes, most: int | None = None) -> Transaction:
@@ -391,11 +398,22 @@ def serialize_stack(stack: tuple[bytes, ...]) -> bytes:
 def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transaction:
     if len(data) > MAX_SIZE:
         raise TransactionEncoding(what=f"it is longer than {MAX_SIZE} bytes", at=MAX_SIZE)
-    if is_witness_form and data[5:6] != b"\x01":
-        raise TransactionEncoding(what="unknown flag after the witness marker", at=5)
+    transaction, end = _read(data, 0, most, is_witness_form=is_witness_form)
+    _check_end(data, end)
+    return transaction
+
+
+def _is_witness_form(data: bytes, at: int) -> bool:
+    # A zero where the number of inputs stands is BIP 144's marker; only "no inputs, no outputs" reads otherwise.
+    return data[at + 4 : at + 5] == b"\x00" and data[at + 5 : at + 6] != b"\x00"
+
+
+def _read(data: bytes, at: int, most: int | None, *, is_witness_form: bool) -> tuple[Transaction, int]:
+    if is_witness_form and data[at + 5 : at + 6] != b"\x01":
+        raise TransactionEncoding(what="unknown flag after the witness marker", at=at + 5)
     try:
-        (version,) = _I32.unpack_from(data)
-        inputs, at = _read_inputs(data, 6 if is_witness_form else 4, most)
+        (version,) = _I32.unpack_from(data, at)
+        inputs, at = _read_inputs(data, at + (6 if is_witness_form else 4), most)
         outputs, at = _read_outputs(data, at, most)
         witness: tuple[tuple[bytes, ...], ...] = ()
         if is_witness_form:
@@ -403,8 +421,7 @@ def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transacti
         (locktime,) = _U32.unpack_from(data, at)
     except (IndexError, struct.error):
         raise TransactionEncoding(what="it ends too early", at=len(data)) from None
-    _check_end(data, at + 4)
-    return Transaction(version, inputs, outputs, locktime, witness)
+    return Transaction(version, inputs, outputs, locktime, witness), at + 4
 
 
 def _read_inputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxIn, ...], int]:

@@ -1,8 +1,8 @@
 """How does a test get a chain with coins on it, in under a second and the same every time?
 
 `RegtestChain` mines on a `KernelChain`: blocks that Bitcoin Core's rules accept, a faucet that pays anybody, and
-reorganisations of any depth. Keys, block times and so every txid and block hash follow from what was asked, so fixtures
-made with it can be made again. Regtest only.
+reorganisations of any depth. On a node it does the same (node.py). Keys, block times and so every txid and block hash
+follow from what was asked, so fixtures made with it can be made again. Regtest only.
 
 Times are Unix seconds and start on 2025-01-01; each block is ten minutes after the one before. The chain is a `Clock`:
 it is always as late as its newest block, or as late as `wait` made it. Sources: BIP 34, BIP 141 (commitment).
@@ -11,18 +11,19 @@ it is always as late as its newest block, or as late as `wait` made it. Sources:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from custody.backends.kernel import KernelChain, Unspent
 from custody.bitcoin import curve
+from custody.bitcoin.block import merkle_root
 from custody.bitcoin.script import double_sha256, hash160, p2pkh, p2wpkh, push
 from custody.bitcoin.sighash import ALL, SegwitV0
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, compact_size
 from custody.errors import InvalidInput
-from custody.ports import BlockView
+from custody.ports import BlockView, ChainView, Judge, Relay
 from custody.record import tagged_hash
 from custody.units import COIN, Network, fee_at
 from custody.vault.coins import COINBASE_MATURITY
@@ -51,18 +52,42 @@ class FaucetEmpty(InvalidInput, code="FAUCET_EMPTY"):
     needed: int
 
 
+class RegtestView(ChainView, Relay, Protocol):
+    """What a chain is mined on: `KernelChain`, or a node."""
+
+    def submit(self, raw: bytes) -> bytes:
+        """Validate and store the block `raw`; its hash.
+
+        Raises:
+            BlockRefused: it is not valid.
+        """
+
+    def pending(self) -> tuple[Transaction, ...]:
+        """What waits, in an order in which a block may hold it."""
+
+    def unspent_of(self, script_pubkey: bytes) -> Iterator[tuple[OutPoint, Unspent]]:
+        """Every output locked to `script_pubkey`, confirmed or waiting, that nothing spends, waiting or not."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class RegtestChain:
     """Mines, pays and reorganises. `view` is the chain itself, as `ChainView` and `Relay`.
 
-    `directory` keeps the chain; without it, it lives in a temporary place until `close`.
+    `directory` keeps the chain; without it, it lives in a temporary place until `close`. Or it is mined on `view`.
+    `judges` are opinions that this kind of chain brings with it.
 
     Raises:
         NetworkMismatch: any network but regtest.
         NodeUnavailable: the directory cannot be used.
     """
 
-    def __init__(self, directory: Path | None = None, network: Network = Network.REGTEST) -> None:
-        self.view = KernelChain(directory, network)
+    def __init__(
+        self, directory: Path | None = None, network: Network = Network.REGTEST, view: RegtestView | None = None
+    ) -> None:
+        self.view: RegtestView = view or KernelChain(directory, network)
+        self.judges: tuple[Judge, ...] = ()
         self._secret = tagged_hash("custody/testing/faucet", b"")
         self._public_key = curve.public_key(self._secret)
         self._time = max(START, self.view.tip().time)
@@ -71,9 +96,12 @@ class RegtestChain:
     @classmethod
     def funded(cls, coinbases: int = 10) -> Self:
         """A chain in a temporary place whose faucet can spend `coinbases` block rewards."""
-        chain = cls()
-        chain.mine(coinbases + COINBASE_MATURITY - 1)
-        return chain
+        return cls().fund(coinbases)
+
+    def fund(self, coinbases: int = 10) -> Self:
+        """Mine until the faucet can spend `coinbases` more block rewards; this chain."""
+        self.mine(coinbases + COINBASE_MATURITY - 1)
+        return self
 
     def close(self) -> None:
         """Let go of the chain."""
@@ -250,16 +278,6 @@ def build_block(
     root = merkle_root([each.txid for each in block])
     header = _VERSION.to_bytes(4, "little") + previous + root + time.to_bytes(4, "little") + _BITS.to_bytes(4, "little")
     return b"".join((_grind(header), compact_size(len(block)), *(each.serialize() for each in block)))
-
-
-def merkle_root(hashes: Sequence[bytes]) -> bytes:
-    """Root of a block's tree over `hashes`, the last doubled where a level is odd; 32 bytes, internal order."""
-    level = list(hashes)
-    while len(level) > 1:
-        if len(level) % 2:
-            level.append(level[-1])
-        level = [double_sha256(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
-    return level[0]
 
 
 def _coinbase(height: int, reward_to: bytes, transactions: Sequence[Transaction], extra_nonce: int) -> Transaction:

@@ -100,7 +100,7 @@ class Scenario:
         outside = Outside(
             views=(chain.view,),
             relay=chain.view,
-            judges=(KernelJudge(), BitcointxJudge()),
+            judges=(KernelJudge(), BitcointxJudge(), *chain.judges),
             clock=chain,
             below=chance.below,
             salt=chance.salt,
@@ -116,9 +116,11 @@ class Scenario:
         return cls(cast, chain, store, custodian, chance, stations, desks, witnesses)
 
     @classmethod
-    def funded(cls, *amounts: int, setting: Setting | None = None, seed: int = 0) -> Self:
-        """The same with coins of these amounts, mature."""
-        scenario = cls.begin(setting, chain=RegtestChain.funded(4), seed=seed)
+    def funded(
+        cls, *amounts: int, setting: Setting | None = None, chain: RegtestChain | None = None, seed: int = 0
+    ) -> Self:
+        """The same with coins of these amounts, mature; on a fresh `chain`, else on one in the process."""
+        scenario = cls.begin(setting, chain=(chain or RegtestChain()).fund(4), seed=seed)
         scenario.custodian.observe()
         for amount in amounts or (60_000_000, 40_000_000, 30_000_000):
             scenario.deposit(amount)
