@@ -32,6 +32,7 @@ demo: setup ## play a whole transfer on a regtest chain of its own
 	$(BIN)/custody demo
 
 fuzz: setup ## run the long fuzzing campaigns
+	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
 	$(BIN)/pytest tests/hostile -m campaign $(ARGS)
 
 errors: setup ## write docs/reference/errors.md from the error classes

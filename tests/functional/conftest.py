@@ -10,6 +10,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,6 +196,10 @@ def open_office(tmp_path: Path) -> Callable[[Setting], Office]:
     return lambda setting: Office.open(tmp_path, setting)
 
 
+INTERRUPT = "\x03"
+"""What Ctrl-C sends."""
+
+
 def _converse(folder: Path, answers: list[tuple[str, str]], *arguments: str) -> str:
     """Run Python on a terminal of its own, answer each question when it appears, and give all that was shown."""
     ours, theirs = pty.openpty()
@@ -216,7 +221,11 @@ def _converse(folder: Path, answers: list[tuple[str, str]], *arguments: str) -> 
                 break
             shown += chunk
             if answers and answers[0][0].encode() in shown:
-                os.write(ours, answers.pop(0)[1].encode() + b"\n")
+                answer = answers.pop(0)[1]
+                if answer == INTERRUPT:
+                    # Between showing a question and reading the answer CPython loses an interrupt. People are slower.
+                    time.sleep(1)
+                os.write(ours, answer.encode() + (b"" if answer == INTERRUPT else b"\n"))
     finally:
         child.kill()
         child.wait()

@@ -329,6 +329,17 @@ def test_all_of_a_group_is_live_again_when_the_winner_loses_its_block(story):
     assert story.transfer(second).status is Status.CONFIRMED
 
 
+def test_what_was_never_signed_stays_over_when_the_winner_loses_its_block(story):
+    first = story.sent(rate=2_000)
+    draft, _ = story.drafted(story.request(replaces=(first,)), rate=12_000)
+    story.mine()
+    assert story.transfer(draft.transfer_id).ended.reason is Ending.SUPERSEDED
+    story.chain.reorganise(1, leave_out=[story.transfer(first).release.txid])
+    story.custodian.observe()
+    assert story.transfer(first).is_live
+    assert story.transfer(draft.transfer_id).status is Status.ENDED
+
+
 def test_a_coin_that_was_free_in_between_does_not_stop_the_coordinator(begin):
     # B replaces A and spends one coin more; A wins and frees that coin; C takes it; then A's block is lost.
     story = begin(30_000_000, 31_000_000, setting=Setting(max_share=10_000))
@@ -375,6 +386,18 @@ def test_a_coin_spent_in_the_very_block_it_came_in_is_noticed(story):
     assert story.balance == before
     assert story.history().frozen_by is not None
     assert Kind.COIN_MATURED not in found
+
+
+def test_a_theft_in_a_block_that_is_read_twice_is_told_once(story):
+    funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
+    story.mine()
+    story.chain.view.send(steal(story, funding, 0, 3).serialize())
+    # The coordinator sleeps through the theft and two blocks more; then the newest of them is lost.
+    story.chain.mine(3)
+    story.custodian.observe()
+    story.chain.reorganise(1)
+    story.custodian.observe()
+    assert kinds(story).count(Kind.UNEXPLAINED_SPEND) == 1
 
 
 def test_a_freeze_outlives_the_block_of_the_theft(story):

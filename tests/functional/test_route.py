@@ -724,6 +724,40 @@ def test_a_store_that_was_rolled_back_is_not_believed(fleet, tmp_path):
         story.custodian.observe()
 
 
+def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
+    first = story.sent(rate=2_000)
+    with story.store.read() as view:
+        (row,) = view.outbox()
+    story.sent(story.request(replaces=(first,)), rate=12_000)
+    story.mine()
+    with refuses("STATE_CHANGED"):
+        story.custodian._deliver_one(row)
+
+
+def test_what_is_not_written_yet_is_read_by_nobody(story):
+    before = story.history().size
+    seen = story.history().tips[-1]
+    with story.custodian._logbook.write(story.chain.now()) as work:
+        work.append(Kind.CHAIN_SEEN, seen)
+        assert story.custodian.history().size == before
+    assert story.custodian.history().size == before + 1
+
+
+def test_a_unit_of_work_that_fails_leaves_nothing_behind(story):
+    before = story.history().frontier
+    seen = story.history().tips[-1]
+
+    def interrupted() -> None:
+        with story.custodian._logbook.write(story.chain.now()) as work:
+            work.append(Kind.CHAIN_SEEN, seen)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert story.history().frontier == before
+    story.mine()
+
+
 # --- chance -----------------------------------------------------------------------------------------------------------
 
 

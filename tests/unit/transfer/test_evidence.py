@@ -22,6 +22,7 @@ from custody.transfer.evidence import (
     check_witnesses,
     examine,
     gather,
+    judge_draft,
 )
 from custody.transfer.request import RequestedPayment, TransferRequest
 from custody.transfer.settlement import Ended, Ending
@@ -379,6 +380,21 @@ def test_step_6_a_payee_who_was_not_asked_for(told, edit, lie, look):
     request = sign(edit(told.request, payments=payments), told.cast.people[REQUESTER])
     with refuses("OUTPUTS_NOT_REQUESTED"):
         look(lie(request=request))
+
+
+def test_step_6_a_payee_at_the_vault_s_own_change_address_is_read_two_ways_and_refused(told, edit, redrafted):
+    # To the request it is a payment, to a device it is change: where the two readings differ nobody signs.
+    own = told.cast.vault.address(1, 0)
+    payees = tuple(edit(each, address=own) if each.name == SUPPLIER else each for each in told.charter.payees)
+    charter = edit(told.charter, payees=payees)
+    request = edit(told.request, charter=charter.digest())
+    script = told.cast.vault.script_pubkey(1, 0)
+    outputs = tuple(replace(each, script_pubkey=script) for each in told.draft.transaction.outputs)
+    made = redrafted(told.draft, outputs=outputs)
+    made = edit(made, identity=edit(made.identity, charter=charter.digest(), request=request.digest()))
+    transfer = replace(told.transfer, draft=made, request=request)
+    with refuses("STATE_CHANGED"):
+        judge_draft(transfer, request, charter, told.to_sign.body.previous, told.until(Kind.SIGNED))
 
 
 # --- 7: the rules -----------------------------------------------------------------------------------------------------

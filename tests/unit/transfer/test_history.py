@@ -11,13 +11,16 @@ from custody.envelope import sign
 from custody.log import Frontier, LogEntry, seal, withhold
 from custody.record import Record
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, REQUESTER
+from custody.testing.cast import OFFICERS, REQUESTER, Chance
 from custody.transfer.approval import Approval, Authorization
+from custody.transfer.draft import Draft, Plan, draft
 from custody.transfer.history import COORDINATOR, History, replay
 from custody.transfer.observe import CoinMatured, DepositReversed, DepositSeen
+from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.settlement import Ended, Ending, Unconfirmation, broadcast
 from custody.transfer.state import AddressIssued, Kind, Status
 from custody.transfer.verify import VerifiedTransaction
+from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 
 every_kind = pytest.mark.parametrize("kind", list(Kind), ids=str)
@@ -361,6 +364,40 @@ def test_what_was_withdrawn_may_be_drafted_again_and_what_was_confirmed_may_not(
     with refuses("REQUEST_IN_USE") as caught:
         history.refuse_drafted(told.draft.identity.request)
     assert caught.error.status == Status.CONFIRMED
+
+
+def test_a_replacement_that_leaves_one_of_its_group_alone_is_refused(told, add, edit):
+    # The first transfer spends two coins. The second replaces it with one of them and a third coin; the last names only
+    # the second, and shares the third coin with it: beside the first it could confirm, and both would pay.
+    history = told.after(Kind.SIGNING_REQUESTED)
+    held = {coin.outpoint: coin for coin in history.coins(told.cast.vault.id)}
+    shared = held[told.draft.outpoints[0]]
+    (third,) = [coin for outpoint, coin in held.items() if outpoint not in told.draft.outpoints]
+
+    def replacing(which: bytes, coins: tuple[Coin, ...], nonce: int) -> Draft:
+        request = edit(told.request, replaces=(which,), nonce=bytes([nonce]) * 16)
+        add(history, Kind.REQUESTED, sign(request, told.cast.people[REQUESTER]), request.digest(), author=REQUESTER)
+        plan = Plan(
+            request=request,
+            charter=told.charter,
+            entry=told.charter.vaults[0],
+            vault=told.cast.vault,
+            next_change=history.next_index(told.cast.vault.id, Branch.CHANGE),
+            next_receive=history.next_receive(),
+            height=history.height,
+            rate=5_000,
+            at=told.now,
+        )
+        change = sum(coin.amount for coin in coins) - 1_000
+        return draft(plan, Selection(coins, change, 1_000, 0, Algorithm.EVERYTHING), Chance().below)
+
+    second = replacing(told.transfer_id, (shared, third), 1)
+    add(history, Kind.DRAFTED, second, second.transfer_id)
+    assert history.transfer(second.transfer_id).group == told.transfer_id
+    last = replacing(second.transfer_id, (third,), 2)
+    with refuses("HISTORY_INVALID") as caught:
+        add(history, Kind.DRAFTED, last)
+    assert told.transfer_id.hex() in str(caught.error)
 
 
 @pytest.mark.parametrize("reason", [Ending.DENIED, Ending.VETOED, Ending.EXPIRED, Ending.SUPERSEDED, Ending.WITHDRAWN])
