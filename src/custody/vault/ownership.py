@@ -154,6 +154,19 @@ def read_ownership(psbt: TransferPsbt, vault: Vault) -> Reading:
     return Reading(tuple(inputs), outputs, spent - paid)
 
 
+def spent_outputs(psbt: TransferPsbt) -> tuple[TxOut, ...]:
+    """What each input spends, from a previous transaction with the right txid and from nothing else.
+
+    Raises:
+        PrevtxMissing, PrevtxTxid, PrevtxOutput, UtxoConflict, AmountRange: an amount without proof.
+    """
+    parsed: dict[bytes, PreviousTransaction] = {}
+    pairs = zip(psbt.transaction.inputs, psbt.inputs, strict=True)
+    return tuple(
+        _spent_output(index, spending.outpoint, claims, parsed) for index, (spending, claims) in enumerate(pairs)
+    )
+
+
 def claims_of(vault: Vault, branch: int, index: int) -> ProfileOutput:
     """What a PSBT output tells a device about the vault's own script at this place."""
     return ProfileOutput(

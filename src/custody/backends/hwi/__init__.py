@@ -1,0 +1,40 @@
+"""Hardware devices through hwilib, behind the `Signer` port.
+
+    read_cosigner     a device's account key with its origin, for a new vault
+    vault_signer      the device that holds a key of this vault, ready to sign
+    HwiSigner         one device: account key, address on its screen, enrolment, signatures
+    find_devices      what is plugged in
+
+Nothing a device or its driver says is taken on trust. Every touch happens in a process of its own that is ended when
+its time or its answer grows too long (`program`, `child`); hwilib is imported in one module, `driver`, which runs only
+there. What a PSBT must look like for each kind of device stands in `kinds`; what comes out of foreign drivers is given
+our names in `foreign`. Of an answer, only signatures that verify are kept, and they are put into our own PSBT.
+
+How custodians use it, and what each device can do: docs/how-to/devices.md.
+"""
+
+from custody.backends.hwi.program import PATIENCE, Patience, Program
+from custody.backends.hwi.signer import (
+    DEVICE_TYPES,
+    Device,
+    Found,
+    HwiSigner,
+    find_devices,
+    open_device,
+    read_cosigner,
+    vault_signer,
+)
+
+__all__ = [
+    "DEVICE_TYPES",
+    "PATIENCE",
+    "Device",
+    "Found",
+    "HwiSigner",
+    "Patience",
+    "Program",
+    "find_devices",
+    "open_device",
+    "read_cosigner",
+    "vault_signer",
+]
