@@ -1,15 +1,21 @@
-"""How hypothesis runs (no deadline anywhere, the same examples every time on a build server), and real nodes.
+"""How hypothesis runs, real nodes, and which device stands in for hardware.
 
-A node is `$BITCOIND`, else `bitcoind` on PATH, else what scripts/fetch_bitcoind.sh fetches.
+A node is `$BITCOIND`, else `bitcoind` on PATH, else what scripts/fetch_bitcoind.sh fetches. Devices in software stand in
+tests/soft.
+
+No deadline anywhere, and the same examples every time on a build server.
 """
 
+import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from custody.backends.hwi.program import Patience, Program
 from custody.testing.chain import RegtestChain
 from custody.testing.node import NodeChain, OfflineNode
 
@@ -18,6 +24,7 @@ settings.register_profile("ci", settings.get_profile("here"), derandomize=True, 
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 _FETCH = Path(__file__).resolve().parents[1] / "scripts" / "fetch_bitcoind.sh"
+_SOFT = Path(__file__).with_name("soft")
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +61,55 @@ def any_chain(request):
     else:
         with RegtestChain() as chain:
             yield chain
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("devices", "hardware devices and their emulators (-m device)")
+    group.addoption("--device", metavar="TYPE[=PATH]", help="the device to test, such as ledger=tcp:127.0.0.1:9999")
+    group.addoption(
+        "--device-network", default="regtest", metavar="NETWORK", help="whose coins it is shown (default: %(default)s)"
+    )
+    group.addoption(
+        "--device-refuses",
+        action="store_true",
+        help="its holder, or the emulator's script, will say no: test only that",
+    )
+
+
+@pytest.fixture(scope="session")
+def soft() -> Program:
+    """The device's process with `hwilib.devices.soft` in it (tests/soft)."""
+    return Program((sys.executable, "-P", str(_SOFT / "child.py")))
+
+
+@pytest.fixture(scope="session")
+def soft_coldcard():
+    """A Coldcard's side of its protocol: call with the path of its socket and a seed (tests/soft/coldcard.py)."""
+    spec = importlib.util.spec_from_file_location("soft_coldcard", _SOFT / "coldcard.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module.SoftColdcard
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Programs that answer in a device's stead as an attacker would, by what they do (tests/soft/hostile.py)."""
+
+    def program(how: str, seconds: int = 60) -> Program:
+        command = (sys.executable, "-P", str(_SOFT / "hostile.py"), how)
+        return Program(command, Patience(seconds, seconds, seconds))
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def tapes() -> Path:
+    """The folder of recorded device sessions, beside the checkout: read in place, never copied."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "tapes"
+    if not folder.is_dir():
+        reason = "recorded sessions are not beside this checkout (expected ../shared/tapes)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
 from custody.log import Frontier, LogEntry
-from custody.record import Digest, Record, Text
+from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
 from custody.transfer.observe import BlockView, Tip
 from custody.transfer.verify import Judge, StateChanged
 from custody.units import Count, Network, UnixTime
@@ -270,14 +270,6 @@ class StoreCorrupt(IntegrityError, code="STORE_CORRUPT"):
     hint = "Stop every coordinator, keep the file as it is, and restore a copy that the newest checkpoint covers."
     store: str
     what: str
-
-
-MAX_REASON: Final = 200
-
-
-def plain_reason(reason: str) -> str:
-    """What a node or a driver said, fit to be kept and shown: printable ASCII, at most 200 characters."""
-    return ascii(reason[:MAX_REASON])[1:-1][:MAX_REASON]
 
 
 @dataclass(frozen=True, slots=True)

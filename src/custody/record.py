@@ -22,6 +22,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer
 from custody.errors import InvalidInput
 
 MAX_TEXT: Final = 200
+MAX_REASON: Final = 200
+"""Characters of what a foreign program said, as far as it is kept."""
 MAX_RECORD: Final = 64 * 1024 * 1024
 
 
@@ -99,6 +101,11 @@ def check_text(text: str) -> str:
     if not unicodedata.is_normalized("NFC", text):
         raise TextForbidden(what="a character that is not in normal form (NFC)", at=0)
     return text
+
+
+def plain_reason(reason: str) -> str:
+    """What a node or a driver said, fit to be kept and shown: printable ASCII, at most 200 characters."""
+    return ascii(reason[:MAX_REASON])[1:-1][:MAX_REASON]
 
 
 def _from_hex(value: object) -> bytes:

@@ -1,9 +1,10 @@
 """Hardware devices through hwilib, behind the `Signer` port.
 
-    read_cosigner     a device's account key with its origin, for a new vault
-    vault_signer      the device that holds a key of this vault, ready to sign
-    HwiSigner         one device: account key, address on its screen, enrolment, signatures
-    find_devices      what is plugged in
+    signer.read_cosigner    a device's account key with its origin, for a new vault
+    signer.vault_signer     the device that holds a key of this vault, ready to sign
+    signer.HwiSigner        one device: account key, address on its screen, enrolment, signatures
+    signer.find_devices     what is plugged in
+    program                 how a device's process is started, and what it may cost
 
 Nothing a device or its driver says is taken on trust. Every touch happens in a process of its own that is ended when
 its time or its answer grows too long (`program`, `child`); hwilib is imported in one module, `driver`, which runs only
@@ -12,29 +13,3 @@ our names in `foreign`. Of an answer, only signatures that verify are kept, and 
 
 How custodians use it, and what each device can do: docs/how-to/devices.md.
 """
-
-from custody.backends.hwi.program import PATIENCE, Patience, Program
-from custody.backends.hwi.signer import (
-    DEVICE_TYPES,
-    Device,
-    Found,
-    HwiSigner,
-    find_devices,
-    open_device,
-    read_cosigner,
-    vault_signer,
-)
-
-__all__ = [
-    "DEVICE_TYPES",
-    "PATIENCE",
-    "Device",
-    "Found",
-    "HwiSigner",
-    "Patience",
-    "Program",
-    "find_devices",
-    "open_device",
-    "read_cosigner",
-    "vault_signer",
-]

@@ -19,7 +19,7 @@ from custody.backends.hwi.protocol import DeviceAnswer, DeviceRequest, failed
 
 MAX_MEMORY: Final = 4 * 1024 * 1024 * 1024
 """Bytes of address space; reading the largest PSBT takes a tenth of it."""
-_GRACE: Final = 10
+_GRACE: Final = 2
 """Seconds after which the process ends itself although its parent should have ended it."""
 
 

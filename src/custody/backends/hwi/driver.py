@@ -23,7 +23,6 @@ from hwilib.hwwclient import HardwareWalletClient
 
 from custody.backends.hwi.errors import Fault
 from custody.backends.hwi.foreign import Nonsense, judge_report
-from custody.backends.hwi.kinds import kind_of
 from custody.backends.hwi.protocol import (
     MAX_FOUND,
     MAX_PATH,
@@ -74,8 +73,8 @@ def perform(request: DeviceRequest, answer: Callable[[DeviceAnswer], None], *, i
 
 
 def _chain(request: DeviceRequest) -> Chain:
-    if request.network is Network.TESTNET4 and kind_of(request.device).testnet4_as_testnet:
-        return Chain.TEST
+    if request.network is Network.TESTNET4 and request.device == "jade":
+        return Chain.TEST  # its driver does not know testnet4, whose keys and addresses are testnet's
     return _CHAINS[request.network]
 
 
@@ -109,7 +108,7 @@ def _found(entry: dict[str, Any]) -> FoundDevice:
         fault, reason = Fault.LOCKED, "it waits for a PIN or a passphrase from another program"
     return FoundDevice(
         path=_word(entry.get("path"), MAX_PATH),
-        model=_word(entry.get("model"), 64),
+        model=_word(entry.get("model", ""), 64),  # absent from one that could not be opened
         fingerprint=_fingerprint(entry.get("fingerprint")),
         fault=fault,
         reason=reason,
@@ -217,7 +216,7 @@ def _confine(module: Any, request: DeviceRequest, *, is_emulator: bool) -> None:
     match request.device:
         case "coldcard" if is_emulator:
             module.CC_SIMULATOR_SOCK = request.path or module.CC_SIMULATOR_SOCK
-        case "bitbox02" | "jade" if is_emulator:
+        case "bitbox02" | "jade" | "ledger" if is_emulator:
             module.SIMULATOR_PATH = request.path or module.SIMULATOR_PATH
         case "trezor" if is_emulator:
             module.hid.HidTransport.enumerate = _nothing

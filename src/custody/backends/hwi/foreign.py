@@ -14,7 +14,7 @@ import re
 from typing import Final
 
 from custody.backends.hwi.errors import Fault
-from custody.ports import plain_reason
+from custody.record import plain_reason
 
 
 class Nonsense(Exception):
@@ -29,7 +29,8 @@ def plain(text: str) -> str:
 def judge(error: BaseException) -> tuple[Fault, str]:
     """The fault that stands for a foreign exception, and what to tell people of it."""
     names = tuple(each.__name__ for each in type(error).__mro__)
-    text = str(error)
+    # An OSError's own text would repeat paths, or list every place where a library was looked for.
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     reason = plain(f"{names[0]}: {text}" if text else names[0])
     for name, part, fault in _BY_TEXT:
         if name in names and part in text:
@@ -102,7 +103,7 @@ _BY_NAME: Final = {
     "CCUserRefused": Fault.REFUSED,
     "Cancelled": Fault.REFUSED,
     "ClaNotSupportedError": Fault.UNSUPPORTED,
-    "ConnectionError": Fault.NOT_FOUND,
+    "ConnectionRefusedError": Fault.NOT_FOUND,
     "DenyError": Fault.REFUSED,
     "FileNotFoundError": Fault.NOT_FOUND,
     "FirmwareVersionOutdatedException": Fault.UNSUPPORTED,

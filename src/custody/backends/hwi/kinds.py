@@ -63,7 +63,6 @@ class DeviceKind:
     max_psbt: int | None = None
     emulator: str = ""
     scheme: str = ""
-    testnet4_as_testnet: bool = False
 
     def emulator_path(self, path: str) -> str:
         """`path` as hwilib spells this kind's emulator, or its usual place when `path` is empty."""
@@ -89,7 +88,6 @@ KINDS: Final = (
         Registration.ON_ADDRESS,
         emulator="tcp:127.0.0.1:30121",
         scheme="tcp:",
-        testnet4_as_testnet=True,
     ),
     DeviceKind("ledger", AccountKeys.NEEDED, Registration.EVERY_TIME, emulator="tcp:127.0.0.1:9999", scheme="tcp:"),
     DeviceKind("trezor", AccountKeys.WELCOME, Registration.NEVER, emulator="udp:127.0.0.1:21324", scheme="udp:"),

@@ -29,7 +29,7 @@ from custody.errors import InvalidInput
 
 EMULATOR: Final = "--emulator"
 """The argument that lets a device's process use sockets: emulators listen on them, devices never need one."""
-_ORDERLY_END: Final = 5
+_ORDERLY_END: Final = 2
 """Seconds in which a process that has answered may close its device."""
 
 
@@ -55,11 +55,25 @@ class Patience:
 PATIENCE: Final = Patience()
 
 
+COMMAND: Final = (sys.executable, "-P", "-m", "custody.backends.hwi.child")
+"""Starts a device's process. `-P` keeps modules in the present directory from being taken for ours."""
+
+
+def is_device_start(event: str, arguments: tuple[object, ...]) -> bool:
+    """Whether an audit event (PEP 578) is the start of a device's process: the one program a station starts.
+
+    Its emulators' sockets are its own; `custody-station` may let it through as it is and refuse every other.
+    """
+    if event != "subprocess.Popen" or arguments[0] not in {None, sys.executable}:
+        return False
+    return arguments[1] in ([*COMMAND], [*COMMAND, EMULATOR])
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What runs in a device's process. `-P` keeps modules out of the present directory from being taken for ours."""
+    """What runs in a device's process, and how long it may."""
 
-    command: tuple[str, ...] = (sys.executable, "-P", "-m", "custody.backends.hwi.child")
+    command: tuple[str, ...] = COMMAND
     patience: Patience = PATIENCE
 
     def ask(self, request: DeviceRequest, *, is_emulator: bool) -> DeviceAnswer:

@@ -4,7 +4,7 @@ One request on its standard input, one answer on its standard output, both recor
 exactly of this shape is no answer. Every text in an answer came from a foreign driver or from the device: it is short,
 printable ASCII here, and stands in errors only.
 
-Times are seconds, sizes bytes.
+Times are seconds, sizes bytes. A device's process imports this, so it loads little.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from custody.backends.hwi.errors import Fault
-from custody.bitcoin.profile import MAX_FILE
-from custody.record import Fingerprint, HexBytes, Record
+from custody.record import MAX_REASON, Fingerprint, HexBytes, Record
 from custody.units import Count, Network
 
-MAX_SUBJECT: Final = MAX_FILE // 3 * 4 + 4
-"""Characters of the largest PSBT in base64."""
+MAX_SUBJECT: Final = 28_000_000
+"""Characters of the largest PSBT in base64, a transfer file of 20 MB and some."""
 MAX_SMALL_ANSWER: Final = 64 * 1024
 MAX_SIGNED_ANSWER: Final = MAX_SUBJECT + MAX_SMALL_ANSWER
-MAX_REASON: Final = 200
 MAX_PATH: Final = 256
 MAX_FOUND: Final = 64
 """Most devices one machine reports of one type."""
@@ -32,6 +30,15 @@ MAX_FOUND: Final = 64
 DEVICE_TYPE: Final = re.compile(r"[a-z][a-z0-9]{0,19}")
 _PRINTABLE: Final = r"^[ -~]*$"
 
+
+def _four_bytes_or_none(value: bytes) -> bytes:
+    if len(value) not in {0, 4}:
+        raise ValueError("expected 4 bytes or none")
+    return value
+
+
+KnownFingerprint = Annotated[HexBytes, AfterValidator(_four_bytes_or_none)]
+"""A master key's fingerprint, 4 bytes, or nothing where it is not known."""
 DeviceType = Annotated[str, Field(pattern=rf"^{DEVICE_TYPE.pattern}$")]
 """hwilib's name of a kind of device: coldcard, ledger."""
 DevicePath = Annotated[str, Field(pattern=_PRINTABLE, max_length=MAX_PATH)]
@@ -65,7 +72,7 @@ class DeviceRequest(Record):
     device: DeviceType
     path: DevicePath
     network: Network
-    fingerprint: HexBytes
+    fingerprint: KnownFingerprint
     subject: Annotated[str, Field(pattern=r"^[ -~\n]*$", max_length=MAX_SUBJECT)]
     threshold: Count
     members: tuple[Fingerprint, ...]
@@ -79,7 +86,7 @@ class FoundDevice(Record):
 
     path: DevicePath
     model: Annotated[str, Field(pattern=_PRINTABLE, max_length=64)]
-    fingerprint: HexBytes
+    fingerprint: KnownFingerprint
     fault: Fault | None
     reason: Reason
 
@@ -94,7 +101,7 @@ class DeviceAnswer(Record):
 
     fault: Fault | None
     reason: Reason
-    fingerprint: HexBytes
+    fingerprint: KnownFingerprint
     result: Annotated[str, Field(pattern=_PRINTABLE, max_length=MAX_SUBJECT)]
     found: Annotated[tuple[FoundDevice, ...], Field(max_length=MAX_FOUND)]
 

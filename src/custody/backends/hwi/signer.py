@@ -61,8 +61,6 @@ from custody.vault.keys import AccountKey, Cosigner, ExtendedKeyInvalid, KeyOrig
 from custody.vault.ownership import spent_outputs
 from custody.vault.templates import ScriptType
 
-DEVICE_TYPES: Final = tuple(kind.name for kind in KINDS)
-"""The types that were tried, by hwilib's names."""
 _PROGRAM: Final = Program()
 
 
@@ -111,6 +109,10 @@ class Device:
 
     def __str__(self) -> str:
         return f"{self.type} at {self.path}" if self.path else self.type
+
+
+ALL_TYPES: Final = tuple(Device(kind.name) for kind in KINDS)
+"""The types that were tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,26 +307,24 @@ class HwiSigner:
 
 
 def find_devices(
-    network: Network,
-    types: Collection[str] = DEVICE_TYPES,
-    *,
-    is_emulator: bool = False,
-    program: Program = _PROGRAM,
+    network: Network, types: Collection[Device] = ALL_TYPES, *, program: Program = _PROGRAM
 ) -> Iterator[Found]:
     """What is plugged in, one type after another; nothing hides anything else, since each type has its own process.
 
-    Raises nothing of a device: what went wrong stands in `Found.problem`.
+    An emulator is looked for at its path, or at its usual one. Raises nothing of a device: what went wrong stands in
+    `Found.problem`.
     """
-    for name in types:
-        device = Device(name, "", is_emulator)
+    for wanted in types:
+        device = _placed(wanted)
         try:
             entries = _list(device, network, program)
         except CustodyError as error:
             yield Found(device, "", None, error)
             continue
         for each in entries:
-            problem = None if each.fault is None else error_of(each.fault, name, each.reason)
-            yield Found(device.at(each.path), each.model, each.fingerprint or None, problem)
+            at = device.at(each.path)
+            problem = None if each.fault is None else error_of(each.fault, str(at), each.reason)
+            yield Found(at, each.model, each.fingerprint or None, problem)
 
 
 def open_device(
@@ -339,10 +339,9 @@ def open_device(
         DeviceEmulated: an emulator, and coins of the main network.
     """
     _refuse_emulator(device, network)
-    if device.is_emulator:
-        device = device.at(device.kind.emulator_path(device.path))
+    device = _placed(device)
     if not device.path:
-        device = _choose(device, list(find_devices(network, (device.type,), program=program)), wanted)
+        device = _choose(device, list(find_devices(network, (device,), program=program)), wanted)
     request = _request(Operation.OPEN, device, network, program)
     answer = _checked(program.ask(request, is_emulator=device.is_emulator), device)
     if not answer.fingerprint:
@@ -427,6 +426,11 @@ def _checked(answer: DeviceAnswer, device: Device) -> DeviceAnswer:
     if answer.fault is not None:
         raise error_of(answer.fault, str(device), answer.reason)
     return answer
+
+
+def _placed(device: Device) -> Device:
+    """An emulator at the path that hwilib finds it by; anything else as it is."""
+    return device.at(device.kind.emulator_path(device.path)) if device.is_emulator else device
 
 
 def _keys_of(key_paths: tuple[tuple[bytes, KeyPath], ...], fingerprint: bytes) -> frozenset[bytes]:

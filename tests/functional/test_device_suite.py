@@ -1,0 +1,71 @@
+"""The suite that runs against hardware and emulators (tests/device) is itself run here, against devices in software.
+
+It passes for a device that behaves and fails for one that does not; without a device it says what it needs.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from custody.testing.cast import secret
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def suite(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/device", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_it_passes_for_a_device_that_behaves():
+    ended = suite("-m", "device", "--device", "soft=soft:astana", SOFT_DEVICES="soft:astana")
+    assert ended.returncode == 0, ended.stdout
+    assert "10 passed, 1 skipped" in ended.stdout
+
+
+def test_it_passes_for_a_coldcards_protocol(soft_coldcard):
+    path = Path(tempfile.gettempdir()) / f"ckcc-simulator-{os.getpid()}.sock"
+    path.unlink(missing_ok=True)
+    device = soft_coldcard(str(path), secret("cosigner astana"))
+    ended = suite("-m", "device", "--device", f"coldcard={path}")
+    device.close()
+    path.unlink()
+    assert ended.returncode == 0, ended.stdout
+    assert device.commands.count("enrl") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "claim"),
+    [
+        ("silent", "test_bitcoins_own_rules_accept_what_it_signed"),
+        ("swaps", "test_the_address_it_shows_is_ours"),
+        ("mainnet", "test_its_account_key_is_the_same_each_time"),
+    ],
+)
+def test_it_fails_for_a_device_that_does_not(fault, claim):
+    ended = suite("-m", "device", "--device", f"soft=soft:astana?{fault}", "-k", claim)
+    assert ended.returncode == 1, ended.stdout
+
+
+def test_a_holder_who_says_no_has_a_test_of_their_own():
+    ended = suite("-m", "device", "--device", "soft=soft:astana?cancels", "--device-refuses")
+    assert ended.returncode == 0, ended.stdout
+    assert "1 passed, 10 skipped" in ended.stdout
+
+
+def test_it_is_left_out_unless_asked_for_and_says_what_it_needs():
+    assert "11 deselected" in suite().stdout
+    ended = suite("-m", "device")
+    assert ended.returncode == 0
+    assert "no device was named: --device TYPE[=PATH]" in ended.stdout
