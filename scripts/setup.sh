@@ -60,8 +60,8 @@ if ! matches $PACKAGES_STAMP "$packages" || ! has_interpreter; then
     say "installing build tools"
     pip install --require-hashes --only-binary :all: -r requirements/build.txt
     say "installing $(grep -c '==' requirements/lock.txt) locked packages, hashes checked; about half a minute"
-    # embit is published as source only; it is plain Python. Nothing else may be built here.
-    pip install --require-hashes --no-build-isolation --only-binary :all: --no-binary embit -r requirements/lock.txt
+    # embit and pyaes are published as source only; they are plain Python. Nothing else may be built here.
+    pip install --require-hashes --no-build-isolation --only-binary :all: --no-binary embit,pyaes -r requirements/lock.txt
     echo "$python" >$PYTHON_STAMP
     echo "$packages" >$PACKAGES_STAMP
 fi
