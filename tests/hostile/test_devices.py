@@ -243,7 +243,7 @@ def test_only_an_emulators_process_may_use_sockets(soft, vault, sent):
     fingerprint = vault.cosigners[0].fingerprint
     with refuses("DEVICE_NOT_FOUND") as caught:
         HwiSigner(Device("soft", "soft:astana?calls-home"), fingerprint, Network.REGTEST, soft).sign(sent)
-    assert "no device needs a network" in str(caught.error)
+    assert "sockets are for emulators only" in str(caught.error)
     emulator = Device("soft", "soft:astana?calls-home", is_emulator=True)
     with refuses("DEVICE_NOT_FOUND") as caught:
         HwiSigner(emulator, fingerprint, Network.REGTEST, soft).sign(sent)

@@ -92,6 +92,7 @@ def test_hwilibs_numbers_have_our_names(code, fault):
         (UnknownDeviceError("0x6f42", "Error in command", ""), Fault.FAILED),
         (RuntimeError("Possible active MiTM attack in progress! Incorrect signature."), Fault.PROTOCOL),
         (RuntimeError("Cannot connect to simulator. Is it running?"), Fault.NOT_FOUND),
+        (NotImplementedError("get_pin is not needed"), Fault.LOCKED),
         (AssertionError("device doesn't have any secrets yet"), Fault.LOCKED),
         (AssertionError(), Fault.FAILED),
         (ConnectionRefusedError(111, "Connection refused"), Fault.NOT_FOUND),

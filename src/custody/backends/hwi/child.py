@@ -8,6 +8,7 @@ is no other way to map what may come out of seven vendors' drivers without catch
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from types import TracebackType
@@ -72,7 +73,7 @@ def _limit(seconds: int) -> None:
 
 def _refuse_sockets(event: str, _arguments: tuple[object, ...]) -> None:
     if event.startswith("socket."):
-        raise PermissionError("no device needs a network")
+        raise PermissionError(errno.EACCES, "sockets are for emulators only")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ _BY_TEXT: Final = (
     ("RuntimeError", "MiTM", Fault.PROTOCOL),  # Coldcard: the signature over the session key is wrong
     ("RuntimeError", "Cannot connect to simulator", Fault.NOT_FOUND),
     ("AssertionError", "any secrets yet", Fault.LOCKED),  # Coldcard without a seed
+    ("NotImplementedError", "get_pin", Fault.LOCKED),  # Trezor One: the PIN would be typed on this machine
     ("OSError", "exclusively lock", Fault.BUSY),  # a serial port that another program has
     ("OSError", "Resource busy", Fault.BUSY),
     ("OSError", "open failed", Fault.NOT_FOUND),  # hidapi: not there, or not allowed

@@ -17,6 +17,7 @@ from typing import Final
 
 from custody.backends.hwi.errors import DeviceUnsupported, SignerProtocol
 from custody.bitcoin.profile import TransferPsbt
+from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.script import AddressInvalid, NetworkMismatch, read_multisig, script_of
 from custody.units import HARDENED, Network
 from custody.vault.descriptor import Vault
@@ -102,8 +103,8 @@ def kind_of(name: str) -> DeviceKind:
     )
 
 
-def prepare(transfer: TransferPsbt, kind: DeviceKind) -> bytes:
-    """The PSBT of `transfer` as a device of this kind wants it, serialized.
+def prepare(transfer: TransferPsbt, kind: DeviceKind) -> Psbt:
+    """The PSBT of `transfer` as a device of this kind wants it.
 
     Raises:
         DeviceUnsupported: it needs what is not there, or the PSBT is too large for it, or it is for another kind of
@@ -116,11 +117,12 @@ def prepare(transfer: TransferPsbt, kind: DeviceKind) -> bytes:
         raise DeviceUnsupported(device=kind.name, reason="it needs the vault's account keys, and the PSBT has none")
     account_keys = () if kind.account_keys is AccountKeys.HARMFUL else transfer.account_keys
     unsigned = tuple(replace(claims, signatures=()) for claims in transfer.inputs)
-    data = replace(transfer, account_keys=account_keys, inputs=unsigned).to_psbt().serialize()
-    if kind.max_psbt is not None and len(data) > kind.max_psbt:
-        reason = f"the PSBT has {len(data)} bytes and it takes {kind.max_psbt}; send fewer inputs at once"
+    psbt = replace(transfer, account_keys=account_keys, inputs=unsigned).to_psbt()
+    size = 0 if kind.max_psbt is None else len(psbt.serialize())
+    if kind.max_psbt is not None and size > kind.max_psbt:
+        reason = f"the PSBT has {size} bytes and it takes {kind.max_psbt}; send fewer inputs at once"
         raise DeviceUnsupported(device=kind.name, reason=reason)
-    return data
+    return psbt
 
 
 def quorum_of(transfer: TransferPsbt) -> tuple[int, tuple[bytes, ...]]:

@@ -228,7 +228,7 @@ class HwiSigner:
         if not any(own):
             raise SignerRefused(fingerprint=self._fingerprint.hex(), reason="no input names its key")
         threshold, members = quorum_of(transfer)
-        sent = Psbt.parse(prepare(transfer, self._device.kind)).to_base64()
+        sent = prepare(transfer, self._device.kind).to_base64()
         answer = self._ask(Operation.SIGN, sent, threshold=threshold, members=members)
         found = self._signatures(transfer, answer.result, own)
         midstate = SegwitV0(transfer.transaction)
