@@ -1,7 +1,7 @@
 """How hypothesis runs, real nodes, and which device stands in for hardware.
 
-A node is `$BITCOIND`, else `bitcoind` on PATH, else what scripts/fetch_bitcoind.sh fetches. Devices in software stand in
-tests/soft.
+A node is `$BITCOIND`, else `bitcoind` on PATH, else what scripts/fetch_bitcoind.sh fetches. Devices in software
+stand in tests/soft.
 
 No deadline anywhere, and the same examples every time on a build server.
 """
