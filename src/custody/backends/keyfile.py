@@ -98,7 +98,7 @@ class NetworkUnsafe(Refused, code="NETWORK_UNSAFE"):
     """Coins with value, and a key that lies in a file."""
 
     message = "a key file signs coins on regtest only, and this one is for {network}"
-    hint = "Use a hardware signer. Whoever accepts the risk has to say so with unsafe_mainnet_key_file."
+    hint = "Use a hardware signer. Whoever accepts the risk has to say so: --unsafe-mainnet-key-file."
     network: str
 
 
