@@ -105,7 +105,8 @@ def observe(work: Work, views: Sequence[ChainView], lookout: Lookout) -> Observa
     tip = _agreed_tip(views)
     view = views[0]
     fork = _fork_height(work, view)
-    if work.history.tips and work.history.height > fork:
+    tips = work.history.tips
+    if tips and _is_gone(view, tips[-1].height, tips[-1].block):
         # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
         fork = min(max(fork, 0), tip.height)
         _see_chain(work, fork, view.block_hash(fork))
@@ -138,14 +139,13 @@ def _agreed_tip(views: Sequence[ChainView]) -> Tip:
 
 
 def _fork_height(work: Work, view: ChainView) -> int:
-    """Height up to which what was scanned still holds; below the lowest birthday before the first look."""
-    for seen in reversed(work.history.tips):
-        try:
-            if view.block_hash(seen.height) == seen.block:
-                return seen.height
-        except BlockUnknown:
-            continue
-    return min(entry.birthday for entry in work.history.charter.vaults) - 1
+    """Height up to which what was scanned still holds; below everything that was scanned when nothing does."""
+    tips = work.history.tips
+    for seen in reversed(tips):
+        if not _is_gone(view, seen.height, seen.block):
+            return seen.height
+    birthday = min(entry.birthday for entry in work.history.charter.vaults)
+    return min([birthday - 1, *(seen.height for seen in tips[:1])])
 
 
 def _is_gone(view: ChainView, height: int, block: bytes) -> bool:

@@ -10,7 +10,9 @@ from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, Tran
 from custody.bitcoin.script import push
 from custody.bitcoin.sighash import ALL
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
+from custody.envelope import sign
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView
 from custody.testing.asserts import refuses
@@ -462,6 +464,25 @@ def test_a_deposit_far_ahead_does_not_move_the_next_address(begin):
     pay_at(story, 900)
     story.mine()
     assert story.custodian.issue_address("reserve", "next").index == due
+
+
+def test_a_chain_younger_than_the_vault_is_looked_at_and_looked_at_again():
+    # The vault's birthday lies ahead of the tip, and every block that was seen is replaced.
+    with RegtestChain() as chain:
+        story = Scenario.begin(chain=chain)
+        cast = story.cast
+        entry = CharterVault(
+            **{name: getattr(cast.charter.vaults[0], name) for name in CharterVault.model_fields} | {"birthday": 50}
+        )
+        charter = Charter(**{name: getattr(cast.charter, name) for name in Charter.model_fields} | {"vaults": (entry,)})
+        store = InMemoryStore(Network.REGTEST, charter.origin)
+        custodian = Custodian(store, charter.digest(), cast.coordinator, outside(story))
+        custodian.adopt_charter(sign(charter, cast.coordinator, cast.witness, *cast.people.values()))
+        chain.mine(3)
+        assert custodian.observe().height == 3
+        chain.reorganise(3)
+        assert custodian.observe().height == 4
+        assert custodian.history().tips[-1].block == chain.view.tip().hash
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

@@ -18,8 +18,17 @@ def import_everything() -> list[type[CustodyError]]:
     for module in pkgutil.walk_packages(custody.__path__, "custody."):
         # Migrations are run by alembic and nobody else.
         if not module.name.endswith(".__main__") and ".migrations" not in module.name:
-            importlib.import_module(module.name)
+            _import(module.name)
     return [each for each in leaf_errors() if each.__module__.startswith("custody.")]
+
+
+def _import(name: str) -> None:
+    """Import a module, unless it belongs to an extra that is not installed here."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("custody"):
+            raise
 
 
 LEAVES = import_everything()

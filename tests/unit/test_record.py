@@ -35,7 +35,7 @@ from custody.units import Count, Sat
 def import_everything() -> list[type[Record]]:
     for module in pkgutil.walk_packages(custody.__path__, "custody."):
         if not module.name.endswith(".__main__") and ".migrations" not in module.name:
-            importlib.import_module(module.name)
+            _import(module.name)
 
     def below(kind: type[Record]) -> typing.Iterator[type[Record]]:
         for each in kind.__subclasses__():
@@ -43,6 +43,15 @@ def import_everything() -> list[type[Record]]:
             yield from below(each)
 
     return sorted({each for each in below(Record) if each.__module__.startswith("custody.")}, key=str)
+
+
+def _import(name: str) -> None:
+    """Import a module, unless it belongs to an extra that is not installed here."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("custody"):
+            raise
 
 
 RECORDS = import_everything()
