@@ -67,6 +67,7 @@ from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, r
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested, accept, combine, with_signatures
 from custody.transfer.state import AddressIssued, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
+from custody.units import Network
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 
@@ -74,6 +75,9 @@ FALLBACK_RATE: Final = 2_000
 """sat/kvB when nobody has an estimate."""
 LONG_TERM_RATE: Final = 10_000
 """sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
+
+MAX_TIP_AGE: Final = 2 * 3600
+"""Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
 
 
 class NothingToSend(Refused, code="NOTHING_TO_SEND"):
@@ -422,9 +426,10 @@ class Custodian:
         return self._logbook.write(self._outside.clock.now())
 
     def _refuse_unready(self) -> None:
+        now = self._outside.clock.now()
         for view in self._outside.views:
-            if view.is_initial_download():
-                raise NodeNotReady(reason="it is still downloading the chain")
+            if reason := why_unready(view, now):
+                raise NodeNotReady(reason=reason)
 
     def _draft_in(self, work: Work, request_id: bytes, rate: int) -> tuple[Draft, bytes]:
         """The draft for a request and its conflict group."""
@@ -511,6 +516,19 @@ class Custodian:
         """No rule refuses the transfer as things stand now: a freeze may be newer than any checkpoint."""
         charter = work.history.charter
         refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, work.history.facts(work.now))
+
+
+def why_unready(view: ChainView, now: int) -> str | None:
+    """Why nothing is drafted or released on what `view` shows at `now` (Unix seconds); None when it is up to date.
+
+    Regtest has blocks when somebody asks for them, so there none is too old.
+    """
+    if view.is_initial_download():
+        return "it is still downloading the chain"
+    age = now - view.tip().time
+    if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
+        return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
+    return None
 
 
 def _attempted(work: Work, transfer_id: bytes, error: str | None) -> None:

@@ -100,8 +100,8 @@ class Office:
 
     # --- strides of a story ------------------------------------------------------------------------------------------
 
-    def set_up(self) -> "Office":
-        self.does("init", self.path("charter.json"), *self.words, "--coordinator-key", self.key("coordinator"))
+    def set_up(self, *more: object) -> "Office":
+        self.does("init", self.path("charter.json"), *self.words, "--coordinator-key", self.key("coordinator"), *more)
         return self
 
     def funded(self) -> "Office":

@@ -47,6 +47,11 @@ _TRANSFER: Final = {
 _COIN: Final = {
     "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, confirmations, amount, address."),
     "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held and only seen."),
+    "reconcile": Lazy(f"{_COMMANDS}.unspent:reconcile", "Compare the log with the chain's unspent outputs."),
+}
+_NODE: Final = {
+    "status": Lazy(f"{_COMMANDS}.node:status", "Show how far the node is, and its fees."),
+    "scan": Lazy(f"{_COMMANDS}.unspent:scan", "Ask the chain for every coin of every vault."),
 }
 _LOG: Final = {
     "checkpoint": Lazy(f"{_COMMANDS}.log:checkpoint", "Sign the log as it stands, for witnesses to cosign."),
@@ -75,6 +80,7 @@ program: Final = Program(
         "transfer": LazyGroup("transfer", "Transfers: from a signed request to the network.", _TRANSFER),
         "coin": LazyGroup("coin", "Coins: what the vaults hold, and in which state.", _COIN),
         "observe": Lazy(f"{_COMMANDS}.coin:observe", "Look at the chain: deposits, maturity, confirmations, alarms."),
+        "node": LazyGroup("node", "The node: how far it is, and what it knows of the vaults.", _NODE),
         "log": LazyGroup("log", "The log: checkpoints, witnesses, verification, export.", _LOG),
         "store": LazyGroup("store", "The store's tables.", _STORE),
         "regtest": LazyGroup("regtest", "Regtest's own chain: blocks and payments.", _REGTEST),

@@ -1,9 +1,9 @@
 """Which coordinator does a command work for: which folder, which network, and what was pinned there?
 
     CUSTODY_DIR/config.toml            the network that is used when nobody says otherwise
-    CUSTODY_DIR/<network>/config.toml  the charter's digest, the coordinator's key file, the chain
+    CUSTODY_DIR/<network>/config.toml  the charter's digest, the coordinator's key file, the node
                          /log.sqlite   the log
-                         /chain/       regtest's own chain
+                         /chain/       regtest's own chain, where there is no node
                          /seen.json    the longest log a command here has seen
 
 A flag goes before an environment variable, and that before a file. The charter's digest stands here and not in the
@@ -17,11 +17,12 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Literal, TypeVar
+from typing import ClassVar, Final, Literal, Self, TypeVar
 
 import click
 import platformdirs
 import tomli_w
+from pydantic import model_validator
 
 from custody.backends.files import create_directory, read_file, replace_atomically, write_new
 from custody.errors import InvalidInput, Refused
@@ -66,7 +67,11 @@ class ConfigInvalid(InvalidInput, code="CONFIG_INVALID"):
 
 
 class Settings(Record):
-    """What `custody init` pinned. Paths are absolute."""
+    """What `custody init` pinned. Paths are absolute.
+
+    `kernel` is regtest's own chain. `bitcoind` is the node at `node` (http://HOST:PORT), to which its `cookie` file
+    opens the door, or `rpc_user` with the password that `rpc_password_file` holds.
+    """
 
     kind: ClassVar[str] = "coordinator-settings"
 
@@ -74,7 +79,27 @@ class Settings(Record):
     charter: Digest
     coordinator_key: str
     passphrase_file: str | None
-    chain: Literal["kernel"]
+    chain: Literal["kernel", "bitcoind"]
+    node: str | None
+    cookie: str | None
+    rpc_user: str | None
+    rpc_password_file: str | None
+
+    @model_validator(mode="after")
+    def _names_one_chain(self) -> Self:
+        has_cookie, has_user, has_password = (
+            each is not None for each in (self.cookie, self.rpc_user, self.rpc_password_file)
+        )
+        is_open = has_user == has_password and has_cookie != has_user
+        if (self.chain == "bitcoind") != (self.node is not None) or is_open != (self.node is not None):
+            raise ValueError("a node has an address and either a cookie file or a user with a password file")
+        return self
+
+
+_LEFT_OUT: Final[dict[str, object]] = dict.fromkeys(
+    ("passphrase_file", "node", "cookie", "rpc_user", "rpc_password_file")
+)
+"""What stands in the file only where it is set."""
 
 
 class LogSeen(Record):
@@ -137,12 +162,22 @@ class Place:
             ConfigInvalid: the file is damaged or of another network.
         """
         try:
-            read = _read_toml(self._config, Settings, {"passphrase_file": None})
+            read = _read_toml(self._config, Settings, _LEFT_OUT)
         except FileMissing:
             raise NotInitialised(network=self.network, folder=shown(self.root)) from None
         if read.network is not self.network:
             raise ConfigInvalid(path=shown(self._config), problem=f"it is for the network {read.network}")
         return read
+
+    def refuse_set_up(self) -> None:
+        """Pass when there is room for a coordinator.
+
+        Raises:
+            AlreadyInitialised: one is set up here.
+        """
+        if self.is_set_up:
+            words = self.settings().charter.hex()
+            raise AlreadyInitialised(folder=shown(self.root), network=self.network, charter=words)
 
     def prepare(self) -> None:
         """Make the folder (0700).
@@ -151,9 +186,7 @@ class Place:
             AlreadyInitialised: a coordinator is set up here.
             FileUnusable: it cannot be made, or others may write in it.
         """
-        if self.is_set_up:
-            words = self.settings().charter.hex()
-            raise AlreadyInitialised(folder=shown(self.root), network=self.network, charter=words)
+        self.refuse_set_up()
         create_directory(self.root)
         create_directory(self.folder)
 

@@ -14,35 +14,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from custody.apps.config import Place, Settings, place, shown
+from custody.apps.chains import Chain, open_chain
+from custody.apps.config import Place, Settings, place
 from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import InvalidInput
 from custody.logbook import Logbook
-from custody.ports import BlockView, Judge, NodeUnavailable, RelayRefused, Store, Tip
+from custody.ports import Judge, RelayRefused, Store
 from custody.transfer.history import History
 from custody.transfer.ledger import TransferUnknown
-from custody.units import Network
 
 # The database and the consensus library take longest to load: each is imported where it is used.
-if TYPE_CHECKING:
-    from custody.testing.chain import RegtestChain
 
 LEAST_PREFIX: Final = 6
 """Hexadecimal digits that a shortened id must have."""
 _DIGEST_DIGITS: Final = 64
-
-
-class ChainMissing(InvalidInput, code="CHAIN_MISSING"):
-    """A network of which nothing here can see the chain."""
-
-    message = "this version sees no chain of the network {network}; it brings one for regtest"
-    hint = "Work on regtest. There is no node backend yet, so no coins of value can be coordinated."
-    network: str
 
 
 NEWEST: Final = "newest"
@@ -100,78 +90,12 @@ class CoordinatorKey:
         return self.unlock().sign(message)
 
 
-class OwnChain:
-    """The chain in the coordinator's folder, opened when somebody first looks at it. Implements `ChainView`, `Relay`.
-
-    Raises:
-        ChainMissing: nothing here sees this network's chain.
-        NodeUnavailable: another command uses it, or it is gone.
-    """
-
-    def __init__(self, where: Place) -> None:
-        if where.network is not Network.REGTEST:
-            raise ChainMissing(network=where.network)
-        self._folder = where.chain
-        self._opened: RegtestChain | None = None
-
-    @property
-    def regtest(self) -> RegtestChain:
-        """The chain itself, which can mine and pay."""
-        if self._opened is None:
-            from custody.testing.chain import RegtestChain  # noqa: PLC0415 - as said above
-
-            # An empty chain made in its place would look like a reorganisation of everything.
-            if not self._folder.is_dir():
-                raise NodeUnavailable(node="regtest", reason=f"there is no chain in {shown(self._folder)}")
-            self._opened = RegtestChain(self._folder)
-        return self._opened
-
-    def close(self) -> None:
-        """Let others have it."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
-
-    @property
-    def network(self) -> Network:
-        """Regtest."""
-        return Network.REGTEST
-
-    def tip(self) -> Tip:
-        """The best block now."""
-        return self.regtest.view.tip()
-
-    def block_hash(self, height: int) -> bytes:
-        """Hash of the block at `height`."""
-        return self.regtest.view.block_hash(height)
-
-    def block(self, height: int) -> BlockView:
-        """The block at `height`."""
-        return self.regtest.view.block(height)
-
-    def is_initial_download(self) -> bool:
-        """False: there are no peers to catch up with."""
-        return self.regtest.view.is_initial_download()
-
-    def send(self, raw: bytes) -> None:
-        """Let `raw` wait for a block."""
-        self.regtest.view.send(raw)
-
-    def fee_rate(self) -> int | None:
-        """None: nobody competes for block space here."""
-        return self.regtest.view.fee_rate()
-
-    def min_fee_rate(self) -> int:
-        """sat/kvB below which nothing is taken."""
-        return self.regtest.view.min_fee_rate()
-
-
 @dataclass(frozen=True, slots=True)
 class Work:
     """A custodian at work, with the chain it looks at and the key it signs with."""
 
     custodian: Custodian
-    chain: OwnChain
+    chain: Chain
     key: CoordinatorKey
 
 
@@ -197,17 +121,17 @@ class Coordinator:
 
         Raises:
             ChainMissing: nothing here sees the network's chain.
-            NodeUnavailable: another command uses the chain.
+            NodeUnavailable: the node does not answer, or another command uses the chain; when it is looked at.
         """
         key = CoordinatorKey(self.settings.coordinator_key, passphrase_file or self.settings.passphrase_file)
-        with closing(OwnChain(self.place)) as chain:
+        with closing(open_chain(self.place, self.settings)) as chain:
             try:
                 yield Work(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
                 with self.store.read() as view:
                     self.place.remember_seen(view)
 
-    def refill(self, chain: OwnChain) -> None:
+    def refill(self, chain: Chain) -> None:
         """Give the chain again what was sent and stands in no block: its waiting room does not outlive a command."""
         with self.store.read() as view:
             rows = [row for row in view.outbox() if row.was_sent]
@@ -236,12 +160,12 @@ def coordinator() -> Coordinator:
     return Coordinator(where, settings, store)
 
 
-def outside(chain: OwnChain) -> Outside:
-    """This machine's clock and chance, every judge there is, and the chain."""
+def outside(chain: Chain) -> Outside:
+    """This machine's clock and chance, every judge there is, the node among them, and the chain."""
     return Outside(
         views=(chain,),
         relay=chain,
-        judges=judges(),
+        judges=(*judges(), *chain.judges),
         clock=SystemClock(),
         below=secrets.randbelow,
         salt=_salt,

@@ -16,10 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from custody.apps.config import Place, place, shown
+from custody.apps.station_commands.desk import SystemClock
 from custody.apps.station_commands.layout import INDENT, moment, table
 from custody.apps.terminal import Verb, output
 from custody.bitcoin import curve
 from custody.errors import CustodyError, IntegrityError
+from custody.ports import NodeNotReady
 from custody.words import show_words
 
 _PACKAGES = (
@@ -177,9 +179,11 @@ def _store(where: Place) -> str:
 
 
 def _chain(where: Place) -> str:
-    from custody.apps.coordinator import OwnChain  # noqa: PLC0415 - as above
+    from custody.apps.chains import open_chain  # noqa: PLC0415 - as above
+    from custody.custodian import why_unready  # noqa: PLC0415
 
-    where.settings()
-    with closing(OwnChain(where)) as chain:
+    with closing(open_chain(where, where.settings())) as chain:
         tip = chain.tip()
+        if reason := why_unready(chain, SystemClock().now()):
+            raise NodeNotReady(reason=reason)
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"

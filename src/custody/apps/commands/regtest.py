@@ -1,13 +1,15 @@
 """How does regtest's own chain get blocks and payments? Only there; nothing here exists for other networks.
 
-The chain lives in the coordinator's folder. What waits for a block does not outlive a command, so payments are mined at
-once and what the coordinator has sent is handed in again before each block.
+The chain lives in the coordinator's folder; a node mines by itself, and is refused here. What waits for a block does
+not outlive a command, so payments are mined at once and what the coordinator has sent is handed in again before each
+block.
 """
 
 from __future__ import annotations
 
 import click
 
+from custody.apps.chains import own_chain
 from custody.apps.commands.coin import observation_text, warn_of_theft
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.layout import bitcoin
@@ -29,9 +31,10 @@ def mine(*, count: int, address: str | None) -> None:
     script = None if address is None else script_of(address, Network.REGTEST)
     desk = coordinator()
     with desk.work() as work:
-        desk.refill(work.chain)
-        mined = len(work.chain.regtest.view.pending())
-        work.chain.regtest.mine(count, script)
+        chain = own_chain(work.chain)
+        desk.refill(chain)
+        mined = len(chain.regtest.view.pending())
+        chain.regtest.mine(count, script)
         seen = work.custodian.observe()
     output().emit(
         {"blocks": count, "transactions": mined, "height": seen.height, "added": [each.value for each in seen.added]},
@@ -51,9 +54,10 @@ def pay(*, address: str, amount: str) -> None:
     script, sats = script_of(address, Network.REGTEST), parse_amount(amount)
     desk = coordinator()
     with desk.work() as work:
-        desk.refill(work.chain)
-        outpoint = work.chain.regtest.pay(script, sats)
-        work.chain.regtest.mine(1)
+        chain = own_chain(work.chain)
+        desk.refill(chain)
+        outpoint = chain.regtest.pay(script, sats)
+        chain.regtest.mine(1)
         seen = work.custodian.observe()
     output().emit(
         {

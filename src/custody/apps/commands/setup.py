@@ -11,8 +11,9 @@ from contextlib import closing
 import click
 from click.core import ParameterSource
 
+from custody.apps.chains import Chain, OwnChain, open_chain
 from custody.apps.config import Place, Settings, place, shown
-from custody.apps.coordinator import OwnChain, absolute, outside
+from custody.apps.coordinator import absolute, outside
 from custody.apps.station_commands.desk import KeyNotListed, open_person, read_key_file, read_paper
 from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words
 from custody.backends.files import create_directory
@@ -31,40 +32,59 @@ FAUCET_BLOCKS = 10
 
 @click.command(
     cls=Verb,
-    epilog="Example: custody init charter.json legal winner thank ... --coordinator-key coordinator.key.json",
+    epilog="Example: custody init charter.json legal winner thank ... --coordinator-key coordinator.key.json "
+    "--node http://127.0.0.1:8332 --cookie ~/.bitcoin/.cookie",
 )
 @click.argument("charter_file", metavar="CHARTER")
 @click.argument("words", nargs=-1)
 @click.option("--coordinator-key", "keyfile", metavar="KEYFILE", required=True, help="The coordinator's key file.")
 @passphrase_option("the coordinator's key")
-def init(*, charter_file: str, words: tuple[str, ...], keyfile: str, passphrase_file: str | None) -> None:
+@click.option("--node", "url", metavar="URL", help="A bitcoind: http://HOST:PORT, with no credentials in it.")
+@click.option("--cookie", metavar="FILE", help="The node's cookie file.")
+@click.option("--rpc-user", metavar="NAME", help="A user of the node, instead of its cookie.")
+@click.option("--rpc-password-file", metavar="FILE", help="The file that holds this user's password.")
+def init(
+    *,
+    charter_file: str,
+    words: tuple[str, ...],
+    keyfile: str,
+    passphrase_file: str | None,
+    **node: str | None,
+) -> None:
     """Set up the coordinator under a signed charter.
 
     CHARTER is the charter's file, signed by everyone it lists. WORDS are its twelve words, as they were read to you
     over a line you trust; they are asked for when left out. The charter's digest is pinned in the configuration,
-    outside the store; the paths of KEYFILE and of --passphrase-file are kept beside it. On regtest a chain is made as
-    well, with coins in its faucet.
+    outside the store; the paths of KEYFILE and of --passphrase-file are kept beside it, and so is the node: its address
+    and the path of its cookie or password file. On regtest, without a node, a chain is made, with coins in its faucet.
     """
+    _check_node(**node)
     envelope = read_paper(Envelope, charter_file)
     digest = read_charter(envelope).digest()
     check_spoken(digest, read_words(words, "the charter"))
     charter = verify_charter(envelope, digest)
     where = _place_of(charter)
-    where.prepare()
+    settings = Settings(
+        network=charter.network,
+        charter=digest,
+        coordinator_key=absolute(keyfile),
+        passphrase_file=_kept_path(passphrase_file),
+        chain="kernel" if node["url"] is None else "bitcoind",
+        node=node["url"],
+        cookie=_absolute(node["cookie"]),
+        rpc_user=node["rpc_user"],
+        rpc_password_file=_absolute(node["rpc_password_file"]),
+    )
+    where.refuse_set_up()
+    # Before anything is written: an address that is none, or a network without a chain, sets nothing up.
+    open_chain(where, settings).close()
     file = read_key_file(keyfile)
     if file.header.identity != charter.coordinator:
         raise KeyNotListed(role="coordinator", key=show_key(file.header.identity))
     key = open_person(file, passphrase_file)
-    size = _make(where, envelope, digest, key)
-    where.pin(
-        Settings(
-            network=charter.network,
-            charter=digest,
-            coordinator_key=absolute(keyfile),
-            passphrase_file=_kept_path(passphrase_file),
-            chain="kernel",
-        )
-    )
+    where.prepare()
+    size = _make(where, settings, envelope, key)
+    where.pin(settings)
     output().emit(
         {
             "folder": str(where.folder),
@@ -77,6 +97,20 @@ def init(*, charter_file: str, words: tuple[str, ...], keyfile: str, passphrase_
         f"  {show_words(digest)}",
     )
     output().next_step(f"get an address: custody vault address {charter.vaults[0].name} --purpose TEXT")
+
+
+def _check_node(url: str | None, cookie: str | None, rpc_user: str | None, rpc_password_file: str | None) -> None:
+    """Check that a node is named with one way in, or not at all."""
+    has_user = rpc_user is not None and rpc_password_file is not None
+    is_half = (rpc_user is None) != (rpc_password_file is None)
+    if url is None and (cookie, rpc_user, rpc_password_file) != (None, None, None):
+        raise click.UsageError("--cookie, --rpc-user and --rpc-password-file belong to a --node.")
+    if url is not None and (is_half or has_user == (cookie is not None)):
+        raise click.UsageError("With --node give either --cookie, or --rpc-user and --rpc-password-file.")
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else absolute(path)
 
 
 def _kept_path(passphrase_file: str | None) -> str | None:
@@ -98,21 +132,31 @@ def _place_of(charter: Charter) -> Place:
     return place(charter.network)
 
 
-def _make(where: Place, envelope: Envelope, digest: bytes, key: Ed25519Signer) -> int:
+def _make(where: Place, settings: Settings, envelope: Envelope, key: Ed25519Signer) -> int:
     """Chain, store, and the charter as the log's first entry; the log's size."""
-    if where.network is Network.REGTEST:
-        create_directory(where.chain)
-    with closing(OwnChain(where)) as chain:
-        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.tip().height
-        if missing > 0:
-            chain.regtest.mine(missing)
+    with closing(open_chain(where, settings)) as chain:
+        is_ready = _is_ready(where, chain)
         store = _store(where, read_charter(envelope).origin)
-        custodian = Custodian(store, digest, key, outside(chain))
+        custodian = Custodian(store, settings.charter, key, outside(chain))
         custodian.adopt_charter(envelope)
-        custodian.observe()
+        if is_ready:
+            custodian.observe()
+        else:
+            output().talk("the node is still downloading the chain; once it has: custody observe")
         with store.read() as view:
             where.remember_seen(view)
             return view.size
+
+
+def _is_ready(where: Place, chain: Chain) -> bool:
+    """Whether the chain can be looked at; regtest's own is made and its faucet filled."""
+    if isinstance(chain, OwnChain):
+        create_directory(where.chain)
+        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.tip().height
+        if missing > 0:
+            chain.regtest.mine(missing)
+    # The first question to a node, which shows whether it is the right one.
+    return not chain.is_initial_download()
 
 
 def _store(where: Place, origin: str) -> SqlStore:

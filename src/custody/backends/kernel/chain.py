@@ -11,7 +11,7 @@ It gives no access to the unspent outputs either, so they are followed here, blo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -172,6 +172,10 @@ class KernelChain:
         for outpoint, output in self._pool.made():
             if output.script_pubkey == script_pubkey and not self._pool.is_spent(outpoint):
                 yield outpoint, Unspent(output, len(self._blocks), is_coinbase=False)
+
+    def confirmed_of(self, scripts: Collection[bytes]) -> Iterator[tuple[OutPoint, Unspent]]:
+        """Every confirmed output locked to one of `scripts`, also one that something waiting spends."""
+        return (each for each in self._unspent.items() if each[1].output.script_pubkey in scripts)
 
     # --- Relay --------------------------------------------------------------------------------------------------------
 
