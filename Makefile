@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := src tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo fuzz errors fixtures lock clean
+.PHONY: help setup check format test demo bench fuzz errors fixtures lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -30,6 +30,10 @@ test: setup ## run every test but the long campaigns (ARGS=... go to pytest)
 
 demo: setup ## play a whole transfer on a regtest chain of its own
 	$(BIN)/custody demo
+
+bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--laps=N); writes build/bench.json
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt
+	$(BIN)/python tests/benchmarks $(ARGS)
 
 fuzz: setup ## run the long fuzzing campaigns
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)

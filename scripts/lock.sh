@@ -12,11 +12,13 @@ compile() {
 }
 
 compile pyproject.toml --all-extras --group dev --output-file requirements/lock.txt "$@"
-# The two files share packages: one version of each.
+# The files share packages: one version of each.
 compile requirements/build.in --constraints requirements/lock.txt --only-binary :all: \
     --output-file requirements/build.txt "$@"
+compile requirements/bench.in --constraints requirements/lock.txt --only-binary :all: \
+    --output-file requirements/bench.txt "$@"
 if grep -nE '://|index-url|find-links' requirements/*.txt; then
     echo "lock: a host's name got into the lines above" >&2
     exit 1
 fi
-grep -c '==' requirements/build.txt requirements/lock.txt
+grep -c '==' requirements/build.txt requirements/lock.txt requirements/bench.txt

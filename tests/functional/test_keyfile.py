@@ -18,7 +18,7 @@ from custody.backends.keyfile import (
 )
 from custody.bitcoin import curve
 from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
-from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.script import multisig_script, p2wpkh, p2wsh
 from custody.bitcoin.sighash import ALL, SegwitV0
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -328,6 +328,17 @@ def test_signing_adds_signatures_and_changes_nothing_else(signer, other):
     read = TransferPsbt.from_psbt(both, Direction.FROM_SIGNER)
     assert [len(each.signatures) for each in read.inputs] == [2, 2, 2]
     assert replace(read, inputs=tuple(replace(each, signatures=()) for each in read.inputs)) == transfer
+
+
+def test_what_another_program_wrote_in_its_own_order_stays_so(signer, other):
+    psbt = transfer_from(vault_of([signer, other])).to_psbt()
+    theirs = replace(psbt, inputs=tuple(PsbtMap(reversed(each.pairs)) for each in psbt.inputs))
+    signed = signer.sign(theirs)
+    assert Psbt.parse(signed.serialize()) == signed
+    for before, after in zip(theirs.inputs, signed.inputs, strict=True):
+        assert [each for each in after.pairs if each in before.pairs] == list(before.pairs)
+    ours = TransferPsbt.from_psbt(signer.sign(psbt), Direction.FROM_SIGNER)
+    assert TransferPsbt.from_psbt(signed, Direction.FROM_SIGNER) == ours
 
 
 def test_inputs_that_do_not_name_the_key_are_left_alone(signer, other):

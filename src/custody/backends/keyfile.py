@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import replace
 from enum import StrEnum
 from typing import ClassVar, Final, Literal
 
@@ -242,7 +241,7 @@ class KeyFileSigner:
         return origin, key
 
     def sign(self, psbt: Psbt) -> Psbt:
-        """`psbt` in our own spelling (version 0), with a signature wherever this key's fingerprint is named.
+        """`psbt`, all else as it came, with a signature wherever this key's fingerprint is named.
 
         Signatures are ECDSA over BIP 143 with ALL, the same on every run. It is linear in the inputs.
 
@@ -255,25 +254,21 @@ class KeyFileSigner:
         transfer = TransferPsbt.from_psbt(psbt, Direction.TO_SIGNER)
         midstate = SegwitV0(transfer.transaction)
         spending = transfer.transaction.inputs
-        inputs: list[ProfileInput] = []
-        signed = 0
+        signatures: list[list[tuple[bytes, bytes]]] = []
         for index, claims in enumerate(transfer.inputs):
             own = paths_of(claims.key_paths, self._fingerprint)
             if not own:
-                inputs.append(claims)
+                signatures.append([])
                 continue
             spent = _spent(index, spending[index].outpoint, claims)
             self._check_scripts(index, claims, spent)
             digest = midstate.digest(index, claims.witness_script, spent.amount, ALL)
-            signatures = dict(claims.signatures)
-            for key, path in own:
-                secret = self._secret(index, claims, key, path)
-                signatures[key] = curve.sign_ecdsa(secret, digest) + bytes((ALL,))
-            inputs.append(claims.with_signatures(tuple(sorted(signatures.items()))))
-            signed += 1
-        if not signed:
+            signatures.append(
+                [(key, curve.sign_ecdsa(self._secret(index, claims, key, path), digest) + _ALL) for key, path in own]
+            )
+        if not any(signatures):
             raise self._refused("no input names its key")
-        return replace(transfer, inputs=tuple(inputs)).to_psbt()
+        return psbt.with_partial_signatures(signatures)
 
     def _secret(self, index: int, claims: ProfileInput, key: bytes, path: KeyPath) -> bytes:
         """The secret key at `path`, which must be that of `key`, a key of the script that is signed for."""
@@ -309,6 +304,7 @@ class KeyFileSigner:
         return SignerRefused(fingerprint=self._fingerprint.hex(), reason=reason)
 
 
+_ALL: Final = bytes((ALL,))
 _MAX_NODES: Final = 1000
 _NONCE_SIZE: Final = 12
 _SEED_SIZES: Final = range(16, 65)

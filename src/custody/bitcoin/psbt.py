@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -136,6 +137,20 @@ class PsbtMap:
                 return value
         return None
 
+    def with_field(self, key: bytes, value: bytes) -> PsbtMap:
+        """This map with one more field, before the first whose key is greater; one with the same key is replaced."""
+        name = compact_size(len(key)) + key
+        # Bytes that stand nowhere in the map are no key of it; only where they do is it taken apart to see.
+        raw = self.raw if name not in self.raw else PsbtMap(pair for pair in self.pairs if pair[0] != key).raw
+        at = 0
+        while raw[at]:
+            size, start = read_compact_size(raw, at)
+            if raw[start : start + size] > key:
+                break
+            size, start = read_compact_size(raw, start + size)
+            at = start + size
+        return self._of_checked(b"".join((raw[:at], name, compact_size(len(value)), value, raw[at:])))
+
     def of_type(self, key_type: int) -> list[tuple[bytes, bytes]]:
         """(key data, value) of every key of this type, in their order."""
         prefix = compact_size(key_type)
@@ -235,6 +250,28 @@ class Psbt:
     def to_base64(self) -> str:
         """The text form, without a line break."""
         return base64.b64encode(self.serialize()).decode("ascii")
+
+    def with_partial_signatures(self, signatures: Sequence[Iterable[tuple[bytes, bytes]]]) -> Psbt:
+        """This PSBT with signatures added, all else as it is: for each input, public keys and DER with hash type.
+
+        Raises:
+            PsbtEncoding: a key that is none, or an empty signature.
+            ValueError: not one collection for each input.
+        """
+        rule = INPUT_RULES[self.version][InputField.PARTIAL_SIG]
+        inputs = []
+        for index, (fields, added) in enumerate(zip(self.inputs, signatures, strict=True)):
+            signed = fields
+            for public_key, signature in added:
+                key = _key(InputField.PARTIAL_SIG) + public_key
+                problem = rule(key, signature)
+                if problem is not None:
+                    raise _fault(InputField, index, key, problem)
+                signed = signed.with_field(key, signature)
+            inputs.append(signed)
+        psbt = copy.copy(self)
+        object.__setattr__(psbt, "inputs", tuple(inputs))
+        return psbt
 
     def previous_transaction(self, index: int) -> PreviousTransaction | None:
         """The whole previous transaction that input `index` carries, or None; stepped over anew each time."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from custody.bitcoin.script import dust_limit
@@ -135,6 +136,7 @@ class Terms:
         return self.paid + self.base_fee
 
 
+_amount: Final = attrgetter("amount")
 _COUNT_MARGIN: Final = 2
 """vbytes by which the input count may grow past 252 inputs (CompactSize)."""
 
@@ -165,7 +167,8 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
     input_fee = terms.input_fee
     worth = _worth_spending(coins, terms)
     # Sorting makes the answer independent of the order the store gave them in.
-    worth.sort(key=lambda coin: (-coin.amount, coin.outpoint))
+    worth.sort(key=_amount, reverse=True)
+    _settle_ties(worth)
     effective = [coin.amount - input_fee for coin in worth]
     start = sum(coin.amount - input_fee for coin in terms.must)
     if start + sum(effective) < terms.target:
@@ -199,7 +202,9 @@ def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Se
         InsufficientFunds: nothing would be left after the fee.
         TooHeavy: too many coins, and `limit` is not set.
     """
-    worth = sorted(_worth_spending(coins, terms), key=lambda coin: (coin.amount, coin.outpoint))
+    worth = _worth_spending(coins, terms)
+    worth.sort(key=_amount)
+    _settle_ties(worth)
     room = _room(terms) - len(terms.must)
     if len(worth) > room:
         if not limit:
@@ -230,6 +235,22 @@ def _worth_spending(coins: Sequence[Coin], terms: Terms) -> list[Coin]:
     worth = [coin for coin in coins if coin.amount > least]
     # Hashing a coin costs more than all the rest, so it is done only where there is something to compare with.
     return [coin for coin in worth if coin not in must] if must else worth
+
+
+def _settle_ties(coins: list[Coin]) -> None:
+    """Put neighbours of one amount in the order of their outpoints."""
+    # Apart from the sort by amount, because numbers alone sort several times faster than anything they stand in.
+    start = 0
+    for stop in range(1, len(coins) + 1):
+        if stop < len(coins) and coins[stop].amount == coins[start].amount:
+            continue
+        if stop - start > 1:
+            coins[start:stop] = sorted(coins[start:stop], key=_place)
+        start = stop
+
+
+def _place(coin: Coin) -> tuple[bytes, int]:
+    return coin.outpoint.txid, coin.outpoint.index
 
 
 def _output_size(script: bytes) -> int:

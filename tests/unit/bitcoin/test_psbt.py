@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import itertools
 import tracemalloc
 
 import pytest
@@ -397,6 +398,79 @@ def test_a_wrong_previous_transaction_can_be_built_for_a_test_but_not_read():
         built.check_previous()
     with refuses("PREVTX_TXID"):
         Psbt.parse(built.serialize())
+
+
+def test_previous_transactions_are_checked_again_whenever_a_built_psbt_is_asked():
+    wrong = dataclasses.replace(PREVIOUS, locktime=1).serialize()
+    good = Psbt.parse(v0([(b"\x00", PREVIOUS.serialize())]))
+    good.check_previous()
+    built = dataclasses.replace(good, inputs=(PsbtMap([(b"\x00", wrong)]),))
+    for _ in range(2):
+        with refuses("PREVTX_TXID"):
+            built.check_previous()
+    Psbt(0, good.global_map, good.inputs, good.outputs).check_previous()
+
+
+# Signatures added
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((G, b"\x03" + G[1:]))))
+def test_signatures_are_added_in_ascending_order_and_all_else_stays(order: tuple[bytes, ...]):
+    fields = [(b"\x00", PREVIOUS.serialize()), (b"\x03", u32(1)), (b"\x05", b"\x51" * 300), (b"\xf0a", b"1")]
+    signed = Psbt.parse(v0(fields, [(b"\x99", b"")], [(b"\xf1", b"x")]))
+    for key in order:
+        signed = signed.with_partial_signatures([[(key, SIGNATURE)]])
+    added = [(b"\x02" + key, SIGNATURE) for key in sorted(order)]
+    whole = v0([fields[0], *added, *fields[1:]], [(b"\x99", b"")], [(b"\xf1", b"x")])
+    assert signed.serialize() == whole
+    assert signed == Psbt.parse(whole)
+    assert signed.unsigned_transaction == UNSIGNED
+
+
+def test_a_signature_by_the_same_key_is_replaced_wherever_it_stands():
+    other = SIGNATURE[:-2] + b"\x02\x01"
+    # Not in ascending order: the old signature comes after a greater key.
+    psbt = Psbt.parse(v0([(b"\x03", u32(1)), (b"\x02" + G, SIGNATURE), (b"\x05", b"\x51")]))
+    signed = psbt.with_partial_signatures([[(G, other)]])
+    assert Psbt.parse(signed.serialize()) == signed
+    assert signed.inputs[0].pairs == ((b"\x02" + G, other), (b"\x03", u32(1)), (b"\x05", b"\x51"))
+
+
+def test_a_key_that_only_looks_as_if_it_were_there_is_added():
+    hidden = b"\x22\x02" + G
+    psbt = Psbt.parse(v0([(b"\x05", hidden)]))
+    signed = psbt.with_partial_signatures([[(G, SIGNATURE)]])
+    assert signed.inputs[0].pairs == ((b"\x02" + G, SIGNATURE), (b"\x05", hidden))
+
+
+@given(
+    st.dictionaries(st.integers(0x60, 0xEF).map(lambda n: bytes([n])), st.binary(max_size=300), max_size=6),
+    st.binary(min_size=1, max_size=4),
+    st.binary(max_size=300),
+)
+def test_a_map_with_one_more_field_is_what_it_would_be_if_made_with_it(
+    fields: dict[bytes, bytes], key: bytes, value: bytes
+):
+    grown = PsbtMap(sorted(fields.items())).with_field(key, value)
+    assert grown == PsbtMap(sorted((fields | {key: value}).items()))
+
+
+def test_signatures_are_added_to_version_2_as_well():
+    psbt = Psbt.parse(v2([V2_INPUT], [V2_OUTPUT]))
+    signed = psbt.with_partial_signatures([[(G, SIGNATURE)]])
+    assert signed.serialize() == v2([[(b"\x02" + G, SIGNATURE), *V2_INPUT]], [V2_OUTPUT])
+    assert Psbt.parse(signed.serialize()) == signed
+
+
+@pytest.mark.parametrize("added", [(b"\x05" + G[1:], SIGNATURE), (G[:-1], SIGNATURE), (G, b"")])
+def test_what_is_no_signature_is_not_added(added: tuple[bytes, bytes]):
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(v0()).with_partial_signatures([[added]])
+
+
+def test_signatures_are_given_for_each_input():
+    with pytest.raises(ValueError, match="shorter"):
+        Psbt.parse(v0()).with_partial_signatures([])
 
 
 # Sizes

@@ -118,6 +118,18 @@ def test_a_seed_gives_the_same_selection_in_whatever_order_the_coins_came(held, 
     assert select_coins(coins, asked, seeded(seed)) == first
 
 
+def test_coins_of_one_amount_are_told_apart_by_their_outpoints():
+    txid = bytes(32)
+    same = [Coin(OutPoint(txid, n), 50_000, P2WSH, 0, n, 100, is_coinbase=False) for n in range(40)]
+    held = [*same, *coins_of(70_000, 60_000, 60_000, 20_000)]
+    for shuffled in (held, held[::-1], held[20:] + held[:20]):
+        assert select_coins(shuffled, terms(400_000), seeded(7)) == select_coins(held, terms(400_000), seeded(7))
+        assert select_everything(shuffled, replace(terms(), max_inputs=20), limit=True).coins == (
+            coins_of(0, 0, 0, 20_000)[3],
+            *same[:19],
+        )
+
+
 @given(st.lists(st.integers(20_000, 2_000_000), min_size=3, max_size=16), st.data(), rates)
 def test_branch_and_bound_finds_a_set_that_needs_no_change(held, data, rate):
     coins = coins_of(*held)
