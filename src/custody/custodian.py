@@ -64,7 +64,15 @@ from custody.transfer.history import History
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, Selection, select_coins, select_everything
 from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, release
-from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested, accept, combine, with_signatures
+from custody.transfer.signing import (
+    CombinedPsbt,
+    SignedPsbt,
+    SigningRequested,
+    accept,
+    combine,
+    refuse_repeated_nonces,
+    with_signatures,
+)
 from custody.transfer.state import AddressIssued, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
 from custody.units import Network
@@ -306,6 +314,7 @@ class Custodian:
             sent = work.psbt(transfer)
             known = {each.cosigner for each in transfer.signed}
             signed = accept(returned, sent, transfer.draft, vault, work.now)
+            refuse_repeated_nonces(signed, work.history.nonces)
             for each in signed:
                 if each.cosigner not in known and transfer.status in (Status.SIGNING, Status.COMBINED):
                     work.append(Kind.SIGNED, each, transfer_id)

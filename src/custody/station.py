@@ -21,7 +21,7 @@ from custody.log import EMPTY_ROOT
 from custody.ports import Clock, Signer, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
-from custody.transfer.signing import CosignerAltered, SignedPsbt, accept, with_signatures
+from custody.transfer.signing import CosignerAltered, SignedPsbt, accept, refuse_repeated_nonces, with_signatures
 from custody.vault.descriptor import Branch, Vault
 from custody.words import check_spoken
 
@@ -181,12 +181,14 @@ class Station:
             CustodyError: as `examine`, before the signer has seen anything.
             NotAMember: the signer holds no key of this vault.
             SigInvalid, CosignerAltered, NothingSigned: the signer answered wrongly.
+            NonceReuse: it repeated a nonce, so what it signed must not leave.
         """
         examination = self.examine(evidence, Stage.SIGN)
         vault, sent = examination.vault, examination.psbt
         vault.cosigner_of(signer.fingerprint)
         returned = signer.sign(sent.to_psbt())
         signed = accept(returned, sent, examination.draft, vault, self._clock.now())
+        refuse_repeated_nonces(signed, examination.nonces)
         others = [each.cosigner.hex() for each in signed if each.cosigner != signer.fingerprint]
         if others:
             raise CosignerAltered(what=f"carrying signatures of {others[0]}, who was not asked")

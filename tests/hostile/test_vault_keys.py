@@ -432,6 +432,15 @@ def test_fifteen_keys_pass_and_sixteen_are_refused() -> None:
             Vault.create(8, keys, script_type, Network.REGTEST)
 
 
+@pytest.mark.parametrize("count", [16, 20, 21])
+def test_more_keys_than_every_device_registers_are_refused_in_any_script(count: int) -> None:
+    # Sixteen in sh() would be a redeem script of more than 520 bytes; twenty-one in wsh() no multisig at all.
+    keys = ",".join(f"{cosigner(seed).expression()}/<0;1>/*" for seed in range(1, count + 1))
+    for script in ("wsh({})", "sh(wsh({}))", "sh({})"):
+        with refuses("TEMPLATE"):
+            parse(script.format(f"sortedmulti(2,{keys})"))
+
+
 @pytest.mark.parametrize(
     "steps",
     [

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Final, TypeVar
 
-from custody.bitcoin.script import NetworkMismatch, OutputTypeRefused, address, script_of
+from custody.bitcoin.script import NetworkMismatch, OutputTypeRefused, address, output_type, script_of
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
-from custody.charter.document import AddressPayee, Charter, CharterVault, VaultPayee
+from custody.charter.document import PAYABLE, AddressPayee, Charter, CharterVault, VaultPayee
 from custody.charter.rules import Case, Payment
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, HexBytes, Record
@@ -326,12 +326,14 @@ def case_of(drafted: Draft, request: TransferRequest, charter: Charter) -> Case:
 
     Raises:
         TransferMismatch: it was drafted for another network, charter, request or vault.
+        OutputTypeRefused: an output is of a kind that nobody may be paid to.
         OutputsNotRequested: an output is neither a payee's nor the vault's own change.
         FeeNegative, AmountSum, AmountRange: by its amounts.
     """
     _check_identity(drafted.identity, request, charter)
     entry, vault = charter.vault_by_id(drafted.identity.vault)
     fee = _check_amounts(drafted)
+    _check_output_types(drafted)
     payments, change = _split_outputs(drafted, request, charter, vault)
     return Case(
         vault=entry.name,
@@ -506,6 +508,14 @@ def _check_amounts(drafted: Draft) -> int:
     return spent - paid
 
 
+def _check_output_types(drafted: Draft) -> None:
+    """Before the question whose an output is: data, an unsettled witness version and a bare script are nobody's."""
+    for output in drafted.transaction.outputs:
+        kind = output_type(output.script_pubkey)
+        if kind not in PAYABLE:
+            raise OutputTypeRefused(output_type=kind, script=output.script_pubkey[:40].hex())
+
+
 def _assigned(drafted: Draft, request: TransferRequest, charter: Charter) -> list[tuple[str, TxOut]]:
     """Each requested payment with the output that pays it, in the request's order."""
     destinations = iter(drafted.destinations)
@@ -544,20 +554,15 @@ def _split_outputs(
         change = own[0].amount
         others.remove(own[0])
     if others:
-        shown = ", ".join(f"{other.amount} sat to {_show_script(other.script_pubkey, charter)}" for other in others[:3])
+        shown = ", ".join(
+            f"{other.amount} sat to {address(other.script_pubkey, charter.network)}" for other in others[:3]
+        )
         raise OutputsNotRequested(problem=f"also pays {shown}: neither requested nor the vault's change")
     if request.purpose is Purpose.SWEEP and drafted.change is not None:
         raise OutputsNotRequested(problem="is a sweep that keeps something back as change")
     if not request.payments and drafted.change is None:
         raise OutputsNotRequested(problem=f"is a {request.purpose} that returns nothing to the vault")
     return tuple(Payment(payee, output.amount) for payee, output in assigned), change
-
-
-def _show_script(script: bytes, charter: Charter) -> str:
-    try:
-        return address(script, charter.network)
-    except OutputTypeRefused:
-        return f"script {script.hex()[:80]}"
 
 
 def _shuffle(items: list[_Item], below: Below) -> None:

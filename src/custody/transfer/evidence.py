@@ -20,7 +20,7 @@ What a reader cannot judge is listed, never passed over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
@@ -53,7 +53,7 @@ from custody.transfer.approval import Authorization, RoleTally, authorize, refus
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
 from custody.transfer.history import History, replay
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
-from custody.transfer.signing import signing_psbt
+from custody.transfer.signing import InputSignature, signing_psbt
 from custody.transfer.state import Kind, Transfer
 from custody.transfer.verify import StateChanged
 from custody.vault.descriptor import Vault
@@ -195,6 +195,8 @@ class Examination:
     checkpoint: Checkpoint
     cosignatures: tuple[Cosignature, ...]
     body_digest: bytes
+    nonces: Mapping[bytes, InputSignature]
+    """The signatures of that log, each under its nonce."""
     steps: tuple[Step, ...]
     not_checked: tuple[str, ...] = field(default=())
 
@@ -298,6 +300,7 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
         checkpoint=signed.checkpoint,
         cosignatures=cosignatures,
         body_digest=body.digest(),
+        nonces=history.nonces,
         steps=tuple(steps),
         not_checked=_not_checked(charter, transfer.draft),
     )

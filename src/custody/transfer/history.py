@@ -41,7 +41,7 @@ from custody.transfer.observe import (
 )
 from custody.transfer.request import TransferRequest, check_request
 from custody.transfer.settlement import Broadcast, Confirmation, Ended, Ending, Release, Unconfirmation
-from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
+from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested, nonces
 from custody.transfer.state import AddressIssued, Holding, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction
 from custody.vault.descriptor import Branch
@@ -279,6 +279,7 @@ class History(Ledger):
         is_first = all(each.cosigner != signed.cosigner for each in transfer.signed)
         self._require(is_first, index, Kind.SIGNED, f"is the second by {signed.cosigner.hex()}")
         transfer.signed.append(signed)
+        self.nonces.update(nonces(signed))
         return COORDINATOR
 
     def _combine(self, combined: CombinedPsbt, index: int) -> str:

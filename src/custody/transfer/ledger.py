@@ -16,6 +16,7 @@ from custody.errors import IntegrityError, InvalidInput, Refused
 from custody.log import Frontier
 from custody.transfer.draft import case_of
 from custody.transfer.observe import ChainSeen
+from custody.transfer.signing import InputSignature
 from custody.transfer.state import AddressIssued, Holding, Kind, Transfer
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
@@ -65,6 +66,8 @@ class Ledger:
         self.tips: list[ChainSeen] = []
         self.addresses: list[AddressIssued] = []
         self.frozen_by: str | None = None
+        self.nonces: dict[bytes, InputSignature] = {}
+        """The signatures of all cosigners, each under its nonce."""
         self._next: dict[tuple[bytes, int], int] = {}
         self._spoken: set[bytes] = set()
         self._last: dict[bytes, int] = {}

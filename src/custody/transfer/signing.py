@@ -2,19 +2,19 @@
 
 A PSBT goes out as this library writes it and comes back as a device left it. From what comes back only new signatures
 by this vault's keys are taken, each verified on our own signature hash; the returned file is never adopted, and one
-that was changed in anything else is refused by name (THREATS B6). The combined signatures are ours from the first
-byte.
+that was changed in anything else is refused by name (THREATS B6). Whether a nonce is random cannot be seen in it; one
+that was used before can (THREATS B8). The combined signatures are ours from the first byte.
 
 Source: BIP 174, roles Signer and Combiner; BIP 143 for the signature hash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from custody.bitcoin.curve import is_low_s, is_strict_der, verify_ecdsa
+from custody.bitcoin.curve import is_low_s, is_strict_der, nonce_of, verify_ecdsa
 from custody.bitcoin.profile import Direction, FieldForbidden, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.sighash import ALL, SegwitV0
@@ -59,6 +59,18 @@ class SignaturesMissing(Refused, code="SIGNATURES_MISSING"):
     given: int
     threshold: int
     missing: str
+
+
+class NonceReuse(Refused, code="NONCE_REUSE"):
+    """Two different signatures made with one nonce: from both of them a private key is computed."""
+
+    message = "the signature of {cosigner} on input {input} repeats the nonce of another signature of this log"
+    hint = (
+        "Sign nothing more with that device, and have both signatures verified: the log is its coordinator's word. If "
+        "both are true, whoever saw them has that key: move the coins to a vault without it, by the others' keys."
+    )
+    cosigner: str
+    input: int
 
 
 class SigningRequested(Record):
@@ -229,6 +241,31 @@ def check_signature(public_key: bytes, digest: bytes, signature: bytes, index: i
     else:
         problem = f"it does not verify on input {index}"
     raise SigInvalid(whose=public_key.hex(), problem=problem)
+
+
+def nonces(signed: SignedPsbt) -> Iterator[tuple[bytes, InputSignature]]:
+    """Each signature under its nonce (r, 32 bytes). One that is no strict DER has none: it can be in no transaction."""
+    for each in signed.signatures:
+        try:
+            yield nonce_of(each.signature[:-1]), each
+        except ValueError:
+            continue
+
+
+def refuse_repeated_nonces(signed: Iterable[SignedPsbt], known: Mapping[bytes, InputSignature]) -> None:
+    """Check that no nonce of `signed` stands in another signature, there or in `known`, which is by nonce.
+
+    The same signature again gives nothing away: devices that sign by RFC 6979 give it every time.
+
+    Raises:
+        NonceReuse: one does.
+    """
+    fresh: dict[bytes, InputSignature] = {}
+    for contribution in signed:
+        for nonce, each in nonces(contribution):
+            earlier = known.get(nonce) or fresh.setdefault(nonce, each)
+            if (earlier.public_key, earlier.signature) != (each.public_key, each.signature):
+                raise NonceReuse(cosigner=contribution.cosigner.hex(), input=each.input)
 
 
 def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int) -> CombinedPsbt:

@@ -1,0 +1,174 @@
+"""A device that uses a nonce twice (THREATS B8): each signature is true, and two of them give its key away.
+
+The device here signs with nonces of its own choice. What two with one nonce give away, the first test computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from embit import bip32
+
+from custody.bitcoin.curve import ORDER, nonce_of, public_key, sign_ecdsa
+from custody.bitcoin.profile import Direction, TransferPsbt
+from custody.bitcoin.psbt import Psbt, PsbtMap
+from custody.bitcoin.psbt_fields import InputField
+from custody.bitcoin.sighash import SegwitV0
+from custody.testing.asserts import refuses
+from custody.testing.cast import Setting, secret
+from custody.testing.scenario import Scenario
+from custody.transfer.signing import InputSignature, SignedPsbt, nonces, refuse_repeated_nonces
+
+ONE = 0x1234567890ABCDEF
+NAMES = Setting().cosigners
+
+
+def der(r: int, s: int) -> bytes:
+    numbers = b"".join(
+        b"\x02" + bytes([len(data)]) + data
+        for data in (each.to_bytes(each.bit_length() // 8 + 1, "big") for each in (r, s))
+    )
+    return b"\x30" + bytes([len(numbers)]) + numbers
+
+
+def signed_with(key: int, digest: int, nonce: int) -> tuple[int, int]:
+    """ECDSA with low S: (r, s)."""
+    r = int.from_bytes(public_key(nonce.to_bytes(32, "big"))[1:], "big") % ORDER
+    s = pow(nonce, -1, ORDER) * (digest + r * key) % ORDER
+    return r, min(s, ORDER - s)
+
+
+class ChosenNonces:
+    """A cosigner's device, with its true key; `nonce_at(input)` is what should have been chance."""
+
+    def __init__(self, story: Scenario, cosigner: int, nonce_at: Callable[[int], int]) -> None:
+        self._root = bip32.HDKey.from_seed(secret(f"cosigner {NAMES[cosigner]}"))
+        self._nonce_at = nonce_at
+        self.fingerprint = story.cast.signers[cosigner].fingerprint
+
+    def sign(self, psbt: Psbt) -> Psbt:
+        content = TransferPsbt.from_psbt(psbt, Direction.TO_SIGNER)
+        hasher = SegwitV0(content.transaction)
+        maps = []
+        for index, (claims, each) in enumerate(zip(content.inputs, psbt.inputs, strict=True)):
+            own, path = next((key, path) for key, path in claims.key_paths if path.fingerprint == self.fingerprint)
+            key = int.from_bytes(self._root.derive(list(path.path)).key.secret, "big")
+            digest = hasher.digest(index, claims.witness_script, claims.witness_utxo.amount)
+            signature = der(*signed_with(key, int.from_bytes(digest, "big"), self._nonce_at(index)))
+            field = (bytes([InputField.PARTIAL_SIG]) + own, signature + b"\x01")
+            maps.append(PsbtMap([*each.pairs, field]))
+        return Psbt(0, psbt.global_map, tuple(maps), psbt.outputs)
+
+
+@pytest.fixture
+def story() -> Iterator[Scenario]:
+    scenario = Scenario.funded(40_000_000, 30_000_000, 50_000_000, 20_000_000)
+    yield scenario
+    scenario.close()
+
+
+def two_inputs(story: Scenario) -> bytes:
+    """A transfer of at least two coins that waits for signatures."""
+    transfer_id = story.authorized(story.request(("Supplier", 65_000_000)))
+    assert len(story.transfer(transfer_id).draft.seats) >= 2
+    return transfer_id
+
+
+def asked(story: Scenario, transfer_id: bytes) -> Psbt:
+    return story.custodian.psbt(transfer_id).to_psbt()
+
+
+def signed_by(story: Scenario, transfer_id: bytes, cosigner: int, nonce_at: Callable[[int], int]) -> Psbt:
+    return ChosenNonces(story, cosigner, nonce_at).sign(asked(story, transfer_id))
+
+
+def test_two_signatures_with_one_nonce_give_the_key_away():
+    # Not a refusal but the reason for all of them.
+    key = int.from_bytes(secret("any key"), "big") % ORDER
+    first, second = 17, 18
+    (r, s), (_, t) = (signed_with(key, digest, ONE) for digest in (first, second))
+    found = {pow(r * (t - sign * s), -1, ORDER) * (sign * s * second - t * first) % ORDER for sign in (1, -1)}
+    assert key in found
+
+
+def test_signatures_with_nonces_of_their_own_are_taken(story):
+    transfer_id = two_inputs(story)
+    for cosigner in (0, 1):
+        returned = signed_by(story, transfer_id, cosigner, lambda at, first=ONE + 10 * cosigner: first + at)
+        story.custodian.receive(transfer_id, returned)
+    assert story.custodian.combine(transfer_id).cosigners
+    assert story.custodian.verify(transfer_id).judges
+
+
+def test_one_nonce_on_two_inputs_is_refused(story):
+    transfer_id = two_inputs(story)
+    before = story.history().size
+    with refuses("NONCE_REUSE") as caught:
+        story.custodian.receive(transfer_id, signed_by(story, transfer_id, 0, lambda _: ONE))
+    assert (caught.error.cosigner, caught.error.input) == (story.cast.signers[0].fingerprint.hex(), 1)
+    assert story.history().size == before
+
+
+def test_a_mirrored_nonce_is_the_same_nonce(story):
+    transfer_id = two_inputs(story)
+    with refuses("NONCE_REUSE"):
+        story.custodian.receive(transfer_id, signed_by(story, transfer_id, 0, lambda at: ONE if at else ORDER - ONE))
+
+
+def test_a_nonce_of_an_earlier_transfer_is_refused_and_the_others_go_on(story):
+    first = story.authorized(story.request(("Supplier", 15_000_000)))
+    story.custodian.receive(first, signed_by(story, first, 0, lambda at: ONE + at))
+    second = story.authorized(story.request(("Supplier", 16_000_000)))
+    before = story.history().size
+    with refuses("NONCE_REUSE"):
+        story.custodian.receive(second, signed_by(story, second, 0, lambda at: ONE + at))
+    assert story.history().size == before
+    for cosigner in (1, 2):
+        story.custodian.receive(second, story.signature(second, cosigner))
+    assert story.custodian.combine(second).cosigners
+
+
+def test_a_nonce_of_another_cosigner_is_refused(story):
+    # Two devices of one maker with one bad generator: each of the two holders can compute the other's key.
+    transfer_id = two_inputs(story)
+    story.custodian.receive(transfer_id, signed_by(story, transfer_id, 0, lambda at: ONE + at))
+    with refuses("NONCE_REUSE") as caught:
+        story.custodian.receive(transfer_id, signed_by(story, transfer_id, 1, lambda at: ONE + at))
+    assert caught.error.cosigner == story.cast.signers[1].fingerprint.hex()
+
+
+def test_what_repeats_a_nonce_does_not_leave_the_station(story):
+    first = story.authorized(story.request(("Supplier", 15_000_000)))
+    station = story.stations[0]
+    answer = station.sign(story.custodian.evidence(first), ChosenNonces(story, 0, lambda at: ONE + at))
+    story.custodian.receive(first, answer.psbt.to_psbt())
+    second = story.authorized(story.request(("Supplier", 16_000_000)))
+    with refuses("NONCE_REUSE"):
+        station.sign(story.custodian.evidence(second), ChosenNonces(story, 0, lambda at: ONE + at))
+    assert station.sign(story.custodian.evidence(second), ChosenNonces(story, 0, lambda at: ONE + 50 + at)).signed
+
+
+def test_the_same_signature_again_gives_nothing_away(story):
+    transfer_id = two_inputs(story)
+    for _ in range(2):
+        story.custodian.receive(transfer_id, story.signature(transfer_id, 0))
+    assert len(story.transfer(transfer_id).signed) == 1
+
+
+def test_the_index_of_a_log_holds_every_signature_once(story):
+    transfer_id = two_inputs(story)
+    for cosigner in (0, 1):
+        story.custodian.receive(transfer_id, story.signature(transfer_id, cosigner))
+    signatures = [each for signed in story.transfer(transfer_id).signed for each in signed.signatures]
+    assert story.history().nonces == {nonce_of(each.signature[:-1]): each for each in signatures}
+    assert len(story.history().nonces) == len(signatures) >= 4
+
+
+def test_what_is_no_signature_has_no_nonce():
+    good = sign_ecdsa(secret("somebody"), bytes(32)) + b"\x01"
+    kept = InputSignature(input=0, public_key=b"\x02" * 33, signature=good)
+    spoilt = InputSignature(input=1, public_key=b"\x02" * 33, signature=b"\x30" + bytes(70))
+    signed = SignedPsbt(transfer=bytes(32), cosigner=bytes(4), signatures=(kept, spoilt), at=0)
+    assert [each for _, each in nonces(signed)] == [kept]
+    refuse_repeated_nonces([signed, signed], {})
