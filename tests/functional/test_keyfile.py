@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from embit import bip32
+from embit import bip32, ec
 from embit.psbt import PSBT
+from embit.script import Script
 
 from custody.backends import keyfile
 from custody.backends.files import read_file, write_new
+from custody.backends.kernel import KernelJudge
 from custody.backends.keyfile import (
     KeyFile,
     KeyFileSigner,
@@ -17,10 +19,12 @@ from custody.backends.keyfile import (
     open_document_key,
 )
 from custody.bitcoin import curve
-from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.lock import TapLeaf
+from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
-from custody.bitcoin.script import multisig_script, p2wpkh, p2wsh
-from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.script import multisig_a_script, multisig_script, p2wpkh, p2wsh
+from custody.bitcoin.sighash import SegwitV0, Taproot, tap_leaf_hash
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.envelope import Ed25519Signer, verify_ed25519
 from custody.record import canonical
@@ -60,7 +64,7 @@ def other() -> KeyFileSigner:
 
 
 def path_of(script_type: ScriptType) -> tuple[int, ...]:
-    return tuple(HARDENED + n for n in (48, 1, 0, 2 if script_type is ScriptType.WSH else 1))
+    return (*(HARDENED + n for n in (48, 1, 0)), script_type.bip48_script)
 
 
 def vault_of(signers: list[KeyFileSigner], script_type: ScriptType = ScriptType.WSH) -> Vault:
@@ -76,16 +80,8 @@ def transfer_from(vault: Vault) -> TransferPsbt:
         source = TxIn(OutPoint(bytes([n + 1]) * 32, 0), b"", 0xFFFFFFFD)
         previous = Transaction(2, (source,), (TxOut(1, b"\x6a"), coin), 0)
         spending.append(TxIn(OutPoint(previous.txid, 1), b"", 0xFFFFFFFD))
-        inputs.append(
-            ProfileInput(
-                previous_transaction=previous.serialize(),
-                witness_utxo=coin,
-                witness_script=vault.witness_script(branch, index),
-                redeem_script=vault.redeem_script(branch, index),
-                key_paths=vault.key_paths(branch, index),
-                sighash_type=ALL,
-            )
-        )
+        own = vault.input_fields(branch, index)
+        inputs.append(replace(own, previous_transaction=previous.serialize(), witness_utxo=coin))
     outputs = (TxOut(299_000, p2wpkh(b"\x05" * 20)),)
     return TransferPsbt(Transaction(2, tuple(spending), outputs, 0), (), tuple(inputs), (ProfileOutput(),))
 
@@ -319,8 +315,48 @@ def test_every_input_is_signed_as_embit_signs_it(signer, other, script_type):
         assert curve.verify_ecdsa(key, digest, signature[:-1])
 
 
-def test_signing_adds_signatures_and_changes_nothing_else(signer, other):
-    transfer = transfer_from(vault_of([signer, other]))
+def test_every_taproot_input_is_signed_for_its_script_and_for_all_that_is_spent(signer, other):
+    vault = vault_of([signer, other], ScriptType.TR)
+    transfer = transfer_from(vault)
+    signed = TransferPsbt.from_psbt(signer.sign(transfer.to_psbt()), Direction.FROM_SIGNER)
+    oracle = PSBT.parse(transfer.to_psbt().serialize())
+    spent = [claims.witness_utxo for claims in transfer.inputs]
+    ours, theirs = Taproot(transfer.transaction, spent), [each.utxo for each in oracle.inputs]
+    for index, (claims, (branch, place)) in enumerate(zip(signed.inputs, PLACES, strict=True)):
+        ((key, signature),) = claims.signatures
+        assert vault.holders(branch, place)[key].fingerprint == signer.fingerprint
+        digest = ours.digest(index, leaf_hash=tap_leaf_hash(claims.leaf_script))
+        assert digest == oracle.tx.sighash_taproot(
+            index,
+            [each.script_pubkey for each in theirs],
+            [each.value for each in theirs],
+            ext_flag=1,
+            script=Script(claims.leaf_script),
+        )
+        assert len(signature) == 64
+        assert ec.PublicKey.from_xonly(key).schnorr_verify(ec.SchnorrSig(signature), digest)
+
+
+def test_the_finished_taproot_transaction_is_valid(signer, other):
+    third = KeyFileSigner(master_file(bytes(32)), PASSPHRASE)
+    vault = vault_of([signer, other, third], ScriptType.TR)
+    transfer = transfer_from(vault)
+    both = third.sign(signer.sign(transfer.to_psbt()))
+    read = TransferPsbt.from_psbt(both, Direction.FROM_SIGNER)
+    witness = tuple(
+        vault.lock(*place).witness([dict(claims.signatures).get(key, b"") for key in vault.holders(*place)])
+        for claims, place in zip(read.inputs, PLACES, strict=True)
+    )
+    finished = replace(transfer.transaction, witness=witness)
+    spent = [claims.witness_utxo for claims in transfer.inputs]
+    assert KernelJudge().judge(finished.serialize(), spent) is None
+    lied = [*spent[:2], replace(spent[2], amount=spent[2].amount + 1)]
+    assert KernelJudge().judge(finished.serialize(), lied) is not None
+
+
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_signing_adds_signatures_and_changes_nothing_else(signer, other, script_type):
+    transfer = transfer_from(vault_of([signer, other], script_type))
     one = signer.sign(transfer.to_psbt())
     both = other.sign(one)
     assert both == signer.sign(other.sign(transfer.to_psbt()))
@@ -352,6 +388,34 @@ def test_a_psbt_that_names_the_key_nowhere_is_refused(signer, other):
     stranger = KeyFileSigner(master_file(bytes(32)), PASSPHRASE)
     with refuses("SIGNER_REFUSED"):
         stranger.sign(transfer_from(vault_of([signer, other])).to_psbt())
+
+
+def test_taproot_signs_what_every_input_spends_so_every_one_is_proved(signer, other):
+    transfer = transfer_from(vault_of([signer, other], ScriptType.TR))
+    foreign = tuple((key, path) for key, path in transfer.inputs[1].key_paths if path.fingerprint == other.fingerprint)
+    told = transfer.inputs[1].witness_utxo
+    with refuses("PREVTX_MISSING") as caught:
+        signer.sign(with_input(transfer, 1, key_paths=foreign, previous_transaction=b""))
+    assert caught.error.index == 1
+    with refuses("UTXO_CONFLICT"):
+        signer.sign(with_input(transfer, 1, key_paths=foreign, witness_utxo=replace(told, amount=told.amount + 1)))
+    signed = TransferPsbt.from_psbt(signer.sign(with_input(transfer, 1, key_paths=foreign)), Direction.FROM_SIGNER)
+    assert [len(each.signatures) for each in signed.inputs] == [1, 0, 1]
+
+
+def test_taproot_fields_that_are_not_those_of_the_coin_are_refused(signer, other):
+    vault = vault_of([signer, other], ScriptType.TR)
+    transfer = transfer_from(vault)
+    live = curve.public_key(b"\x01" * 32)[1:]
+    weaker = multisig_a_script(1, list(vault.holders(0, 0)))
+    for leaf in (TapLeaf(vault.lock(0, 0).script, live), TapLeaf(weaker, transfer.inputs[0].internal_key)):
+        lied = leaf.input_fields(transfer.inputs[0].key_paths)
+        told = {"previous_transaction": transfer.inputs[0].previous_transaction}
+        with refuses("SIGNER_REFUSED"):
+            signer.sign(replace(transfer, inputs=(replace(lied, **told), *transfer.inputs[1:])).to_psbt())
+    for change in ({"internal_key": live}, {"control_block": b"\xc0" + live}, {"leaf_script": b"", "merkle_root": b""}):
+        with refuses("SIGNER_REFUSED"):
+            signer.sign(with_input(transfer, 0, **change))
 
 
 def test_an_amount_without_its_previous_transaction_is_refused(signer, other):
@@ -402,21 +466,28 @@ def test_one_of_the_same_two_keys_is_another_script(signer, other, script_type):
         signer.sign(with_input(transfer, 0, witness_script=weaker, redeem_script=redeem))
 
 
-def test_a_key_that_the_path_does_not_give_is_refused(signer, other):
-    transfer = transfer_from(vault_of([signer, other]))
+@pytest.mark.parametrize("script_type", [ScriptType.WSH, ScriptType.TR])
+def test_a_key_that_the_path_does_not_give_is_refused(signer, other, script_type):
+    vault = vault_of([signer, other], script_type)
+    transfer = transfer_from(vault)
     paths = dict(transfer.inputs[0].key_paths)
     own = next(key for key, path in paths.items() if path.fingerprint == signer.fingerprint)
     for wrong in ((*paths[own].path[:-1], 9), (), (0,) * 3):
-        lied = tuple(sorted((paths | {own: KeyPath(signer.fingerprint, wrong)}).items()))
+        origin = vault.lock(0, 0).key_path(KeyPath(signer.fingerprint, wrong))
+        lied = tuple(sorted((paths | {own: origin}).items()))
         with refuses("SIGNER_REFUSED"):
             signer.sign(with_input(transfer, 0, key_paths=lied))
 
 
-def test_a_key_that_is_not_in_the_script_signs_nothing(signer, other):
-    transfer = transfer_from(vault_of([signer, other]))
-    path = (*path_of(ScriptType.WSH), 0, 500)
-    stray = signer.account_key(path)[1].public_key
-    paths = tuple(sorted(((stray, KeyPath(signer.fingerprint, path)), *transfer.inputs[0].key_paths)))
+@pytest.mark.parametrize("script_type", [ScriptType.WSH, ScriptType.TR])
+def test_a_key_that_is_not_in_the_script_signs_nothing(signer, other, script_type):
+    vault = vault_of([signer, other], script_type)
+    transfer = transfer_from(vault)
+    path = (*path_of(script_type), 0, 500)
+    lock = vault.lock(0, 0)
+    stray = lock.key(signer.account_key(path)[1].public_key)
+    origin = lock.key_path(KeyPath(signer.fingerprint, path))
+    paths = tuple(sorted(((stray, origin), *transfer.inputs[0].key_paths)))
     with refuses("SIGNER_REFUSED"):
         signer.sign(with_input(transfer, 0, key_paths=paths))
 
@@ -426,3 +497,14 @@ def test_only_whole_transactions_are_signed(signer, other, hash_type):
     transfer = transfer_from(vault_of([signer, other]))
     with refuses("SIGHASH_FORBIDDEN"):
         signer.sign(with_input(transfer, 0, sighash_type=hash_type))
+
+
+@pytest.mark.parametrize("hash_type", [1, 2, 3, 0x81])
+def test_only_whole_transactions_are_signed_by_taproot_keys(signer, other, hash_type):
+    transfer = transfer_from(vault_of([signer, other], ScriptType.TR))
+    with refuses("SIGHASH_FORBIDDEN"):
+        signer.sign(with_input(transfer, 0, sighash_type=hash_type))
+    # To ask for DEFAULT is to ask for what is done anyway.
+    asked = TransferPsbt.from_psbt(signer.sign(with_input(transfer, 0, sighash_type=0)), Direction.FROM_SIGNER)
+    silent = TransferPsbt.from_psbt(signer.sign(transfer.to_psbt()), Direction.FROM_SIGNER)
+    assert asked.inputs[0].signatures == silent.inputs[0].signatures

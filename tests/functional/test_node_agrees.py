@@ -20,11 +20,10 @@ VAULTS = 200
 ADDRESSES = 20
 ADDRESS_LISTS = TypeAdapter(list[list[str]])
 OBJECT = TypeAdapter(dict[str, object])
-STEP = {ScriptType.WSH: 2, ScriptType.SH_WSH: 1}
 
 
 def random_cosigner(random, script_type):
-    path = tuple(HARDENED + each for each in (48, 1, random.randrange(1000), STEP[script_type]))
+    path = (*(HARDENED + each for each in (48, 1, random.randrange(1000))), script_type.bip48_script)
     key = AccountKey(
         public_key=curve.public_key(random.randbytes(32)),
         chain_code=random.randbytes(32),
@@ -69,6 +68,10 @@ SETTINGS = {
         threshold=3, cosigners=("astana", "almaty", "shymkent", "aktau", "oral"), script_type=ScriptType.SH_WSH
     ),
     "4-of-7 wsh": Setting(threshold=4, cosigners=("astana", "almaty", "shymkent", "aktau", "oral", "taraz", "semey")),
+    "2-of-3 tr": Setting(script_type=ScriptType.TR),
+    "3-of-5 tr": Setting(
+        threshold=3, cosigners=("astana", "almaty", "shymkent", "aktau", "oral"), script_type=ScriptType.TR
+    ),
 }
 
 

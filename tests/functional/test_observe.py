@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
-from custody.bitcoin.script import push
-from custody.bitcoin.sighash import ALL
+from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
@@ -81,29 +79,16 @@ def steal(story: Scenario, funding: Transaction, vout: int, index: int) -> Trans
     asked = TransferPsbt(
         transaction=unsigned,
         account_keys=(),
-        inputs=(
-            ProfileInput(
-                previous_transaction=funding.stripped(),
-                witness_utxo=output,
-                witness_script=vault.witness_script(0, index),
-                redeem_script=vault.redeem_script(0, index),
-                key_paths=vault.key_paths(0, index),
-                signatures=(),
-                sighash_type=ALL,
-                final_script_sig=b"",
-                final_witness=(),
-            ),
-        ),
-        outputs=(ProfileOutput(witness_script=b"", redeem_script=b"", key_paths=()),),
+        inputs=(replace(vault.input_fields(0, index), previous_transaction=funding.stripped(), witness_utxo=output),),
+        outputs=(ProfileOutput(),),
     )
     signatures: dict[bytes, bytes] = {}
     for signer in story.cast.signers[: vault.threshold]:
         returned = TransferPsbt.from_psbt(signer.sign(asked.to_psbt()), Direction.FROM_SIGNER)
         signatures |= dict(returned.inputs[0].signatures)
-    redeem = vault.redeem_script(0, index)
-    keys = sorted(vault.public_keys(0, index))
-    witness = (b"", *(signatures[key] for key in keys if key in signatures), vault.witness_script(0, index))
-    spending = replace(unsigned.inputs[0], script_sig=push(redeem) if redeem else b"")
+    lock = vault.lock(0, index)
+    witness = lock.witness([signatures.get(key, b"") for key in vault.holders(0, index)])
+    spending = replace(unsigned.inputs[0], script_sig=lock.script_sig)
     return replace(unsigned, inputs=(spending,), witness=(witness,))
 
 

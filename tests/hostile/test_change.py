@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from custody.bitcoin.profile import KeyPath, TransferPsbt
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField, OutputField
 from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh, p2wsh

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from custody.bitcoin.curve import ORDER, public_key, sign_ecdsa, verify_ecdsa
-from custody.bitcoin.profile import KeyPath, TransferPsbt
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
 from custody.bitcoin.script import p2wpkh

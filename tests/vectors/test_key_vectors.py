@@ -9,6 +9,8 @@ import pytest
 from embit import ec
 
 from custody.bitcoin import curve, script
+from custody.bitcoin.lock import TapLeaf
+from custody.bitcoin.taproot import UNSPENDABLE
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
 from custody.units import HARDENED, Network
@@ -177,6 +179,8 @@ def test_descriptors_that_are_no_vault_are_refused(vectors: Path, bip: int) -> N
     assert found
     for case in found:
         expected = "SECRET_MATERIAL" if has_private_key(case["expr"]) else "TEMPLATE"
+        if expected == "TEMPLATE" and re.fullmatch(r"tr\([^,]*,sortedmulti_a\(.*\)\)", case["expr"]):
+            expected = "TAPROOT_KEYPATH"  # the published point, but not as an extended key
         assert code_of(case["expr"]) == expected, case["expr"]
 
 
@@ -193,6 +197,25 @@ def test_bip383_sorted_keys_expand_into_the_published_scripts(vectors: Path) -> 
             two = curve.Branch(*two.child_with_chain_code(step))
         for index, expected in enumerate(case["expands_to"]):
             assert script.multisig_script(2, sorted([one.child(index), two.child(index)])).hex() == expected
+            tried += 1
+    assert tried == 3
+
+
+def test_bip387_sorted_keys_expand_into_the_published_scripts(vectors: Path) -> None:
+    tried = 0
+    for case in cases(vectors, 387):
+        match = re.fullmatch(r"tr\((\w+),sortedmulti_a\(2,(xpub\w+)/\*,(xpub\w+)/0/0/\*\)\)", case["expr"])
+        if match is None:
+            continue
+        assert bytes.fromhex(match[1]) == UNSPENDABLE[1:]
+        first, second = (AccountKey.parse(text) for text in match.groups()[1:])
+        one = curve.Branch(first.public_key, first.chain_code)
+        two = curve.Branch(second.public_key, second.chain_code)
+        for step in (0, 0):
+            two = curve.Branch(*two.child_with_chain_code(step))
+        for index, expected in enumerate(case["expands_to"]):
+            keys = sorted([one.child(index)[1:], two.child(index)[1:]])
+            assert TapLeaf(script.multisig_a_script(2, keys), UNSPENDABLE[1:]).script_pubkey.hex() == expected
             tried += 1
     assert tried == 3
 

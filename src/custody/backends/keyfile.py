@@ -17,11 +17,12 @@ The rules:
 
 It reads and writes bytes, no files; `backends/files.py` does that. Python cannot wipe memory, and this does not try.
 
-Sources: RFC 7914 (scrypt), RFC 8439 (ChaCha20-Poly1305), RFC 8032 (Ed25519), BIP 32, BIP 143, BIP 174.
+Sources: RFC 7914 (scrypt), RFC 8439 (ChaCha20-Poly1305), RFC 8032 (Ed25519), BIP 32, BIP 174, BIP 371.
 """
 
 from __future__ import annotations
 
+import functools
 import hmac
 import secrets
 from enum import StrEnum
@@ -32,10 +33,12 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from custody.bitcoin import curve
-from custody.bitcoin.profile import Direction, KeyPath, ProfileInput, TransferPsbt, paths_of
+from custody.bitcoin.key_paths import KeyPath, paths_of
+from custody.bitcoin.lock import Lock, lock_of
+from custody.bitcoin.profile import Direction, ProfileInput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.script import p2sh, p2wsh
-from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.psbt_fields import InputField
+from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import LimitExceeded, OutPoint, PreviousTransaction, TxOut
 from custody.envelope import Ed25519Signer
 from custody.errors import InvalidInput, Refused
@@ -243,51 +246,55 @@ class KeyFileSigner:
     def sign(self, psbt: Psbt) -> Psbt:
         """`psbt`, all else as it came, with a signature wherever this key's fingerprint is named.
 
-        Signatures are ECDSA over BIP 143 with ALL, the same on every run. It is linear in the inputs.
+        Signatures sign the whole transaction: ECDSA with ALL in segwit v0, Schnorr with DEFAULT in taproot. They are
+        the same on every run. It is linear in the inputs.
 
         Raises:
             SignerRefused: no input names this key, or one names it for a key or a script that it is not.
-            PrevtxMissing, PrevtxTxid, PrevtxOutput, UtxoConflict: an amount without proof.
+            PrevtxMissing, PrevtxTxid, PrevtxOutput, UtxoConflict: an amount without proof; in taproot of any input,
+                since all of them are signed.
             FieldForbidden, SighashForbidden: what `TransferPsbt.from_psbt` refuses.
         """
         psbt.check_previous()
         transfer = TransferPsbt.from_psbt(psbt, Direction.TO_SIGNER)
-        midstate = SegwitV0(transfer.transaction)
         spending = transfer.transaction.inputs
-        signatures: list[list[tuple[bytes, bytes]]] = []
+        spent = functools.cache(lambda index: _spent(index, spending[index].outpoint, transfer.inputs[index]))
+        sighashes = Sighashes(transfer.transaction, spent)
+        segwit: list[list[tuple[bytes, bytes]]] = [[] for _ in transfer.inputs]
+        taproot: list[list[tuple[bytes, bytes]]] = [[] for _ in transfer.inputs]
         for index, claims in enumerate(transfer.inputs):
             own = paths_of(claims.key_paths, self._fingerprint)
             if not own:
-                signatures.append([])
                 continue
-            spent = _spent(index, spending[index].outpoint, claims)
-            self._check_scripts(index, claims, spent)
-            digest = midstate.digest(index, claims.witness_script, spent.amount, ALL)
-            signatures.append(
-                [(key, curve.sign_ecdsa(self._secret(index, claims, key, path), digest) + _ALL) for key, path in own]
-            )
-        if not any(signatures):
+            lock = self._lock(index, claims, spent(index))
+            digest = lock.digest(sighashes, index)
+            leaf = claims.merkle_root
+            (taproot if leaf else segwit)[index] = [
+                (key + leaf, lock.sign(self._secret(index, lock, key, path), digest)) for key, path in own
+            ]
+        if not any(segwit) and not any(taproot):
             raise self._refused("no input names its key")
-        return psbt.with_partial_signatures(signatures)
+        signed = psbt.with_partial_signatures(segwit)
+        return signed.with_partial_signatures(taproot, InputField.TAP_SCRIPT_SIG)
 
-    def _secret(self, index: int, claims: ProfileInput, key: bytes, path: KeyPath) -> bytes:
+    def _secret(self, index: int, lock: Lock, key: bytes, path: KeyPath) -> bytes:
         """The secret key at `path`, which must be that of `key`, a key of the script that is signed for."""
         steps = path.path
         if not steps:
             raise self._refused(f"input {index} names the master key itself")
         secret, _ = self._node(steps[:-1]).child(steps[-1])
-        if curve.public_key(secret) != key:
+        if lock.key(curve.public_key(secret)) != key:
             raise self._refused(f"input {index} names another key for the path m{show_path(steps)}")
-        if key not in claims.witness_script:
+        if key not in lock.script:
             raise self._refused(f"input {index} names a key that is not in its script")
         return secret
 
-    def _check_scripts(self, index: int, claims: ProfileInput, spent: TxOut) -> None:
-        """Refuse scripts that do not hash to what is spent. Source: BIP 174, Data Signers Check For."""
-        program = p2wsh(claims.witness_script)
-        wanted = p2sh(program) if claims.redeem_script else program
-        if claims.redeem_script not in {b"", program} or wanted != spent.script_pubkey:
+    def _lock(self, index: int, claims: ProfileInput, spent: TxOut) -> Lock:
+        """What locks the coin; its scripts hash to what is spent. Source: BIP 174, Data Signers Check For."""
+        lock = lock_of(claims)
+        if lock is None or lock.script_pubkey != spent.script_pubkey:
             raise self._refused(f"the scripts of input {index} are not those of the coin it spends")
+        return lock
 
     def _node(self, path: tuple[int, ...]) -> _Node:
         """The key at `path`. Parents are kept: one transfer has one account and two branches."""
@@ -304,7 +311,6 @@ class KeyFileSigner:
         return SignerRefused(fingerprint=self._fingerprint.hex(), reason=reason)
 
 
-_ALL: Final = bytes((ALL,))
 _MAX_NODES: Final = 1000
 _NONCE_SIZE: Final = 12
 _SEED_SIZES: Final = range(16, 65)

@@ -3,40 +3,43 @@
 A PSBT is also a place to hide things: BIP 174 passes unknown fields on, and a file that crosses an air gap can bring a
 key out. So this is a list of what is allowed, in each direction; everything else is refused, whatever its size. What is
 written is rebuilt from the values here, never copied from a file: version 0, the keys of each map in ascending order,
-previous transactions without their witness (no txid commits to it). Signatures are for the whole transaction,
-SIGHASH_ALL, in the field and in the last byte of every signature.
+previous transactions without their witness (no txid commits to it). An input or output is of segwit v0 or of taproot,
+never of both, and has one script. Signatures are for the whole transaction: SIGHASH_ALL, in the field and in the last
+byte of every signature; in taproot DEFAULT, whose byte is not written.
 
 Not here: whether the bytes are a PSBT (`psbt`), whether amounts, scripts, keys and signatures are right (`transfer`).
-Finished inputs come back as fields; what they are worth is the combiner's to say. Taproot fields are not on the list.
+Finished inputs come back as fields; what they are worth is the combiner's to say. A signature by a taproot internal
+key has no place here.
 
-Sources: BIP 174, BIP 370; Bitcoin Core's policy.h for the size of a witness script. Sizes are bytes, amounts sats.
+Sources: BIP 174, 370, 371; Bitcoin Core's policy.h for the size of a witness script. Sizes are bytes, amounts sats.
 """
 
 from __future__ import annotations
 
-import itertools
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self, SupportsIndex, TypeVar, cast, overload
+from typing import Final
 
-from custody.bitcoin.curve import public_key
+from custody.bitcoin.key_paths import KeyPath, KeyPaths, TapKeyPaths
 from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.psbt_fields import Field, GlobalField, InputField, OutputField, field_name
+from custody.bitcoin.psbt_secrets import SECRET, is_private, named_keys, refuse_private_keys
+from custody.bitcoin.sighash import ALL, DEFAULT, TAPSCRIPT, tap_leaf_hash
+from custody.bitcoin.taproot import CONTROL_BLOCK, SCHNORR_SIGNATURE, is_control_block, refuse_past_script
 from custody.bitcoin.transaction import (
     LimitExceeded,
     PreviousTransaction,
     Reader,
     Transaction,
     TxOut,
+    compact_size,
     serialize_stack,
 )
 from custody.errors import Refused
 from custody.record import SecretMaterial
-from custody.units import HARDENED, MAX_TRANSACTION_WEIGHT, WITNESS_SCALE
+from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE
 
-SIGHASH_ALL: Final = 1
 MAX_FILE: Final = 20_000_000
 """Bytes of the largest transfer file; devices stop far below."""
 MAX_MAPS: Final = MAX_TRANSACTION_WEIGHT // WITNESS_SCALE // 31
@@ -56,18 +59,20 @@ MAX_PREVIOUS: Final = 4_000_000
 MAX_FINAL_SCRIPT_SIG: Final = 35
 """Bytes of the one push that a nested witness script needs: 34 and the push."""
 MAX_WITNESS_ITEMS: Final = MAX_KEYS + 2
-"""Most items of a final witness: an empty one, the signatures, the script."""
+"""Most items of a final witness: an empty one, the signatures, the script; or in taproot a control block after it."""
 _MAX_OUTPUT_SCRIPT: Final = 10_000
 _COMPRESSED: Final = 33
-_SECRET: Final = 32
-_MOST_SEARCHED: Final = 256
-_MOST_TRIES: Final = 5_000
+_X_ONLY: Final = 32
+_HASH: Final = 32
 _XPUB: Final = 78
 _STEP: Final = 4
 _UTXO: Final = 8 + 1 + 42  # an amount, and the longest script that is a witness program (BIP 141)
 _PATH: Final = _STEP + _STEP * MAX_PATH
 _TYPE: Final = tuple(bytes((number,)) for number in range(256))
 """The key of a field that stands once in a map."""
+_TAP_PATH: Final = 1 + _HASH + _PATH
+_ONE_LEAF: Final = bytes([0, TAPSCRIPT])  # a tree's depth and leaf version before its only script
+_LEAF: Final = len(_ONE_LEAF) + 3 + MAX_SCRIPT
 _FINAL_WITNESS: Final = 1 + MAX_WITNESS_ITEMS * (1 + MAX_SIGNATURE) + 3 + MAX_SCRIPT
 
 # What is allowed: type to the longest value. The fields of version 2 that make up the transaction are read and dropped.
@@ -94,6 +99,11 @@ _INPUT_TO_SIGNER: Final[Mapping[int, int]] = {
     InputField.SEQUENCE: 4,
     InputField.REQUIRED_TIME_LOCKTIME: 4,
     InputField.REQUIRED_HEIGHT_LOCKTIME: 4,
+    InputField.TAP_SCRIPT_SIG: SCHNORR_SIGNATURE + 1,
+    InputField.TAP_LEAF_SCRIPT: MAX_SCRIPT + 1,
+    InputField.TAP_BIP32_DERIVATION: _TAP_PATH,
+    InputField.TAP_INTERNAL_KEY: _X_ONLY,
+    InputField.TAP_MERKLE_ROOT: _HASH,
 }
 _INPUT_FROM_SIGNER: Final[Mapping[int, int]] = {
     **_INPUT_TO_SIGNER,
@@ -106,12 +116,30 @@ _OUTPUT_ALLOWED: Final[Mapping[int, int]] = {
     OutputField.BIP32_DERIVATION: _PATH,
     OutputField.AMOUNT: 8,
     OutputField.SCRIPT: _MAX_OUTPUT_SCRIPT,
+    OutputField.TAP_INTERNAL_KEY: _X_ONLY,
+    OutputField.TAP_TREE: _LEAF,
+    OutputField.TAP_BIP32_DERIVATION: _TAP_PATH,
 }
 # Where bytes of any kind may stand, so that a key of 32 would not be noticed.
-_SCRIPTS: Final[Mapping[type[Field], tuple[int, ...]]] = {
+_ANYTHING: Final[Mapping[type[Field], tuple[int, ...]]] = {
     GlobalField: (),
-    InputField: (InputField.REDEEM_SCRIPT, InputField.WITNESS_SCRIPT),
-    OutputField: (OutputField.REDEEM_SCRIPT, OutputField.WITNESS_SCRIPT),
+    InputField: (InputField.REDEEM_SCRIPT, InputField.WITNESS_SCRIPT, InputField.TAP_INTERNAL_KEY),
+    OutputField: (OutputField.REDEEM_SCRIPT, OutputField.WITNESS_SCRIPT, OutputField.TAP_INTERNAL_KEY),
+}
+_TAPROOT: Final[Mapping[type[Field], frozenset[Field]]] = {
+    kind: frozenset(each for each in kind if each.name.startswith("TAP_")) for kind in (InputField, OutputField)
+}
+_SEGWIT: Final[Mapping[type[Field], frozenset[Field]]] = {
+    InputField: frozenset(
+        {
+            InputField.PARTIAL_SIG,
+            InputField.REDEEM_SCRIPT,
+            InputField.WITNESS_SCRIPT,
+            InputField.BIP32_DERIVATION,
+            InputField.FINAL_SCRIPTSIG,
+        }
+    ),
+    OutputField: frozenset({OutputField.REDEEM_SCRIPT, OutputField.WITNESS_SCRIPT, OutputField.BIP32_DERIVATION}),
 }
 
 
@@ -128,8 +156,8 @@ class FieldForbidden(Refused, code="FIELD_FORBIDDEN"):
 class SighashForbidden(Refused, code="SIGHASH_FORBIDDEN"):
     """A signature, or the wish for one, that leaves a part of the transaction open."""
 
-    message = "{where}: {field} asks for hash type 0x{hash_type:02x} instead of 0x01 (ALL)"
-    hint = "Sign the whole transaction (SIGHASH_ALL). If nobody chose another type, find out who changed this file."
+    message = "{where}: {field} asks for hash type 0x{hash_type:02x} instead of 0x01 (ALL; in taproot DEFAULT alone)"
+    hint = "Sign the whole transaction (ALL or DEFAULT). If nobody chose another type, find out who changed this file."
     where: str
     field: str
     hash_type: int
@@ -142,95 +170,14 @@ class Direction(Enum):
     FROM_SIGNER = "from signer"
 
 
-class KeyPath(bytes):
-    """Where a key comes from: the master's fingerprint (4 bytes) and raw child numbers, hardened ones plus 2^31.
-
-    It is the value of its PSBT field, decoded when asked.
-
-    Raises:
-        ValueError: a fingerprint that is not 4 bytes, or a child number outside 32 bits.
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, fingerprint: bytes, path: Iterable[int]) -> Self:
-        if len(fingerprint) != _STEP:
-            raise ValueError("a fingerprint has 4 bytes")
-        try:
-            return super().__new__(cls, fingerprint + b"".join([step.to_bytes(_STEP, "little") for step in path]))
-        except OverflowError:
-            raise ValueError("a child number has 32 bits") from None
-
-    @classmethod
-    def of_field(cls, value: bytes) -> Self:
-        """Read the value of a PSBT field: at least 4 bytes, a multiple of 4."""
-        return super().__new__(cls, value)
-
-    @property
-    def fingerprint(self) -> bytes:
-        """The first four bytes of the master key's HASH160."""
-        return bytes(self[:_STEP])
-
-    @property
-    def path(self) -> tuple[int, ...]:
-        """Raw child numbers from the master down."""
-        return struct.unpack_from(f"<{len(self) // _STEP - 1}I", self, _STEP)
-
-    def __str__(self) -> str:
-        steps = (f"{step - HARDENED}h" if step >= HARDENED else str(step) for step in self.path)
-        return "/".join((self.fingerprint.hex(), *steps))
-
-    def __repr__(self) -> str:
-        return f"KeyPath({self})"
-
-
-_Other = TypeVar("_Other")
-
-
-class KeyPaths(tuple[tuple[bytes, KeyPath], ...]):
-    """Public keys, or extended ones, with their origins: a tuple that holds fields as they came and decodes when asked.
-
-    Read from a file it is ascending by key, each once. It equals a plain tuple of the same pairs, because an origin is
-    bytes. A transfer has thousands of origins; as objects of their own they would cost more than all the rest of it.
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def of_fields(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
-        """Take keys and field values."""
-        return super().__new__(cls, cast("Iterable[tuple[bytes, KeyPath]]", fields))
-
-    def __iter__(self) -> Iterator[tuple[bytes, KeyPath]]:
-        return ((key, KeyPath.of_field(value)) for key, value in super().__iter__())
-
-    @overload
-    def __getitem__(self, at: SupportsIndex) -> tuple[bytes, KeyPath]: ...
-    @overload
-    def __getitem__(self, at: slice) -> tuple[tuple[bytes, KeyPath], ...]: ...
-    def __getitem__(self, at: SupportsIndex | slice) -> tuple[bytes, KeyPath] | tuple[tuple[bytes, KeyPath], ...]:
-        return tuple(self)[at]
-
-    @overload
-    def __add__(self, other: tuple[tuple[bytes, KeyPath], ...]) -> tuple[tuple[bytes, KeyPath], ...]: ...
-    @overload
-    def __add__(self, other: tuple[_Other, ...]) -> tuple[tuple[bytes, KeyPath] | _Other, ...]: ...
-    def __add__(self, other: tuple[object, ...]) -> tuple[object, ...]:
-        return (*self, *other)
-
-
-def paths_of(key_paths: tuple[tuple[bytes, KeyPath], ...], fingerprint: bytes) -> list[tuple[bytes, KeyPath]]:
-    """Those of `key_paths` under the master with `fingerprint` (4 bytes), in their order; only they are decoded."""
-    own = [(key, value) for key, value in tuple.__iter__(key_paths) if value.startswith(fingerprint)]
-    return [(key, KeyPath.of_field(value)) for key, value in own]
-
-
 @dataclass(frozen=True, slots=True)
 class ProfileInput:
     """What a transfer says about one input. Absent scripts and bytes are empty.
 
-    `previous_transaction` is raw and, once written or read, without witness. `signatures` are DER with the hash type
-    byte, by compressed public key. The last two come from signers that finalise.
+    `previous_transaction` is raw and, once written or read, without witness. Keys are compressed (33 bytes), in taproot
+    x-only (32). `signatures` by key are DER with the hash type byte, in taproot 64 bytes for the one leaf. `final_*`
+    come from signers that finalise. The rest is taproot's: `leaf_script` without its version, `control_block`,
+    `internal_key` (x-only), and `merkle_root`, which is the hash of the one leaf.
     """
 
     previous_transaction: bytes = b""
@@ -242,6 +189,22 @@ class ProfileInput:
     sighash_type: int | None = None
     final_script_sig: bytes = b""
     final_witness: tuple[bytes, ...] = ()
+    leaf_script: bytes = b""
+    control_block: bytes = b""
+    internal_key: bytes = b""
+    merkle_root: bytes = b""
+
+    @property
+    def scripts(self) -> tuple[tuple[str, bytes], ...]:
+        """Its scripts and what commits to them, each with what people call it."""
+        return (
+            ("witness script", self.witness_script),
+            ("redeem script", self.redeem_script),
+            ("leaf script", self.leaf_script),
+            ("control block", self.control_block),
+            ("internal key", self.internal_key),
+            ("merkle root", self.merkle_root),
+        )
 
     def with_signatures(self, signatures: tuple[tuple[bytes, bytes], ...]) -> ProfileInput:
         """The same input with these signatures in place of its own."""
@@ -256,6 +219,10 @@ class ProfileInput:
             self.sighash_type,
             self.final_script_sig,
             self.final_witness,
+            self.leaf_script,
+            self.control_block,
+            self.internal_key,
+            self.merkle_root,
         )
 
     def to_map(self) -> PsbtMap:
@@ -263,36 +230,61 @@ class ProfileInput:
         utxo = b"" if self.witness_utxo is None else self.witness_utxo.serialize()
         sighash = b"" if self.sighash_type is None else self.sighash_type.to_bytes(4, "little")
         witness = serialize_stack(self.final_witness) if self.final_witness else b""
+        leaf = ((self.control_block, self.leaf_script + bytes([TAPSCRIPT])),) if self.leaf_script else ()
+        signatures, schnorr = _by_kind(self.signatures)
+        key_paths, tap_key_paths = _by_kind(self.key_paths)
         return PsbtMap(
             (
                 *_once(InputField.NON_WITNESS_UTXO, _without_witness(self.previous_transaction)),
                 *_once(InputField.WITNESS_UTXO, utxo),
-                *_by_key(InputField.PARTIAL_SIG, self.signatures),
+                *_by_key(InputField.PARTIAL_SIG, signatures),
                 *_once(InputField.SIGHASH_TYPE, sighash),
                 *_once(InputField.REDEEM_SCRIPT, self.redeem_script),
                 *_once(InputField.WITNESS_SCRIPT, self.witness_script),
-                *_by_key(InputField.BIP32_DERIVATION, self.key_paths),
+                *_by_key(InputField.BIP32_DERIVATION, key_paths),
                 *_once(InputField.FINAL_SCRIPTSIG, self.final_script_sig),
                 *_once(InputField.FINAL_SCRIPTWITNESS, witness),
+                *_by_key(InputField.TAP_SCRIPT_SIG, [(key + self.merkle_root, value) for key, value in schnorr]),
+                *_by_key(InputField.TAP_LEAF_SCRIPT, leaf),
+                *_by_key(InputField.TAP_BIP32_DERIVATION, tap_key_paths),
+                *_once(InputField.TAP_INTERNAL_KEY, self.internal_key),
+                *_once(InputField.TAP_MERKLE_ROOT, self.merkle_root),
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileOutput:
-    """What a transfer says about one output: how to recognise our own change. Absent scripts are empty."""
+    """What a transfer says about one output: how to recognise our own change. Fields as of `ProfileInput`."""
 
     witness_script: bytes = b""
     redeem_script: bytes = b""
     key_paths: tuple[tuple[bytes, KeyPath], ...] = ()
+    leaf_script: bytes = b""
+    internal_key: bytes = b""
+
+    @property
+    def scripts(self) -> tuple[tuple[str, bytes], ...]:
+        """Its scripts and what commits to them, each with what people call it."""
+        return (
+            ("witness script", self.witness_script),
+            ("redeem script", self.redeem_script),
+            ("leaf script", self.leaf_script),
+            ("internal key", self.internal_key),
+        )
 
     def to_map(self) -> PsbtMap:
         """The PSBT map of this output, its keys in ascending order."""
+        key_paths, tap_key_paths = _by_kind(self.key_paths)
+        tree = _ONE_LEAF + compact_size(len(self.leaf_script)) + self.leaf_script if self.leaf_script else b""
         return PsbtMap(
             (
                 *_once(OutputField.REDEEM_SCRIPT, self.redeem_script),
                 *_once(OutputField.WITNESS_SCRIPT, self.witness_script),
-                *_by_key(OutputField.BIP32_DERIVATION, self.key_paths),
+                *_by_key(OutputField.BIP32_DERIVATION, key_paths),
+                *_once(OutputField.TAP_INTERNAL_KEY, self.internal_key),
+                *_once(OutputField.TAP_TREE, tree),
+                *_by_key(OutputField.TAP_BIP32_DERIVATION, tap_key_paths),
             )
         )
 
@@ -320,7 +312,7 @@ class TransferPsbt:
         unsigned = _once(GlobalField.UNSIGNED_TX, self.transaction.stripped())
         return Psbt(
             version=0,
-            global_map=PsbtMap((*unsigned, *_by_key(GlobalField.XPUB, self.account_keys))),
+            global_map=PsbtMap((*unsigned, *_by_key(GlobalField.XPUB, tuple.__iter__(self.account_keys)))),
             inputs=tuple([each.to_map() for each in self.inputs]),
             outputs=tuple([each.to_map() for each in self.outputs]),
         )
@@ -334,8 +326,10 @@ class TransferPsbt:
 
         Raises:
             FieldForbidden: an unknown, proprietary or other field that is not on the list, or a key, value or number of
-                fields above its limit.
-            SighashForbidden: a hash type other than ALL in the field, or at the end of a partial or final signature.
+                fields above its limit; fields of segwit v0 beside fields of taproot; more than one script.
+            SighashForbidden: a hash type other than ALL in the field, or at the end of a partial or final signature; in
+                taproot any but DEFAULT.
+            TaprootKeypath: a final witness that spends by an internal key, or with an annex.
             LimitExceeded: the transaction alone weighs more than `max_weight`.
             SecretMaterial: a field holds the private key of a public key that the PSBT names.
         """
@@ -351,7 +345,7 @@ class TransferPsbt:
                 outputs=tuple([_read_output(each, index) for index, each in enumerate(psbt.outputs)]),
             )
         except FieldForbidden:
-            _refuse_private_keys(psbt)
+            refuse_private_keys(psbt, (_GLOBAL_ALLOWED, _INPUT_FROM_SIGNER, _OUTPUT_ALLOWED))
             raise
 
 
@@ -361,7 +355,7 @@ def read_transfer_file(data: bytes, direction: Direction) -> TransferPsbt:
     Raises:
         LimitExceeded: larger, before more is read than the count.
         PsbtEncoding, PrevtxTxid, PrevtxOutput, SecretMaterial: as `custody.bitcoin.psbt.read_psbt_file`.
-        FieldForbidden, SighashForbidden: as `TransferPsbt.from_psbt`.
+        FieldForbidden, SighashForbidden, TaprootKeypath: as `TransferPsbt.from_psbt`.
     """
     if len(data) > MAX_FILE:
         raise LimitExceeded(what="bytes of a transfer file", count=len(data), most=MAX_FILE)
@@ -374,10 +368,11 @@ def read_transfer_file(data: bytes, direction: Direction) -> TransferPsbt:
 class _Fields:
     """The fields of one map, each on the list and within its limits, by type."""
 
-    __slots__ = ("_keyed", "_kind", "_single", "where")
+    __slots__ = ("_fields", "_keyed", "_kind", "_single", "where")
 
     def __init__(self, fields: PsbtMap, kind: type[Field], where: str, allowed: Mapping[int, int]) -> None:
         self.where = where
+        self._fields = fields
         self._kind = kind
         single: dict[int, bytes] = {}
         keyed: dict[int, list[tuple[bytes, bytes]]] = {}
@@ -386,8 +381,8 @@ class _Fields:
             most = allowed.get(number)
             if most is None:
                 raise self.forbidden(number, "is not a field of a vault transfer")
-            if len(value) == _SECRET and number in _SCRIPTS[kind] and _is_private(value, _named_keys([fields])):
-                raise SecretMaterial(where=f"{where} of the PSBT", what="a private key")
+            if len(value) == SECRET and number in _ANYTHING[kind]:
+                self.refuse_private(value)
             if len(value) > most:
                 raise self.forbidden(number, f"holds {len(value)} bytes; at most {most} are allowed")
             if len(key) == 1:
@@ -400,6 +395,10 @@ class _Fields:
 
     def forbidden(self, number: int, why: str) -> FieldForbidden:
         return FieldForbidden(where=self.where, field=field_name(self._kind, bytes((number,))), why=why)
+
+    def refuse_private(self, value: bytes) -> None:
+        if is_private(value, named_keys([self._fields])):
+            raise SecretMaterial(where=f"{self.where} of the PSBT", what="a private key")
 
     def get(self, number: int) -> bytes:
         """The value of the field that stands once in a map; empty when it is absent."""
@@ -420,6 +419,23 @@ class _Fields:
     def key_paths(self, number: int, size: int = _COMPRESSED) -> KeyPaths:
         return KeyPaths.of_fields(self.by_key(number, size))
 
+    def tap_key_paths(self, number: int) -> TapKeyPaths:
+        found = self.by_key(number, _X_ONLY)
+        for _, value in found:
+            if value[0] > 1:
+                raise self.forbidden(number, f"says that a key stands in {value[0]} scripts; at most one is allowed")
+        return TapKeyPaths.of_fields(found)
+
+    def is_taproot(self) -> bool:
+        """Whether it has fields of taproot, which exclude those of segwit v0."""
+        taproot, segwit = _TAPROOT[self._kind], _SEGWIT[self._kind]
+        if taproot.isdisjoint(self._single) and taproot.isdisjoint(self._keyed):
+            return False
+        for number in (*self._single, *self._keyed):
+            if number in segwit:
+                raise self.forbidden(number, "stands beside fields of taproot")
+        return True
+
 
 def _read_global(fields: PsbtMap) -> KeyPaths:
     known = _Fields(fields, GlobalField, "global map", _GLOBAL_ALLOWED)
@@ -431,30 +447,84 @@ def _read_global(fields: PsbtMap) -> KeyPaths:
 def _read_input(fields: PsbtMap, index: int, direction: Direction) -> ProfileInput:
     allowed = _INPUT_TO_SIGNER if direction is Direction.TO_SIGNER else _INPUT_FROM_SIGNER
     known = _Fields(fields, InputField, f"input {index}", allowed)
-    utxo = known.get(InputField.WITNESS_UTXO)
-    sighash = known.get(InputField.SIGHASH_TYPE)
-    if sighash and int.from_bytes(sighash, "little") != SIGHASH_ALL:
-        raise _sighash(known, InputField.SIGHASH_TYPE, int.from_bytes(sighash, "little"))
+    if known.is_taproot():
+        return _read_taproot_input(known)
     signatures = known.by_key(InputField.PARTIAL_SIG, _COMPRESSED)
     for _, signature in signatures:
-        if signature[-1] != SIGHASH_ALL:
+        if signature[-1] != ALL:
             raise _sighash(known, InputField.PARTIAL_SIG, signature[-1])
     return ProfileInput(
         previous_transaction=_without_witness(known.get(InputField.NON_WITNESS_UTXO)),
-        # Checked by `psbt_fields`, and within its limit its script's length is one byte.
-        witness_utxo=TxOut(int.from_bytes(utxo[:8], "little", signed=True), utxo[9:]) if utxo else None,
+        witness_utxo=_read_utxo(known),
         witness_script=known.get(InputField.WITNESS_SCRIPT),
         redeem_script=known.get(InputField.REDEEM_SCRIPT),
         key_paths=known.key_paths(InputField.BIP32_DERIVATION),
         signatures=tuple(signatures),
-        sighash_type=SIGHASH_ALL if sighash else None,
+        sighash_type=_read_sighash(known, ALL),
         final_script_sig=known.get(InputField.FINAL_SCRIPTSIG),
         final_witness=_read_final_witness(known),
     )
 
 
+def _read_taproot_input(known: _Fields) -> ProfileInput:
+    """What names a script names the same one: the leaf itself, the root above it, and each signature's leaf hash."""
+    control_block, leaf_script = _read_leaf(known)
+    signatures = known.by_key(InputField.TAP_SCRIPT_SIG, _X_ONLY + _HASH)
+    for _, signature in signatures:
+        if len(signature) != SCHNORR_SIGNATURE:
+            raise _sighash(known, InputField.TAP_SCRIPT_SIG, signature[-1])
+    roots = {key[_X_ONLY:] for key, _ in signatures} | {known.get(InputField.TAP_MERKLE_ROOT)} - {b""}
+    own = {tap_leaf_hash(leaf_script)} if leaf_script else set()
+    for root in roots - own:
+        known.refuse_private(root)
+    roots |= own
+    if len(roots) > 1:
+        raise known.forbidden(InputField.TAP_MERKLE_ROOT, "is not the hash of the one script that this input has")
+    return ProfileInput(
+        previous_transaction=_without_witness(known.get(InputField.NON_WITNESS_UTXO)),
+        witness_utxo=_read_utxo(known),
+        key_paths=known.tap_key_paths(InputField.TAP_BIP32_DERIVATION),
+        signatures=tuple([(key[:_X_ONLY], signature) for key, signature in signatures]),
+        sighash_type=_read_sighash(known, DEFAULT),
+        final_witness=_read_final_witness(known),
+        leaf_script=leaf_script,
+        control_block=control_block,
+        internal_key=known.get(InputField.TAP_INTERNAL_KEY),
+        merkle_root=roots.pop() if roots else b"",
+    )
+
+
+def _read_utxo(known: _Fields) -> TxOut | None:
+    utxo = known.get(InputField.WITNESS_UTXO)
+    # Checked by `psbt_fields`, and within its limit its script's length is one byte.
+    return TxOut(int.from_bytes(utxo[:8], "little", signed=True), utxo[9:]) if utxo else None
+
+
+def _read_sighash(known: _Fields, wanted: int) -> int | None:
+    value = known.get(InputField.SIGHASH_TYPE)
+    if value and int.from_bytes(value, "little") != wanted:
+        raise _sighash(known, InputField.SIGHASH_TYPE, int.from_bytes(value, "little"))
+    return wanted if value else None
+
+
+def _read_leaf(known: _Fields) -> tuple[bytes, bytes]:
+    """Control block and script of the one leaf; both empty without one."""
+    leaves = known.by_key(InputField.TAP_LEAF_SCRIPT, CONTROL_BLOCK)
+    if not leaves:
+        return b"", b""
+    (control_block, leaf), *others = leaves
+    if others:
+        raise known.forbidden(InputField.TAP_LEAF_SCRIPT, f"stands {len(leaves)} times; one script is allowed")
+    if len(leaf) == 1 or leaf[-1] != TAPSCRIPT or not is_control_block(control_block):
+        raise known.forbidden(InputField.TAP_LEAF_SCRIPT, "is empty or of another version than tapscript")
+    return control_block, leaf[:-1]
+
+
 def _read_final_witness(known: _Fields) -> tuple[bytes, ...]:
-    """Signatures between the item that CHECKMULTISIG drops and the script (BIP 141), each bounded and for ALL."""
+    """Signatures and the script, each bounded, each signature for the whole transaction (BIP 141, BIP 341).
+
+    In segwit v0 an empty item stands first, for CHECKMULTISIG; in taproot a control block last.
+    """
     raw = known.get(InputField.FINAL_SCRIPTWITNESS)
     if not raw:
         return ()
@@ -462,71 +532,43 @@ def _read_final_witness(known: _Fields) -> tuple[bytes, ...]:
     if len(stack) > MAX_WITNESS_ITEMS:
         why = f"holds {len(stack)} items; at most {MAX_WITNESS_ITEMS} are allowed"
         raise known.forbidden(InputField.FINAL_SCRIPTWITNESS, why)
-    for signature in stack[:-1]:
+    refuse_past_script(stack, known.where)
+    is_tapscript = len(stack) > 1 and is_control_block(stack[-1])
+    *signatures, script = stack[:-1] if is_tapscript else stack or (b"",)
+    for signature in signatures:
         if len(signature) > MAX_SIGNATURE:
             why = f"holds an item of {len(signature)} bytes; at most {MAX_SIGNATURE} are allowed before the script"
             raise known.forbidden(InputField.FINAL_SCRIPTWITNESS, why)
-        if signature and signature[-1] != SIGHASH_ALL:
+        is_whole = len(signature) == SCHNORR_SIGNATURE if is_tapscript else signature[-1:] == bytes([ALL])
+        if signature and not is_whole:
             raise _sighash(known, InputField.FINAL_SCRIPTWITNESS, signature[-1])
-    if stack and len(stack[-1]) > MAX_SCRIPT:
-        why = f"holds a script of {len(stack[-1])} bytes; at most {MAX_SCRIPT} are allowed"
+    if len(script) > MAX_SCRIPT:
+        why = f"holds a script of {len(script)} bytes; at most {MAX_SCRIPT} are allowed"
         raise known.forbidden(InputField.FINAL_SCRIPTWITNESS, why)
     return stack
 
 
 def _read_output(fields: PsbtMap, index: int) -> ProfileOutput:
     known = _Fields(fields, OutputField, f"output {index}", _OUTPUT_ALLOWED)
+    if not known.is_taproot():
+        return ProfileOutput(
+            witness_script=known.get(OutputField.WITNESS_SCRIPT),
+            redeem_script=known.get(OutputField.REDEEM_SCRIPT),
+            key_paths=known.key_paths(OutputField.BIP32_DERIVATION),
+        )
+    tree = known.get(OutputField.TAP_TREE)
+    leaf_script = Reader(tree, len(_ONE_LEAF)).sized() if tree.startswith(_ONE_LEAF) else b""
+    if tree and not leaf_script:
+        raise known.forbidden(OutputField.TAP_TREE, "holds another tree than one tapscript")
     return ProfileOutput(
-        witness_script=known.get(OutputField.WITNESS_SCRIPT),
-        redeem_script=known.get(OutputField.REDEEM_SCRIPT),
-        key_paths=known.key_paths(OutputField.BIP32_DERIVATION),
+        key_paths=known.tap_key_paths(OutputField.TAP_BIP32_DERIVATION),
+        leaf_script=leaf_script,
+        internal_key=known.get(OutputField.TAP_INTERNAL_KEY),
     )
 
 
 def _sighash(known: _Fields, kind: InputField, hash_type: int) -> SighashForbidden:
     return SighashForbidden(where=known.where, field=kind.name, hash_type=hash_type)
-
-
-# Secrets --------------------------------------------------------------------------------------------------------------
-
-
-def _refuse_private_keys(psbt: Psbt) -> None:
-    """Look for private keys of the keys that `psbt` names, in the fields that no transfer carries.
-
-    Such a field is refused anyway; whoever reads why must know that a key is exposed (THREATS C9). Only the first bytes
-    of a field, and only so many fields, are looked at: the file may be made to keep us busy.
-    """
-    named = _named_keys((psbt.global_map, *psbt.inputs, *psbt.outputs))
-    for where, candidate in itertools.islice(_candidates(psbt), _MOST_TRIES):
-        if _is_private(candidate, named):
-            raise SecretMaterial(where=f"{where} of the PSBT", what="a private key")
-
-
-def _candidates(psbt: Psbt) -> Iterator[tuple[str, bytes]]:
-    """Every 32 bytes in a row in the fields that are not on the list, and where."""
-    for where, maps, allowed in (
-        ("global map", (psbt.global_map,), _GLOBAL_ALLOWED),
-        ("inputs", psbt.inputs, _INPUT_FROM_SIGNER),
-        ("outputs", psbt.outputs, _OUTPUT_ALLOWED),
-    ):
-        for key, value in (pair for each in maps for pair in each.pairs if pair[0][0] not in allowed):
-            for data in (key[1:_MOST_SEARCHED], value[:_MOST_SEARCHED]):
-                for at in range(len(data) - _SECRET + 1):
-                    yield where, data[at : at + _SECRET]
-
-
-def _named_keys(maps: Iterable[PsbtMap]) -> frozenset[bytes]:
-    """Every compressed public key that stands in a key of these maps, those of extended keys included."""
-    keys = (key for each in maps for key, _ in each.pairs)
-    return frozenset(key[-_COMPRESSED:] for key in keys if len(key) in (1 + _COMPRESSED, 1 + _XPUB))
-
-
-def _is_private(secret: bytes, named: frozenset[bytes]) -> bool:
-    """Whether `secret` (32 bytes) is the private key of one of `named`."""
-    try:
-        return public_key(secret) in named
-    except ValueError:
-        return False
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
@@ -536,12 +578,20 @@ def _once(kind: Field, value: bytes) -> list[tuple[bytes, bytes]]:
     return [(_TYPE[kind], value)] if value else []
 
 
-def _by_key(kind: Field, values: tuple[tuple[bytes, bytes], ...]) -> list[tuple[bytes, bytes]]:
-    if not values:
-        return []
-    prefix = _TYPE[kind]
+_Pairs = list[tuple[bytes, bytes]]
+
+
+def _by_kind(values: tuple[tuple[bytes, bytes], ...]) -> tuple[_Pairs, _Pairs]:
+    """What is said of keys of segwit v0, and of x-only ones."""
     # tuple's own iteration: what KeyPaths holds, undecoded.
-    return sorted([(prefix + key, value) for key, value in tuple.__iter__(values)])
+    pairs = list(tuple.__iter__(values))
+    x_only = [each for each in pairs if len(each[0]) == _X_ONLY]
+    return (pairs, []) if not x_only else ([each for each in pairs if len(each[0]) != _X_ONLY], x_only)
+
+
+def _by_key(kind: Field, values: Iterable[tuple[bytes, bytes]]) -> _Pairs:
+    prefix = _TYPE[kind]
+    return sorted([(prefix + key, value) for key, value in values])
 
 
 def _without_witness(raw: bytes) -> bytes:

@@ -251,19 +251,23 @@ class Psbt:
         """The text form, without a line break."""
         return base64.b64encode(self.serialize()).decode("ascii")
 
-    def with_partial_signatures(self, signatures: Sequence[Iterable[tuple[bytes, bytes]]]) -> Psbt:
+    def with_partial_signatures(
+        self, signatures: Sequence[Iterable[tuple[bytes, bytes]]], field: InputField = InputField.PARTIAL_SIG
+    ) -> Psbt:
         """This PSBT with signatures added, all else as it is: for each input, public keys and DER with hash type.
+
+        For `TAP_SCRIPT_SIG` it is x-only keys with leaf hashes, and Schnorr signatures (BIP 371).
 
         Raises:
             PsbtEncoding: a key that is none, or an empty signature.
             ValueError: not one collection for each input.
         """
-        rule = INPUT_RULES[self.version][InputField.PARTIAL_SIG]
+        rule = INPUT_RULES[self.version][field]
         inputs = []
         for index, (fields, added) in enumerate(zip(self.inputs, signatures, strict=True)):
             signed = fields
             for public_key, signature in added:
-                key = _key(InputField.PARTIAL_SIG) + public_key
+                key = _key(field) + public_key
                 problem = rule(key, signature)
                 if problem is not None:
                     raise _fault(InputField, index, key, problem)

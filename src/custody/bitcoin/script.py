@@ -3,8 +3,8 @@
 It builds and recognises the standard output types and reads and writes their addresses. It runs no script, and which
 types a vault may pay is decided elsewhere. Scripts are `bytes`, amounts whole sats.
 
-Sources: BIP 11, 13, 16, 141, 341 (output types), BIP 173 and 350 (segwit addresses), Bitcoin Core's policy/policy.cpp
-(dust) and script/solver.cpp (recognition).
+Sources: BIP 11, 13, 16, 141, 341 (output types), BIP 387 (multi_a), BIP 173 and 350 (segwit addresses), Bitcoin Core's
+policy/policy.cpp (dust) and script/solver.cpp (recognition).
 """
 
 from __future__ import annotations
@@ -149,6 +149,24 @@ def multisig_script(threshold: int, public_keys: Sequence[bytes]) -> bytes:
         raise ValueError("expected up to 20 compressed keys and a threshold that they can meet")
     keys = b"\x21".join(public_keys)
     return b"%b\x21%b%b\xae" % (_number(threshold), keys, _number(count))
+
+
+def multisig_a_script(threshold: int, x_only_keys: Sequence[bytes]) -> bytes:
+    """The tapscript that counts the signatures of `x_only_keys` (32 bytes each), in the order given, up to `threshold`.
+
+    Each key is asked, and has an empty signature where it did not sign. Source: BIP 342, OP_CHECKSIGADD; BIP 387.
+
+    Raises:
+        ValueError: unless 1 <= threshold <= number of keys <= 20 and every key has 32 bytes.
+    """
+    count = len(x_only_keys)
+    if not 1 <= threshold <= count <= MAX_MULTISIG_KEYS or any(len(key) != 32 for key in x_only_keys):  # noqa: PLR2004
+        raise ValueError("expected up to 20 x-only keys and a threshold that they can meet")
+    return b"\x20%b\xac%b%b\x9c" % (
+        x_only_keys[0],
+        b"".join([b"\x20%b\xba" % key for key in x_only_keys[1:]]),
+        _number(threshold),
+    )
 
 
 def read_multisig(script: bytes) -> tuple[int, tuple[bytes, ...]] | None:

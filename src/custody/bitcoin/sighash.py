@@ -10,7 +10,7 @@ digest over a wrong amount is a digest that no valid signature fits. Amounts are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from custody.bitcoin.script import double_sha256, sha256
@@ -176,6 +176,39 @@ class Taproot:
         if index >= len(self._outputs):
             raise SighashUndefined(index=index, hash_type=hash_type, problem="no output stands at its place")
         return sha256(self._outputs[index].serialize())
+
+
+class Sighashes:
+    """The digests of one transaction whose signatures leave nothing of it open: ALL (segwit v0), DEFAULT (taproot).
+
+    `spent` gives the output that an input spends, by the input's index. It is asked when a digest needs it: of segwit
+    v0 for the input itself, of taproot for every input of the transaction. What inputs share is hashed once, when first
+    asked for.
+    """
+
+    __slots__ = ("_segwit_v0", "_spent", "_taproot", "_transaction")
+
+    def __init__(self, transaction: Transaction, spent: Callable[[int], TxOut]) -> None:
+        self._transaction = transaction
+        self._spent = spent
+        self._segwit_v0: SegwitV0 | None = None
+        self._taproot: Taproot | None = None
+
+    def segwit_v0(self, index: int, script_code: bytes) -> bytes:
+        """What a signature of input `index` signs with ALL. Raises as `SegwitV0.digest`, and what `spent` raises."""
+        if self._segwit_v0 is None:
+            self._segwit_v0 = SegwitV0(self._transaction)
+        return self._segwit_v0.digest(index, script_code, self._spent(index).amount, ALL)
+
+    def tapscript(self, index: int, leaf_hash: bytes) -> bytes:
+        """What a signature of input `index` signs with DEFAULT, for the script of `leaf_hash` and without annex.
+
+        Raises as `Taproot.digest`, and what `spent` raises.
+        """
+        if self._taproot is None:
+            spent = [self._spent(each) for each in range(len(self._transaction.inputs))]
+            self._taproot = Taproot(self._transaction, spent)
+        return self._taproot.digest(index, DEFAULT, leaf_hash=leaf_hash)
 
 
 def tap_leaf_hash(script: bytes, leaf_version: int = TAPSCRIPT) -> bytes:

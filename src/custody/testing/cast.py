@@ -49,9 +49,8 @@ def cosigner_key(name: str) -> KeyFileSigner:
 
 
 def account_path(script_type: ScriptType) -> tuple[int, ...]:
-    """m/48h/1h/0h/2h for wsh, m/48h/1h/0h/1h for sh-wsh (BIP 48)."""
-    step = 2 if script_type is ScriptType.WSH else 1
-    return tuple(HARDENED + each for each in (48, 1, 0, step))
+    """m/48h/1h/0h/2h for wsh; the last step is 1h for sh-wsh and 3h for tr (BIP 48)."""
+    return (*(HARDENED + each for each in (48, 1, 0)), script_type.bip48_script)
 
 
 def vault_of(

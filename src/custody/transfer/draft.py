@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import ClassVar, Final, TypeVar
 
 from custody.bitcoin.script import NetworkMismatch, OutputTypeRefused, address, output_type, script_of
+from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import PAYABLE, AddressPayee, Charter, CharterVault, VaultPayee
 from custody.charter.rules import Case, Payment
@@ -225,6 +226,11 @@ class Draft(Record):
         if len(self.identity.transactions) != 1:
             raise SpentMismatch(index=0, problem=f"has {len(self.identity.transactions)} transactions to choose from")
         return Transaction.parse(self.identity.transactions[0])
+
+    def sighashes(self) -> Sighashes:
+        """What signatures of the unsigned transaction sign, spending what the identity covers."""
+        spent = [each.output for each in self.identity.spent]
+        return Sighashes(self.transaction, spent.__getitem__)
 
     @property
     def fee(self) -> int:

@@ -5,7 +5,9 @@ by this vault's keys are taken, each verified on our own signature hash; the ret
 that was changed in anything else is refused by name (THREATS B6). Whether a nonce is random cannot be seen in it; one
 that was used before can (THREATS B8). The combined signatures are ours from the first byte.
 
-Source: BIP 174, roles Signer and Combiner; BIP 143 for the signature hash.
+What is signed, and how, is the lock's to say (`bitcoin/lock`).
+
+Source: BIP 174, roles Signer and Combiner; BIP 371 for taproot.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from custody.bitcoin.curve import is_low_s, is_strict_der, nonce_of, verify_ecdsa
-from custody.bitcoin.profile import Direction, FieldForbidden, KeyPath, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.curve import nonce_of
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.lock import Lock
+from custody.bitcoin.profile import Direction, FieldForbidden, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.taproot import SCHNORR_SIGNATURE
 from custody.bitcoin.transaction import PreviousTransaction
 from custody.envelope import SigInvalid
 from custody.errors import Refused
@@ -31,7 +35,6 @@ from custody.vault.ownership import PrevtxMissing, claims_of
 
 _MOST_TEXT: Final = 1_000
 """Bytes of the longest field that is looked through for secrets written as text."""
-_ALL: Final = bytes([ALL])
 
 
 class CosignerAltered(Refused, code="COSIGNER_ALTERED"):
@@ -87,7 +90,7 @@ class SigningRequested(Record):
 
 
 class InputSignature(Record):
-    """One cosigner's signature on one input: DER and hash type byte."""
+    """One cosigner's signature on one input: DER and hash type byte, or Schnorr when the key is x-only."""
 
     kind: ClassVar[str] = "input-signature"
 
@@ -137,25 +140,13 @@ def signing_psbt(drafted: Draft, vault: Vault, previous: Mapping[bytes, bytes]) 
         raw = previous.get(spending.outpoint.txid)
         if raw is None:
             raise PrevtxMissing(index=index)
-        inputs.append(
-            ProfileInput(
-                previous_transaction=raw,
-                witness_utxo=spent.output,
-                witness_script=vault.witness_script(seat.branch, seat.index),
-                redeem_script=vault.redeem_script(seat.branch, seat.index),
-                key_paths=vault.key_paths(seat.branch, seat.index),
-                signatures=(),
-                sighash_type=ALL,
-                final_script_sig=b"",
-                final_witness=(),
-            )
-        )
+        own = vault.input_fields(seat.branch, seat.index)
+        inputs.append(replace(own, previous_transaction=raw, witness_utxo=spent.output))
     change = None if drafted.change is None else vault.script_pubkey(Branch.CHANGE, drafted.change)
-    nothing = ProfileOutput(witness_script=b"", redeem_script=b"", key_paths=())
     outputs = tuple(
         claims_of(vault, Branch.CHANGE, drafted.change)
         if drafted.change is not None and output.script_pubkey == change
-        else nothing
+        else ProfileOutput()
         for output in transaction.outputs
     )
     return TransferPsbt(
@@ -189,23 +180,20 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
         _refuse_secret_text(returned)
         raise
     _refuse_altered(content, sent)
-    hasher = SegwitV0(drafted.transaction)
+    sighashes = drafted.sighashes()
     by_cosigner: dict[bytes, list[InputSignature]] = {}
-    for index, (claims, spent, seat) in enumerate(
-        zip(content.inputs, drafted.identity.spent, drafted.seats, strict=True)
-    ):
+    for index, (claims, seat) in enumerate(zip(content.inputs, drafted.seats, strict=True)):
         if not claims.signatures:
             continue
-        script = vault.witness_script(seat.branch, seat.index)
-        digest = hasher.digest(index, script, spent.amount, ALL)
-        own = dict(vault.key_paths(seat.branch, seat.index))
+        lock, holders = vault.lock(seat.branch, seat.index), vault.holders(seat.branch, seat.index)
+        digest = lock.digest(sighashes, index)
         for public_key, signature in claims.signatures:
-            path = own.get(public_key)
-            if path is None:
+            cosigner = holders.get(public_key)
+            if cosigner is None:
                 # Not shown: whoever wrote the file chose these bytes.
                 raise SigInvalid(whose="a stranger", problem=f"that key is no cosigner's at input {index}")
-            check_signature(public_key, digest, signature, index)
-            by_cosigner.setdefault(path.fingerprint, []).append(
+            check_signature(lock, public_key, digest, signature, index)
+            by_cosigner.setdefault(cosigner.fingerprint, []).append(
                 InputSignature(input=index, public_key=public_key, signature=signature)
             )
     if not by_cosigner:
@@ -222,34 +210,28 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
     )
 
 
-def check_signature(public_key: bytes, digest: bytes, signature: bytes, index: int) -> None:
-    """Check one signature with its hash type byte: strict DER, low S, ALL, and true.
+def check_signature(lock: Lock, public_key: bytes, digest: bytes, signature: bytes, index: int) -> None:
+    """Check one signature on input `index` as its lock asks: its encoding, its hash type, and that it is true.
 
     Raises:
-        SigInvalid: it is none of these.
+        SigInvalid: it is not good.
     """
-    der, hash_type = signature[:-1], signature[-1:]
-    # `verify_ecdsa` is all of these rules but the hash type. Which one was broken is asked only when one was.
-    if hash_type == _ALL and verify_ecdsa(public_key, digest, der):
-        return
-    if hash_type != _ALL:
-        problem = f"hash type {hash_type.hex()} is not ALL"
-    elif not is_strict_der(der):
-        problem = "it is not strict DER (BIP 66)"
-    elif not is_low_s(der):
-        problem = "its S is high (BIP 146)"
-    else:
-        problem = f"it does not verify on input {index}"
-    raise SigInvalid(whose=public_key.hex(), problem=problem)
+    problem = lock.fault(public_key, digest, signature)
+    if problem is not None:
+        raise SigInvalid(whose=public_key.hex(), problem=f"{problem} (input {index})")
 
 
 def nonces(signed: SignedPsbt) -> Iterator[tuple[bytes, InputSignature]]:
-    """Each signature under its nonce (r, 32 bytes). One that is no strict DER has none: it can be in no transaction."""
+    """Each signature under its nonce (r, 32 bytes), ECDSA's and Schnorr's alike: one key may sign by both.
+
+    What is neither has none: it can be in no transaction.
+    """
     for each in signed.signatures:
         try:
             yield nonce_of(each.signature[:-1]), each
         except ValueError:
-            continue
+            if len(each.signature) == SCHNORR_SIGNATURE:
+                yield each.signature[: SCHNORR_SIGNATURE // 2], each
 
 
 def refuse_repeated_nonces(signed: Iterable[SignedPsbt], known: Mapping[bytes, InputSignature]) -> None:
@@ -328,27 +310,23 @@ def _refuse_altered(content: TransferPsbt, sent: TransferPsbt) -> None:
     for index, (got, gave) in enumerate(zip(content.inputs, sent.inputs, strict=True)):
         if got.final_script_sig or got.final_witness:
             raise CosignerAltered(what=f"input {index}, which came back finalized")
-        for what, value, expected in (
-            ("previous transaction", got.previous_transaction, gave.previous_transaction),
-            ("amount or script", got.witness_utxo, gave.witness_utxo),
-            ("witness script", got.witness_script, gave.witness_script),
-            ("redeem script", got.redeem_script, gave.redeem_script),
-            ("key paths", got.key_paths, gave.key_paths),
-        ):
-            if value and value != expected and not _is_same_previous(what, value, expected):
-                raise CosignerAltered(what=f"the {what} of input {index}")
+        if got.previous_transaction and not _is_same_previous(got.previous_transaction, gave.previous_transaction):
+            raise CosignerAltered(what=f"the previous transaction of input {index}")
+        if got.witness_utxo is not None and got.witness_utxo != gave.witness_utxo:
+            raise CosignerAltered(what=f"the amount or script of input {index}")
+        _refuse_altered_claims(f"input {index}", got, gave)
     for index, (got_output, gave_output) in enumerate(zip(content.outputs, sent.outputs, strict=True)):
-        for what, value, expected in (
-            ("witness script", got_output.witness_script, gave_output.witness_script),
-            ("redeem script", got_output.redeem_script, gave_output.redeem_script),
-            ("key paths", got_output.key_paths, gave_output.key_paths),
-        ):
-            if value and value != expected:
-                raise CosignerAltered(what=f"the {what} of output {index}")
+        _refuse_altered_claims(f"output {index}", got_output, gave_output)
 
 
-def _is_same_previous(what: str, value: object, expected: object) -> bool:
+def _refuse_altered_claims(where: str, got: ProfileInput | ProfileOutput, gave: ProfileInput | ProfileOutput) -> None:
+    for (what, value), (_, expected) in zip(got.scripts, gave.scripts, strict=True):
+        if value and value != expected:
+            raise CosignerAltered(what=f"the {what} of {where}")
+    if got.key_paths and got.key_paths != gave.key_paths:
+        raise CosignerAltered(what=f"the key paths of {where}")
+
+
+def _is_same_previous(raw: bytes, expected: bytes) -> bool:
     """A device may return a previous transaction without its witness; it is the same transaction then."""
-    if what != "previous transaction" or not isinstance(value, bytes) or not isinstance(expected, bytes):
-        return False
-    return PreviousTransaction(value).txid == PreviousTransaction(expected).txid
+    return raw == expected or PreviousTransaction(raw).txid == PreviousTransaction(expected).txid

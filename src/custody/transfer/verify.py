@@ -5,7 +5,7 @@
 3. The finished transaction, with scriptSigs emptied, is byte for byte the one that was approved.
 4. Every judge that is given agrees. A judge can only refuse; when two disagree nothing moves.
 
-Source: BIP 174, roles Input Finalizer and Transaction Extractor; BIP 147 for the empty first element.
+Source: BIP 174, roles Input Finalizer and Transaction Extractor. How a witness is built: `bitcoin/lock`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from custody.bitcoin.script import push
-from custody.bitcoin.sighash import ALL, SegwitV0
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.envelope import SigInvalid
 from custody.errors import Refused
@@ -109,7 +107,7 @@ def finalize(combined: CombinedPsbt, drafted: Draft, vault: Vault) -> Transactio
         SigInvalid: one does not verify, or is by a key that is not the vault's there.
     """
     unsigned = drafted.transaction
-    hasher = SegwitV0(unsigned)
+    sighashes = drafted.sighashes()
     by_input: list[dict[bytes, bytes]] = [{} for _ in unsigned.inputs]
     for each in combined.signatures:
         if each.input >= len(by_input):
@@ -117,22 +115,18 @@ def finalize(combined: CombinedPsbt, drafted: Draft, vault: Vault) -> Transactio
         by_input[each.input][each.public_key] = each.signature
     inputs: list[TxIn] = []
     witnesses: list[tuple[bytes, ...]] = []
-    for index, (spending, spent, seat) in enumerate(
-        zip(unsigned.inputs, drafted.identity.spent, drafted.seats, strict=True)
-    ):
-        keys = sorted(vault.public_keys(seat.branch, seat.index))
+    for index, (spending, seat) in enumerate(zip(unsigned.inputs, drafted.seats, strict=True)):
+        lock, keys = vault.lock(seat.branch, seat.index), vault.holders(seat.branch, seat.index)
         signatures = by_input[index]
-        script = vault.witness_script(seat.branch, seat.index)
-        digest = hasher.digest(index, script, spent.amount, ALL)
+        digest = lock.digest(sighashes, index)
         for public_key, signature in signatures.items():
             if public_key not in keys:
                 raise SigInvalid(whose=public_key.hex(), problem=f"that key is no cosigner's at input {index}")
-            check_signature(public_key, digest, signature, index)
+            check_signature(lock, public_key, digest, signature, index)
         if len(signatures) != vault.threshold:
             raise SignaturesMissing(given=len(signatures), threshold=vault.threshold, missing=f"on input {index}")
-        redeem = vault.redeem_script(seat.branch, seat.index)
-        inputs.append(TxIn(spending.outpoint, push(redeem) if redeem else b"", spending.sequence))
-        witnesses.append((b"", *(signatures[key] for key in keys if key in signatures), script))
+        inputs.append(TxIn(spending.outpoint, lock.script_sig, spending.sequence))
+        witnesses.append(lock.witness([signatures.get(key, b"") for key in keys]))
     return Transaction(unsigned.version, tuple(inputs), unsigned.outputs, unsigned.locktime, tuple(witnesses))
 
 

@@ -2,12 +2,13 @@
 
 A vault is a quorum of cosigners, a script type, a network and a birthday. Its descriptor is its whole text, and the
 digest of network and descriptor is its id, which every cosigner and officer compares. Reading is strict and linear: the
-checksum must be there, the outline must be a template's (templates.py), each key must have its origin (keys.py) and end
-in `/<0;1>/*`. Nothing is recursive, so depth costs nothing.
+checksum must be there, the outline must be a template's (templates.py), each key must have its origin (keys.py), or be
+the internal key that nobody has (internal_key.py), and end in `/<0;1>/*`. Nothing is recursive, so depth costs nothing.
 
 The coordinator's database is not asked for addresses; this derivation is (THREATS F6). Where coins lie is coins.py.
 
-Sources: BIP 380 (descriptors, checksum), 382 (wsh), 383 (sortedmulti), 389 (multipath), 67 (sorting), 141 (weights).
+Sources: BIP 380 (descriptors, checksum), 382 (wsh), 383 (sortedmulti), 386 (tr), 387 (sortedmulti_a), 389 (multipath),
+141 (weights).
 """
 
 from __future__ import annotations
@@ -25,13 +26,18 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import AfterValidator
 
 from custody.bitcoin import curve, script
-from custody.bitcoin.profile import KeyPath
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.lock import Lock
+from custody.bitcoin.profile import ProfileInput, ProfileOutput
+from custody.bitcoin.taproot import TaprootKeypath
+from custody.bitcoin.transaction import compact_size, serialize_stack
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
 from custody.record import Record
 from custody.units import HARDENED, WITNESS_SCALE, IndexRange, Network, check_index
-from custody.vault.keys import Cosigner, PathNonstandard, refuse_duplicates, refuse_secrets
-from custody.vault.templates import ScriptType, TemplateRefused, check_path, check_quorum
+from custody.vault.internal_key import check_internal_key, internal_key_of, read_internal_key
+from custody.vault.keys import AccountKey, Cosigner, PathNonstandard, branches_of, refuse_duplicates, refuse_secrets
+from custody.vault.templates import ScriptType, Template, TemplateRefused, check_path, check_quorum, template_of
 
 MAX_DESCRIPTOR: Final = 4096
 """Characters of the longest descriptor read. Fifteen cosigners take some 2,300."""
@@ -170,8 +176,6 @@ def _spread(state: int) -> int:
 
 # --- the vault ------------------------------------------------------------------------------------------------------
 
-_SIGNATURE: Final = 72
-"""Bytes of the longest signature with low S (BIP 146), its hash type included: r may need 33 bytes."""
 _MAX_MEMO: Final = 4096
 
 
@@ -193,12 +197,14 @@ class VaultIdentity(Record):
 class Vault:
     """A quorum of cosigners whose coins one kind of script holds. Values of this type are valid by construction.
 
-    `threshold` of `cosigners` must sign; `birthday` is the height of the first block that can hold a coin of it.
+    `threshold` of `cosigners` must sign; `birthday` is the height of the first block that can hold a coin of it. In
+    taproot, `internal_key` is the key that nobody has; None takes the one of these cosigners.
 
     Raises:
-        TemplateRefused: threshold, number of keys or birthday out of limits.
+        TemplateRefused: threshold, number of keys or birthday out of limits; an internal key without taproot.
         DupCosigner: two cosigners are one holder.
         NetworkMismatch, PathNonstandard: a key belongs elsewhere.
+        TaprootKeypath: somebody may hold the internal key, or a cosigner claims it.
     """
 
     threshold: int
@@ -206,12 +212,14 @@ class Vault:
     script_type: ScriptType
     network: Network
     birthday: int = 0
+    internal_key: AccountKey | None = field(default=None, repr=False)
     descriptor: str = field(init=False, repr=False, compare=False)
     """Canonical text with checksum, cosigners in the order given."""
     id: bytes = field(init=False, compare=False)
     """32 bytes: digest of the `VaultIdentity`."""
     _branches: tuple[tuple[curve.Branch, curve.Branch], ...] = field(init=False, repr=False, compare=False)
-    _memo: dict[tuple[int, int], tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
+    _template: Template = field(init=False, repr=False, compare=False)
+    _memo: dict[tuple[int, int], tuple[tuple[bytes, ...], Lock]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_quorum(self.threshold, len(self.cosigners))
@@ -220,10 +228,17 @@ class Vault:
         refuse_duplicates(self.cosigners)
         for cosigner in self.cosigners:
             check_path(cosigner, self.script_type, self.network)
-        body = _body(self.threshold, self.cosigners, self.script_type)
+        internal_key = self.internal_key
+        if internal_key is None and self.script_type is ScriptType.TR:
+            internal_key = internal_key_of(self.cosigners, self.network)
+        if internal_key is not None:
+            check_internal_key(internal_key, self.cosigners, self.network)
+        body = _body(self.threshold, self.cosigners, self.script_type, internal_key)
         derived: dict[str, object] = {
+            "internal_key": internal_key,
             "descriptor": f"{body}#{checksum(body)}",
-            "_branches": tuple(_branches_of(each.key.public_key, each.key.chain_code) for each in self.cosigners),
+            "_branches": tuple(branches_of(each.key) for each in self.cosigners),
+            "_template": template_of(self.script_type, self.threshold, internal_key),
             "_memo": {},
         }
         derived["id"] = VaultIdentity(network=self.network, descriptor=str(derived["descriptor"])).digest()
@@ -251,11 +266,13 @@ class Vault:
             DescriptorChecksum: checksum missing or wrong.
             TemplateRefused: it is not one of the templates, or `names` are not as many as its keys.
             ExtendedKeyInvalid, PathNonstandard, IndexRange, DupCosigner, NetworkMismatch: about its keys.
+            TaprootKeypath: its internal key is not one that nobody has.
         """
         if len(descriptor) > MAX_DESCRIPTOR:
             raise TemplateRefused(problem=f"a descriptor of more than {MAX_DESCRIPTOR} characters")
         refuse_secrets(descriptor, where="descriptor")
-        script_type, threshold, expressions = _outline(check(descriptor))
+        script_type, internal, threshold, expressions = _outline(check(descriptor))
+        internal_key = None if internal is None else _internal_key(internal)
         if names and len(names) != len(expressions):
             raise TemplateRefused(problem=f"{len(names)} names for {len(expressions)} keys")
         parts = [_split(expression) for expression in expressions]
@@ -264,8 +281,8 @@ class Vault:
         # Before the branches are looked at: one key under two pairs of branches is one holder, not a typing error.
         refuse_duplicates(cosigners)
         for position, (_, steps) in enumerate(parts):
-            _check_steps(steps, position + 1)
-        return cls(threshold, tuple(cosigners), script_type, network, birthday)
+            _check_steps(steps, f"key {position + 1}")
+        return cls(threshold, tuple(cosigners), script_type, network, birthday, internal_key)
 
     @property
     def quorum(self) -> Quorum[bytes]:
@@ -287,40 +304,60 @@ class Vault:
             raise NotAMember(fingerprint=fingerprint[:4].hex())
         return cosigner
 
+    @property
+    def accounts(self) -> dict[bytes, tuple[int, ...]]:
+        """Account paths by fingerprint, of every key that its locks have: cosigners' and, in taproot, the internal."""
+        accounts = {cosigner.origin.fingerprint: cosigner.origin.path for cosigner in self.cosigners}
+        return accounts | dict(self._template.unheld_accounts)
+
     def public_keys(self, branch: int, index: int) -> tuple[bytes, ...]:
-        """The 33-byte keys at `branch` and `index`, in the order of the cosigners.
+        """The cosigners' 33-byte keys at `branch` and `index`, in the order of the cosigners.
 
         Raises:
             PathNonstandard: there is no such branch.
             IndexRange: `index` is negative or hardened.
             ChildKeyInvalid: BIP 32 gives one of the keys no such child.
         """
-        _check_branch(branch)
-        keys = self._memo.get((branch, check_index(index)))
-        if keys is None:
-            keys = tuple(branches[branch].child(index) for branches in self._branches)
-            if len(self._memo) >= _MAX_MEMO:
-                self._memo.clear()
-            self._memo[branch, index] = keys
-        return keys
+        return self._place(branch, index)[0]
+
+    def lock(self, branch: int, index: int) -> Lock:
+        """What locks the coins at `branch` and `index`, and how they are spent. Raises as `public_keys`."""
+        return self._place(branch, index)[1]
+
+    def holders(self, branch: int, index: int) -> dict[bytes, Cosigner]:
+        """Who holds each key of the script at `branch` and `index`, in the script's order. Raises as `public_keys`."""
+        keys, lock = self._place(branch, index)
+        named = zip([lock.key(key) for key in keys], self.cosigners, strict=True)
+        return dict(sorted(named, key=itemgetter(0)))
 
     def key_paths(self, branch: int, index: int) -> tuple[tuple[bytes, KeyPath], ...]:
         """Each key at `branch` and `index` with its origin, sorted by key. Raises as `public_keys`."""
-        keys = zip(self.public_keys(branch, index), self.cosigners, strict=True)
-        return tuple((key, each.key_path(branch, index)) for key, each in sorted(keys, key=itemgetter(0)))
+        lock = self.lock(branch, index)
+        held = [
+            (key, lock.key_path(cosigner.key_path(branch, index)))
+            for key, cosigner in self.holders(branch, index).items()
+        ]
+        return tuple(sorted([*held, *lock.unheld]))
+
+    def input_fields(self, branch: int, index: int) -> ProfileInput:
+        """What a PSBT says of an input that spends from this place, but for the coin. Raises as `public_keys`."""
+        return self.lock(branch, index).input_fields(self.key_paths(branch, index))
+
+    def output_fields(self, branch: int, index: int) -> ProfileOutput:
+        """What a PSBT says of an output that pays to this place. Raises as `public_keys`."""
+        return self.lock(branch, index).output_fields(self.key_paths(branch, index))
 
     def witness_script(self, branch: int, index: int) -> bytes:
-        """The multi-signature script over the sorted keys (BIP 67). Raises as `public_keys`."""
-        return script.multisig_script(self.threshold, sorted(self.public_keys(branch, index)))
+        """The multi-signature script over the sorted keys (BIP 67); empty for tr. Raises as `public_keys`."""
+        return self.lock(branch, index).output_fields().witness_script
 
     def redeem_script(self, branch: int, index: int) -> bytes:
-        """What the scriptSig of sh(wsh) pushes; empty for wsh. Raises as `public_keys`."""
-        is_wrapped = self.script_type is ScriptType.SH_WSH
-        return script.p2wsh(self.witness_script(branch, index)) if is_wrapped else b""
+        """What the scriptSig of sh(wsh) pushes; empty for wsh and tr. Raises as `public_keys`."""
+        return self.lock(branch, index).output_fields().redeem_script
 
     def script_pubkey(self, branch: int, index: int) -> bytes:
         """The locking script. Raises as `public_keys`."""
-        return self._locked(self.public_keys(branch, index))
+        return self.lock(branch, index).script_pubkey
 
     def address(self, branch: int, index: int) -> str:
         """The address. Raises as `public_keys`."""
@@ -334,7 +371,7 @@ class Vault:
         """
         _check_branch(branch)
         columns = [branches[branch].children(start, stop) for branches in self._branches]
-        return [self._locked(keys) for keys in zip(*columns, strict=True)]
+        return self._template.scripts(branch, start, columns)
 
     def addresses(self, branch: int, start: int, stop: int) -> list[str]:
         """The addresses of indexes `start` to `stop` - 1. Raises as `scripts`."""
@@ -346,32 +383,28 @@ class Vault:
 
         Signatures are counted at their longest, since devices need not look for a short r.
         """
-        witness_script = 3 + 34 * len(self.cosigners)
-        script_sig = 1 + 34 if self.script_type is ScriptType.SH_WSH else 0
-        base = 36 + 4 + _length_of_size(script_sig) + script_sig
-        # The number of items, the empty item that OP_CHECKMULTISIG takes off, the signatures, the script.
-        witness = 1 + 1 + self.threshold * (1 + _SIGNATURE) + _length_of_size(witness_script) + witness_script
-        return base * WITNESS_SCALE + witness
+        lock = self.lock(Branch.RECEIVE, 0)
+        missing = len(self.cosigners) - self.threshold
+        witness = lock.witness([bytes(lock.longest_signature)] * self.threshold + [b""] * missing)
+        base = 36 + 4 + len(compact_size(len(lock.script_sig))) + len(lock.script_sig)
+        return base * WITNESS_SCALE + len(serialize_stack(witness))
 
-    def _locked(self, keys: Sequence[bytes]) -> bytes:
-        program = script.p2wsh(script.multisig_script(self.threshold, sorted(keys)))
-        return script.p2sh(program) if self.script_type is ScriptType.SH_WSH else program
-
-
-def _length_of_size(size: int) -> int:
-    return 1 if size < 0xFD else 3  # noqa: PLR2004 - CompactSize
+    def _place(self, branch: int, index: int) -> tuple[tuple[bytes, ...], Lock]:
+        """The cosigners' keys, in their order, and the lock that they make."""
+        _check_branch(branch)
+        found = self._memo.get((branch, check_index(index)))
+        if found is None:
+            keys = tuple([branches[branch].child(index) for branches in self._branches])
+            found = keys, self._template.lock(branch, index, keys)
+            if len(self._memo) >= _MAX_MEMO:
+                self._memo.clear()
+            self._memo[branch, index] = found
+        return found
 
 
 def _check_branch(branch: int) -> None:
     if branch not in (Branch.RECEIVE, Branch.CHANGE):
         raise PathNonstandard(whose="vault", problem=f"it has the branches 0 (receive) and 1 (change), not {branch}")
-
-
-@functools.lru_cache(maxsize=256)
-def _branches_of(public_key: bytes, chain_code: bytes) -> tuple[curve.Branch, curve.Branch]:
-    account = curve.Branch(public_key, chain_code)
-    receive, change = (curve.Branch(*account.child_with_chain_code(branch)) for branch in Branch)
-    return receive, change
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -383,21 +416,39 @@ _RAW_KEY: Final = re.compile(r"(?:\[[^\[\]]*\])?(?:0[0-9a-fA-F]{65}|0[0-9a-fA-F]
 _NUMBER: Final = re.compile(r"(?P<number>[0-9]{1,20})(?P<mark>[h'H]?)")
 
 
-def _body(threshold: int, cosigners: Iterable[Cosigner], script_type: ScriptType) -> str:
+def _body(
+    threshold: int, cosigners: Iterable[Cosigner], script_type: ScriptType, internal_key: AccountKey | None
+) -> str:
+    before, after = script_type.outline
     keys = ",".join(f"{cosigner.expression()}{_STEPS}" for cosigner in cosigners)
-    return f"{script_type.opening}{threshold},{keys}{script_type.closing}"
+    return f"{before.format(f'{internal_key}{_STEPS}')}{threshold},{keys}{after}"
 
 
-def _outline(body: str) -> tuple[ScriptType, int, list[str]]:
-    """Script type, threshold and key expressions of a descriptor without its checksum."""
+def _outline(body: str) -> tuple[ScriptType, str | None, int, list[str]]:
+    """Script type, internal key (None where there is none), threshold and key expressions of a descriptor's body."""
     for script_type in ScriptType:
-        if body.startswith(script_type.opening) and body.endswith(script_type.closing):
-            inside = body[len(script_type.opening) : -len(script_type.closing)]
-            threshold, *expressions = inside.split(",")
-            if _THRESHOLD.fullmatch(threshold) is None:
-                raise TemplateRefused(problem="the threshold is no number")
-            return script_type, int(threshold), expressions
-    raise TemplateRefused(problem="it has neither the form wsh(sortedmulti()) nor sh(wsh(sortedmulti()))")
+        start, mark, middle = script_type.outline[0].partition("{}")
+        end = script_type.outline[1]
+        if not body.startswith(start) or not body.endswith(end):
+            continue
+        inside = body[len(start) : -len(end)]
+        internal, found, keys = inside.partition(middle) if mark else ("", start, inside)
+        if not found:
+            continue
+        threshold, *expressions = keys.split(",")
+        if _THRESHOLD.fullmatch(threshold) is None:
+            raise TemplateRefused(problem="the threshold is no number")
+        return script_type, internal if mark else None, int(threshold), expressions
+    raise TemplateRefused(problem="it has the form of neither wsh(), sh(wsh()) nor tr() with sorted keys")
+
+
+def _internal_key(expression: str) -> AccountKey:
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None:
+        raise TaprootKeypath(where="the internal key", problem="it is no extended public key")
+    key = read_internal_key(match["key"])
+    _check_steps(match["steps"], "the internal key")
+    return key
 
 
 def _split(expression: str) -> tuple[str, str]:
@@ -410,12 +461,12 @@ def _split(expression: str) -> tuple[str, str]:
     return match["key"], match["steps"]
 
 
-def _check_steps(steps: str, position: int) -> None:
+def _check_steps(steps: str, whose: str) -> None:
     if steps == _STEPS:
         return
     for match in _NUMBER.finditer(steps):
         if int(match["number"]) >= HARDENED:
             raise IndexRange(index=int(match["number"]))
     if any(mark in steps for mark in "h'H"):
-        raise TemplateRefused(problem=f"key {position} has a hardened step, which no public key can take")
-    raise TemplateRefused(problem=f"key {position} does not end in {_STEPS} (receive and change, every index)")
+        raise TemplateRefused(problem=f"{whose} has a hardened step, which no public key can take")
+    raise TemplateRefused(problem=f"{whose} does not end in {_STEPS} (receive and change, every index)")

@@ -23,7 +23,7 @@ from embit.wordlists.slip39 import SLIP39_WORDS
 from pydantic import AfterValidator
 
 from custody.bitcoin import curve
-from custody.bitcoin.profile import KeyPath
+from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.script import Base58Invalid, base58check_decode, base58check_encode, hash160
 from custody.errors import InvalidInput
 from custody.record import SecretMaterial, Text, check_text
@@ -33,6 +33,8 @@ MAX_KEY_EXPRESSION: Final = 400
 """Characters of the longest key expression read; a path of the kinds in use takes some 30, an xpub 111."""
 RELATED_INDEXES: Final = 20
 """How many children at each level are searched for another cosigner's key: wallets' usual gap limit."""
+MAIN_NETWORK: Final = "the main network"
+TEST_NETWORKS: Final = "test networks"
 
 _XPUB_LENGTH: Final = 111
 _SERIALIZED: Final = 78
@@ -54,7 +56,7 @@ class PathNonstandard(InvalidInput, code="PATH_NONSTANDARD"):
     message = "{whose}: {problem}"
     hint = (
         "Export the key from its device as a multisig account: m/48h/COIN/ACCOUNTh/2h for wsh, .../1h for sh(wsh), "
-        "or m/87h/COIN/ACCOUNTh, with the fingerprint of its master key."
+        ".../3h for tr, or m/87h/COIN/ACCOUNTh, with the fingerprint of its master key."
     )
     whose: str
     problem: str
@@ -205,9 +207,25 @@ class AccountKey:
         return f"AccountKey(depth={self.depth}, fingerprint={fingerprint(self.public_key).hex()})"
 
 
+def networks_of(xpub_version: bytes) -> str:
+    """Which networks an extended key with these version bytes is for, in words."""
+    return MAIN_NETWORK if xpub_version == Network.MAIN.xpub_version else TEST_NETWORKS
+
+
 def fingerprint(public_key: bytes) -> bytes:
     """First 4 bytes of the HASH160 of a compressed key. Source: BIP 32, key identifiers."""
     return hash160(public_key)[:4]
+
+
+@functools.lru_cache(maxsize=256)
+def branches_of(key: AccountKey) -> tuple[curve.Branch, curve.Branch]:
+    """The two parents of a key's addresses, of branch 0 (receive) and 1 (change), each hashed and parsed once.
+
+    Raises:
+        ChildKeyInvalid: BIP 32 gives the key no such child.
+    """
+    account = curve.Branch(key.public_key, key.chain_code)
+    return curve.Branch(*account.child_with_chain_code(0)), curve.Branch(*account.child_with_chain_code(1))
 
 
 _EXPRESSION: Final = re.compile(r"(?P<origin>\[[^\]]*\])?(?P<key>[^\[\]]*)")

@@ -3,7 +3,8 @@
 Nothing a PSBT claims is believed. An amount comes only from a previous transaction whose txid is the outpoint's; a
 script must be byte-equal to the vault's own derivation; the place of a key must be the same for all cosigners. An
 output is the vault's own only when its script is the vault's own at the place it claims, on the change branch;
-otherwise it is somebody else's, whatever its fields say (THREATS A1 to A6, A10, A11).
+otherwise it is somebody else's, whatever its fields say (THREATS A1 to A6, A10, A11). In taproot the internal key is
+the vault's own too, so that no other way to spend is agreed to (THREATS F7).
 
 Source: BIP 174, "Data Signers Check For", made strict.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from custody.bitcoin.profile import KeyPath, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.profile import ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import PrevtxOutput, PrevtxTxid
+from custody.bitcoin.taproot import TaprootKeypath
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction, TxOut
 from custody.errors import Refused
 from custody.units import check_amount
@@ -59,7 +62,7 @@ class PathMismatch(Refused, code="PATH_MISMATCH"):
 
 
 class ScriptMismatch(Refused, code="SCRIPT_MISMATCH"):
-    """A redeem or witness script that is not the vault's own."""
+    """A script, or what commits to one, that is not the vault's own."""
 
     message = "input {index} has another {which} than the vault's at {branch}/{place}"
     hint = "Do not sign: the script was swapped."
@@ -127,6 +130,7 @@ def read_ownership(psbt: TransferPsbt, vault: Vault) -> Reading:
     Raises:
         PrevtxMissing, PrevtxTxid, PrevtxOutput, UtxoConflict: amounts without proof.
         ForeignInput, PathMismatch, ScriptMismatch: inputs or claims that are not the vault's.
+        TaprootKeypath: an input of another internal key than the vault's.
         DupInput, FeeNegative, AmountRange: impossible money.
     """
     seen: dict[OutPoint, int] = {}
@@ -169,11 +173,7 @@ def spent_outputs(psbt: TransferPsbt) -> tuple[TxOut, ...]:
 
 def claims_of(vault: Vault, branch: int, index: int) -> ProfileOutput:
     """What a PSBT output tells a device about the vault's own script at this place."""
-    return ProfileOutput(
-        witness_script=vault.witness_script(branch, index),
-        redeem_script=vault.redeem_script(branch, index),
-        key_paths=vault.key_paths(branch, index),
-    )
+    return vault.output_fields(branch, index)
 
 
 def _spent_output(
@@ -203,7 +203,7 @@ def _show(output: TxOut) -> str:
 
 def _claimed_place(what: str, index: int, key_paths: Iterable[tuple[bytes, KeyPath]], vault: Vault) -> tuple[int, int]:
     """(branch, index) at which all key paths say the script sits; they must all agree, in whatever order they stand."""
-    accounts = {cosigner.origin.fingerprint: cosigner.origin.path for cosigner in vault.cosigners}
+    accounts = vault.accounts
     places: set[tuple[int, ...]] = set()
     for _, path in key_paths:
         account = accounts.get(path.fingerprint)
@@ -235,11 +235,13 @@ def _check_key_paths(
 
 
 def _check_scripts(index: int, claims: ProfileInput, vault: Vault, branch: int, place: int) -> None:
-    for which, given, own in (
-        ("witness script", claims.witness_script, vault.witness_script(branch, place)),
-        ("redeem script", claims.redeem_script, vault.redeem_script(branch, place)),
-    ):
-        if given != own:
+    own = vault.lock(branch, place).input_fields()
+    # First: it is the one script-like field that decides who may spend without any script.
+    if claims.internal_key and claims.internal_key != own.internal_key:
+        problem = f"its internal key {claims.internal_key.hex()} is not the vault's at {branch}/{place}"
+        raise TaprootKeypath(where=f"input {index}", problem=problem)
+    for (which, given), (_, expected) in zip(claims.scripts, own.scripts, strict=True):
+        if given != expected:
             raise ScriptMismatch(index=index, which=which, branch=branch, place=place)
 
 
@@ -258,9 +260,6 @@ def _change_index(index: int, output: TxOut, claims: ProfileOutput, vault: Vault
     if branch != Branch.CHANGE or output.script_pubkey != vault.script_pubkey(branch, place):
         return None
     own = claims_of(vault, branch, place)
-    is_true = (
-        claims.witness_script in (b"", own.witness_script)
-        and claims.redeem_script in (b"", own.redeem_script)
-        and set(claims.key_paths) <= set(own.key_paths)
-    )
-    return place if is_true else None
+    claimed = zip(claims.scripts, own.scripts, strict=True)
+    is_true = all(given in (b"", expected) for (_, given), (_, expected) in claimed)
+    return place if is_true and set(claims.key_paths) <= set(own.key_paths) else None

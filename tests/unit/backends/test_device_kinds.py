@@ -117,6 +117,21 @@ def test_an_input_that_is_no_segwit_multisig_is_not_sent_to_any_device(vault):
         prepare(other, kind_of("trezor"))
 
 
+def test_a_taproot_vault_is_asked_of_no_device():
+    # Not by hwilib: it has no form for such a vault, and a firmware that signs for it takes the plain PSBT as a file.
+    taproot = vault_of(NAMES, 2, ScriptType.TR)[0]
+    coin = TxOut(100_000, taproot.script_pubkey(0, 0))
+    asked = replace(
+        transfer_from(vault_of(NAMES, 2)[0]), inputs=(replace(taproot.input_fields(0, 0), witness_utxo=coin),)
+    )
+    for kind in KINDS:
+        with refuses("DEVICE_UNSUPPORTED"):
+            prepare(asked, kind)
+    for ask in (lambda: address_descriptor(taproot, Branch.RECEIVE, 0), lambda: enrolment_text(taproot, "Reserve")):
+        with refuses("DEVICE_UNSUPPORTED"):
+            ask()
+
+
 def test_the_quorum_of_a_psbt_is_that_of_its_vault(vault):
     threshold, members = quorum_of(transfer_from(vault))
     assert (threshold, set(members)) == (2, {each.fingerprint for each in vault.cosigners})
@@ -205,6 +220,7 @@ def test_an_address_is_compared_as_a_script_and_of_its_network_only(vault):
 def test_accounts_are_those_of_bip_48():
     numbers = [48, 1, 3, 2]
     assert account_path(ScriptType.WSH, Network.SIGNET, 3) == tuple(HARDENED + each for each in numbers)
+    assert account_path(ScriptType.TR, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 3))
     assert account_path(ScriptType.SH_WSH, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 1))
 
 

@@ -26,6 +26,7 @@ from custody.bitcoin.curve import (
     verify_ecdsa,
     verify_schnorr,
     x_only_tweak,
+    x_only_tweaks,
 )
 from custody.testing.asserts import refuses
 
@@ -243,6 +244,21 @@ def test_an_x_only_tweak_refuses_what_is_no_point():
         x_only_tweak(scalar(5), SECRET)
     with pytest.raises(ValueError, match="tweak"):
         x_only_tweak(GENERATOR[1:], scalar(ORDER))
+
+
+def test_many_x_only_tweaks_are_what_each_alone_is():
+    keys = [public_key(scalar(number))[1:] for number in range(1, 30)]
+    tweaks = [scalar(number * 7) for number in range(1, 30)]
+    expected = [x_only_tweak(key, tweak)[0] for key, tweak in zip(keys, tweaks, strict=True)]
+    assert x_only_tweaks(keys, tweaks) == expected
+    with refuses("PUBLIC_KEY_INVALID"):
+        x_only_tweaks([*keys[:3], scalar(5)], tweaks[:4])
+    for wrong in (scalar(ORDER), bytes(31)):
+        with pytest.raises(ValueError, match="out of range"):
+            x_only_tweaks(keys[:1], [wrong])
+    with pytest.raises(ValueError, match="out of range"):
+        # lift_x(x) is G, so this sum is the point at infinity.
+        x_only_tweaks([GENERATOR[1:]], [scalar(ORDER - 1)])
 
 
 def reference_child(index: int) -> tuple[bytes, bytes]:

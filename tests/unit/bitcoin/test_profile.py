@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custody.bitcoin.key_paths import KeyPath, TapKeyPath
 from custody.bitcoin.profile import (
     MAX_KEYS,
     MAX_MAPS,
     MAX_SCRIPT,
     Direction,
-    KeyPath,
-    KeyPaths,
     ProfileInput,
     ProfileOutput,
     TransferPsbt,
     read_transfer_file,
 )
 from custody.bitcoin.psbt import Psbt, PsbtMap
+from custody.bitcoin.sighash import tap_leaf_hash
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, serialize_stack
 from custody.testing.asserts import refuses
 from custody.units import HARDENED
@@ -52,7 +52,26 @@ INPUT = ProfileInput(
     sighash_type=1,
 )
 OUTPUT = ProfileOutput(witness_script=SCRIPT, redeem_script=b"\x51", key_paths=((H, PATH),))
+X, Y = G[1:], H[1:]
+SCHNORR = b"s" * 64
+LEAF = b"\x20" + X + b"\xac\x20" + Y + b"\xba\x52\x9c"
+ROOT = tap_leaf_hash(LEAF)
+CONTROL = b"\xc1" + Y
+TAP_PATHS = ((X, TapKeyPath.of(PATH, ROOT)), (Y, TapKeyPath(b"\xca\xfe\xca\xfe", (0, 7))))
+TAP_INPUT = ProfileInput(
+    previous_transaction=PREVIOUS.serialize(),
+    witness_utxo=PREVIOUS.outputs[0],
+    key_paths=TAP_PATHS,
+    signatures=((X, SCHNORR),),
+    leaf_script=LEAF,
+    control_block=CONTROL,
+    internal_key=Y,
+    merkle_root=ROOT,
+)
+TAP_OUTPUT = ProfileOutput(key_paths=TAP_PATHS, leaf_script=LEAF, internal_key=Y)
 TRANSFER = TransferPsbt(UNSIGNED, ((XPUB, KeyPath(b"\xde\xad\xbe\xef", PATH.path[:4])),), (INPUT,), (OUTPUT,))
+
+TAP_TRANSFER = TransferPsbt(UNSIGNED, TRANSFER.account_keys, (TAP_INPUT,), (TAP_OUTPUT,))
 
 Field = tuple[bytes, bytes]
 
@@ -69,12 +88,13 @@ def with_fields(
 
 
 @pytest.mark.parametrize("direction", Direction)
-def test_what_is_written_is_read_back(direction: Direction):
-    psbt = TRANSFER.to_psbt()
-    assert TransferPsbt.from_psbt(psbt, direction) == TRANSFER
-    assert TransferPsbt.from_psbt(Psbt.parse(psbt.serialize()), direction) == TRANSFER
-    assert read_transfer_file(psbt.serialize(), direction) == TRANSFER
-    assert read_transfer_file(psbt.to_base64().encode() + b"\n", direction) == TRANSFER
+@pytest.mark.parametrize("transfer", [TRANSFER, TAP_TRANSFER])
+def test_what_is_written_is_read_back(direction: Direction, transfer: TransferPsbt):
+    psbt = transfer.to_psbt()
+    assert TransferPsbt.from_psbt(psbt, direction) == transfer
+    assert TransferPsbt.from_psbt(Psbt.parse(psbt.serialize()), direction) == transfer
+    assert read_transfer_file(psbt.serialize(), direction) == transfer
+    assert read_transfer_file(psbt.to_base64().encode() + b"\n", direction) == transfer
 
 
 def test_a_finished_input_comes_back_and_does_not_go_out():
@@ -203,37 +223,6 @@ def test_every_transfer_has_one_psbt(one: ProfileInput, out: ProfileOutput):
     assert read.to_psbt().serialize() == raw
 
 
-# Key paths
-
-
-def test_a_key_path_gives_its_parts_and_its_field():
-    assert PATH.fingerprint == b"\xde\xad\xbe\xef"
-    assert PATH.path == (48 + HARDENED, 1 + HARDENED, HARDENED, 2 + HARDENED, 0, 7)
-    assert str(PATH) == "deadbeef/48h/1h/0h/2h/0/7"
-    assert repr(PATH) == "KeyPath(deadbeef/48h/1h/0h/2h/0/7)"
-    assert KeyPath.of_field(bytes(PATH)) == PATH
-    assert KeyPath(b"abcd", ()).path == ()
-
-
-@pytest.mark.parametrize(("fingerprint", "path"), [(b"abc", ()), (b"abcde", ()), (b"abcd", (2**32,)), (b"abcd", (-1,))])
-def test_a_key_path_that_fits_no_field_cannot_be_built(fingerprint: bytes, path: tuple[int, ...]):
-    with pytest.raises(ValueError, match=r"4 bytes|32 bits"):
-        KeyPath(fingerprint, path)
-
-
-def test_key_paths_read_from_a_file_are_a_tuple_of_key_paths():
-    plain = ((G, PATH), (H, KeyPath(b"abcd", (1,))))
-    read = KeyPaths.of_fields([(key, bytes(path)) for key, path in plain])
-    assert read == plain
-    assert plain == read
-    assert hash(read) == hash(plain)
-    assert len(read) == 2
-    for _, path in (*read, read[0], read[-1], *read[:1], *reversed(read), *(read + plain), *sorted(read)):
-        assert isinstance(path, KeyPath)
-    assert dict(read)[H].path == (1,)
-    assert not KeyPaths.of_fields(())
-
-
 # What is not on the list
 
 
@@ -244,8 +233,6 @@ def test_key_paths_read_from_a_file_are_a_tuple_of_key_paths():
         (b"\x09", b"proof of reserves"),
         (b"\x0b" + bytes(32), b"preimage"),
         (b"\x13", bytes(64)),
-        (b"\x16" + bytes(32), b"\x00" + bytes(4)),
-        (b"\x17", bytes(32)),
         (b"\x1a" + G, G),
         (b"\x19", b""),
         (b"\x60", b""),
@@ -261,7 +248,7 @@ def test_other_input_fields_are_refused(field: Field, direction: Direction):
 
 
 @pytest.mark.parametrize(
-    "field", [(b"\x05", bytes(32)), (b"\x06", b"\x00\xc0\x00"), (b"\x09", b""), (b"\xfc\x00\x00", b"")]
+    "field", [(b"\x08" + G, G), (b"\x06", b"\x00\xc0\x00"), (b"\x09", b""), (b"\xfc\x00\x00", b"")]
 )
 def test_other_output_fields_are_refused(field: Field):
     with refuses("FIELD_FORBIDDEN") as caught:
@@ -342,6 +329,204 @@ def test_all_is_accepted_in_every_place():
     read = TransferPsbt.from_psbt(with_fields(inputs=fields), FROM)
     assert read.inputs[0].sighash_type == 1
     assert read.inputs[0].final_witness == (b"", SIGNATURE, SIGNATURE, SCRIPT)
+
+
+# Taproot
+
+
+TAP_FIELDS = {
+    "signature": (b"\x14" + X + ROOT, SCHNORR),
+    "leaf script": (b"\x15" + CONTROL, LEAF + b"\xc0"),
+    "derivation": (b"\x16" + X, bytes(TAP_PATHS[0][1])),
+    "internal key": (b"\x17", Y),
+    "merkle root": (b"\x18", ROOT),
+}
+
+
+def read_tap(*fields: Field) -> ProfileInput:
+    return TransferPsbt.from_psbt(with_fields(inputs=fields), FROM).inputs[0]
+
+
+def test_taproot_fields_are_written_as_bip_371_says():
+    expected = {
+        b"\x00": TAP_INPUT.previous_transaction,
+        b"\x01": PREVIOUS.outputs[0].serialize(),
+        b"\x14" + X + ROOT: SCHNORR,
+        b"\x15" + CONTROL: LEAF + b"\xc0",
+        b"\x16" + X: b"\x01" + ROOT + PATH,
+        b"\x16" + Y: b"\x00" + bytes(KeyPath(b"\xca\xfe\xca\xfe", (0, 7))),
+        b"\x17": Y,
+        b"\x18": ROOT,
+    }
+    psbt = TAP_TRANSFER.to_psbt()
+    assert psbt.inputs[0].pairs == tuple(sorted(expected.items()))
+    tree = b"\x00\xc0" + bytes([len(LEAF)]) + LEAF
+    paths = {b"\x07" + key: bytes(path) for key, path in TAP_PATHS}
+    assert psbt.outputs[0].pairs == tuple(sorted({b"\x05": Y, b"\x06": tree, **paths}.items()))
+
+
+def test_another_program_reads_the_same_of_taproot():
+    other = embit.psbt.PSBT.parse(TAP_TRANSFER.to_psbt().serialize()).inputs[0]
+    assert other.taproot_internal_key.xonly() == Y
+    assert other.taproot_merkle_root == ROOT
+    assert other.taproot_scripts == {CONTROL: LEAF + b"\xc0"}
+    assert {(key.xonly(), leaf): each for (key, leaf), each in other.taproot_sigs.items()} == {(X, ROOT): SCHNORR}
+    assert {
+        key.xonly(): (tuple(leaves), path.fingerprint, tuple(path.derivation))
+        for key, (leaves, path) in other.taproot_bip32_derivations.items()
+    } == {key: (path.leaf_hashes, path.fingerprint, path.path) for key, path in TAP_PATHS}
+
+
+@pytest.mark.parametrize("name", TAP_FIELDS)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        (b"\x02" + G, SIGNATURE),
+        (b"\x04", b"\x51"),
+        (b"\x05", SCRIPT),
+        (b"\x06" + G, bytes(PATH)),
+        (b"\x07", b"\x22" + bytes(34)),
+    ],
+)
+def test_an_input_is_of_segwit_v0_or_of_taproot(name: str, beside: Field):
+    assert read_tap(TAP_FIELDS[name])
+    with refuses("FIELD_FORBIDDEN") as caught:
+        read_tap(TAP_FIELDS[name], beside)
+    assert "taproot" in str(caught.error)
+
+
+@pytest.mark.parametrize("own", [(b"\x05", Y), (b"\x06", b"\x00\xc0\x01\x51"), (b"\x07" + X, b"\x00" + PATH)])
+@pytest.mark.parametrize("beside", [(b"\x00", b"\x51"), (b"\x01", SCRIPT), (b"\x02" + G, bytes(PATH))])
+def test_an_output_is_of_segwit_v0_or_of_taproot(own: Field, beside: Field):
+    TransferPsbt.from_psbt(with_fields(outputs=(own,)), TO)
+    with refuses("FIELD_FORBIDDEN"):
+        TransferPsbt.from_psbt(with_fields(outputs=(own, beside)), TO)
+
+
+def test_the_merkle_root_is_known_from_whatever_names_the_script():
+    for name in ("signature", "leaf script", "merkle root"):
+        assert read_tap(TAP_FIELDS[name]).merkle_root == ROOT
+    assert read_tap(TAP_FIELDS["internal key"]).merkle_root == b""
+
+
+OTHER_SCRIPT = {
+    "signature": (b"\x14" + Y + bytes(32), SCHNORR),
+    "merkle root": (b"\x18", bytes(32)),
+    "leaf script": (b"\x15" + CONTROL, b"\x51\xc0"),
+}
+
+
+@pytest.mark.parametrize(("name", "other"), [*itertools.permutations(OTHER_SCRIPT, 2), ("signature", "signature")])
+def test_what_names_a_script_names_the_same_one(name: str, other: str):
+    with refuses("FIELD_FORBIDDEN"):
+        read_tap(TAP_FIELDS[name], OTHER_SCRIPT[other])
+
+
+TAP_FORBIDDEN = {
+    "signature by the internal key": (b"\x13", SCHNORR),
+    "branch of a larger tree": (b"\x15" + CONTROL + bytes(32), LEAF + b"\xc0"),
+    "other leaf version": (b"\x15" + CONTROL, LEAF + b"\xc2"),
+    "other leaf version in the control block": (b"\x15\xc2" + Y, LEAF + b"\xc0"),
+    "empty leaf": (b"\x15" + CONTROL, b"\xc0"),
+    "leaf of 3601": (b"\x15" + CONTROL, bytes(MAX_SCRIPT + 1) + b"\xc0"),
+    "key in two scripts": (b"\x16" + X, b"\x02" + bytes(64) + PATH),
+    "path of 11 steps": (b"\x16" + X, b"\x01" + ROOT + bytes(4 + 44)),
+}
+
+
+@pytest.mark.parametrize("name", TAP_FORBIDDEN)
+@pytest.mark.parametrize("direction", Direction)
+def test_other_taproot_fields_are_refused(name: str, direction: Direction):
+    with refuses("FIELD_FORBIDDEN"):
+        TransferPsbt.from_psbt(with_fields(inputs=(TAP_FORBIDDEN[name],)), direction)
+
+
+def test_two_scripts_in_one_input_are_refused():
+    with refuses("FIELD_FORBIDDEN"):
+        read_tap(TAP_FIELDS["leaf script"], (b"\x15\xc0" + Y, LEAF + b"\xc0"))
+
+
+@pytest.mark.parametrize(
+    "tree", [b"\x01\xc0\x01\x51\x01\xc0\x01\x52", b"\x00\xc2\x01\x51", b"\x00\xc0\xfd\x11\x0e" + bytes(3601)]
+)
+def test_other_trees_are_refused(tree: bytes):
+    with refuses("FIELD_FORBIDDEN"):
+        TransferPsbt.from_psbt(with_fields(outputs=((b"\x06", tree),)), TO)
+
+
+@pytest.mark.parametrize("hash_type", [0x01, 0x02, 0x03, 0x04, 0x41, 0x81, 0x82, 0x83, 0xFF, 0x100])
+@pytest.mark.parametrize("name", TAP_FIELDS)
+def test_taproot_asks_for_default_alone(hash_type: int, name: str):
+    assert read_tap(TAP_FIELDS[name], (b"\x03", bytes(4))).sighash_type == 0
+    with refuses("SIGHASH_FORBIDDEN") as caught:
+        read_tap(TAP_FIELDS[name], (b"\x03", hash_type.to_bytes(4, "little")))
+    assert caught.error.hash_type == hash_type
+
+
+@pytest.mark.parametrize("hash_type", [0x00, 0x01, 0x02, 0x03, 0x04, 0x41, 0x81, 0x82, 0x83, 0xFF])
+def test_a_schnorr_signature_does_not_write_its_hash_type(hash_type: int):
+    typed = SCHNORR + bytes([hash_type])
+    with refuses("SIGHASH_FORBIDDEN") as caught:
+        read_tap((b"\x14" + X + ROOT, typed))
+    assert (caught.error.field, caught.error.hash_type) == ("TAP_SCRIPT_SIG", hash_type)
+    for stack in ((typed, LEAF, CONTROL), (SCHNORR, b"", typed, LEAF, CONTROL)):
+        with refuses("SIGHASH_FORBIDDEN") as caught:
+            read_tap((b"\x08", serialize_stack(stack)))
+        assert (caught.error.field, caught.error.hash_type) == ("FINAL_SCRIPTWITNESS", hash_type)
+
+
+def test_a_finished_taproot_input_comes_back_and_does_not_go_out():
+    stack = (b"", SCHNORR, LEAF, CONTROL)
+    psbt = with_fields(inputs=((b"\x08", serialize_stack(stack)),))
+    assert TransferPsbt.from_psbt(psbt, FROM).inputs[0].final_witness == stack
+    with refuses("FIELD_FORBIDDEN"):
+        TransferPsbt.from_psbt(psbt, TO)
+
+
+@pytest.mark.parametrize(
+    "stack", [(SCHNORR,), (SCHNORR + b"\x01",), (SCHNORR, b"\x50"), (b"", SCHNORR, LEAF, CONTROL, b"\x50note")]
+)
+def test_a_final_witness_spends_by_the_script_alone(stack: tuple[bytes, ...]):
+    with refuses("TAPROOT_KEYPATH"):
+        read_tap((b"\x08", serialize_stack(stack)))
+
+
+x_only = st.sampled_from([X, Y])
+tap_paths = st.dictionaries(
+    x_only, st.builds(TapKeyPath.of, paths) | st.builds(TapKeyPath.of, paths, st.binary(min_size=32, max_size=32))
+).map(lambda found: tuple(sorted(found.items())))
+tap_signed = st.dictionaries(x_only, st.binary(min_size=64, max_size=64)).map(
+    lambda found: tuple(sorted(found.items()))
+)
+tap_inputs = st.builds(
+    ProfileInput,
+    previous_transaction=st.sampled_from([b"", PREVIOUS.serialize()]),
+    witness_utxo=st.sampled_from([None, PREVIOUS.outputs[0]]),
+    key_paths=tap_paths,
+    signatures=tap_signed,
+    sighash_type=st.sampled_from([None, 0]),
+    final_witness=st.sampled_from([(), (b"", SCHNORR, LEAF, CONTROL)]),
+    leaf_script=st.just(LEAF),
+    control_block=st.just(CONTROL),
+    internal_key=st.sampled_from([b"", Y]),
+    merkle_root=st.just(ROOT),
+)
+tap_outputs = st.builds(
+    ProfileOutput,
+    key_paths=tap_paths,
+    leaf_script=st.binary(max_size=300),
+    internal_key=st.sampled_from([b"", Y]),
+)
+
+
+@given(tap_inputs, tap_outputs)
+def test_every_taproot_transfer_has_one_psbt(one: ProfileInput, out: ProfileOutput):
+    transfer = TransferPsbt(UNSIGNED, (), (one,), (out,))
+    raw = transfer.to_psbt().serialize()
+    read = TransferPsbt.from_psbt(Psbt.parse(raw), FROM)
+    assert read == transfer
+    assert hash(read) == hash(transfer)
+    assert read.to_psbt().serialize() == raw
 
 
 # Sizes

@@ -18,6 +18,7 @@ from custody.bitcoin.script import (
     double_sha256,
     dust_limit,
     hash160,
+    multisig_a_script,
     multisig_script,
     output_type,
     p2pkh,
@@ -341,3 +342,21 @@ def test_our_own_ripemd_160_gives_the_published_digests(data, digest):
 @given(st.binary(max_size=200))
 def test_hash160_does_not_depend_on_whose_ripemd_160_runs(data):
     assert hash160(data) == ripemd160(sha256(data))
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(1, 1), (2, 3), (15, 15), (16, 16), (17, 20), (20, 20)])
+def test_a_tapscript_that_counts_signatures_asks_every_key(threshold: int, count: int) -> None:
+    keys = [bytes([number]) * 32 for number in range(count)]
+    made = multisig_a_script(threshold, keys)
+    number = bytes([0x50 + threshold]) if threshold <= 16 else bytes([1, threshold])
+    asked = [b"\x20" + key + (b"\xba" if at else b"\xac") for at, key in enumerate(keys)]
+    assert made == b"".join(asked) + number + b"\x9c"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "keys"),
+    [(0, [bytes(32)]), (2, [bytes(32)]), (1, []), (1, [bytes(33)]), (2, [bytes(32), bytes(31)]), (1, [bytes(32)] * 21)],
+)
+def test_a_tapscript_that_nobody_could_meet_is_not_built(threshold: int, keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="x-only"):
+        multisig_a_script(threshold, keys)

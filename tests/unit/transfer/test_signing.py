@@ -6,7 +6,7 @@ import pytest
 
 from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.sighash import ALL
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.testing.asserts import refuses
 from custody.transfer.signing import (
@@ -226,12 +226,12 @@ def high(signature: bytes) -> bytes:
 )
 def test_a_signature_is_strict_low_all_and_true(told, answers, spoil):
     from_first = answers[0].signatures[0]
-    seat, spent = told.draft.seats[0], told.draft.identity.spent[0]
-    script = told.cast.vault.witness_script(seat.branch, seat.index)
-    digest = SegwitV0(told.draft.transaction).digest(0, script, spent.amount, ALL)
-    check_signature(from_first.public_key, digest, from_first.signature, 0)
+    seat = told.draft.seats[0]
+    lock = told.cast.vault.lock(seat.branch, seat.index)
+    digest = lock.digest(told.draft.sighashes(), 0)
+    check_signature(lock, from_first.public_key, digest, from_first.signature, 0)
     with refuses("SIG_INVALID"):
-        check_signature(from_first.public_key, digest, spoil(from_first.signature), 0)
+        check_signature(lock, from_first.public_key, digest, spoil(from_first.signature), 0)
 
 
 # --- together ---------------------------------------------------------------------------------------------------------

@@ -9,11 +9,9 @@ from custody.vault.descriptor import Vault
 from custody.vault.keys import AccountKey, Cosigner, KeyOrigin, fingerprint
 from custody.vault.templates import ScriptType
 
-BIP48 = {ScriptType.WSH: 2, ScriptType.SH_WSH: 1}
-
 
 def account_path(network: Network, script_type: ScriptType, account: int = 0) -> tuple[int, ...]:
-    return tuple(n + HARDENED for n in (48, network.coin_type, account, BIP48[script_type]))
+    return (*(n + HARDENED for n in (48, network.coin_type, account)), script_type.bip48_script)
 
 
 @pytest.fixture(name="cosigner")

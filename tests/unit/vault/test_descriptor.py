@@ -1,3 +1,4 @@
+import itertools
 import re
 from collections.abc import Callable
 from random import Random
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from custody.bitcoin import script
 from custody.bitcoin.curve import is_low_s
+from custody.bitcoin.key_paths import TapKeyPath
+from custody.bitcoin.sighash import tap_leaf_hash
+from custody.bitcoin.taproot import UNSPENDABLE_FINGERPRINT
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn
 from custody.testing.asserts import refuses
 from custody.units import Network
@@ -71,6 +75,9 @@ def test_a_descriptor_has_one_form(vault: MakeVault) -> None:
     wrapped = vault(2, 2, ScriptType.SH_WSH)
     assert wrapped.descriptor.startswith("sh(wsh(sortedmulti(2,[")
     assert wrapped.descriptor[:-9].endswith("/<0;1>/*)))")
+    taproot = vault(2, 2, ScriptType.TR)
+    keys = ",".join(f"{each.expression()}/<0;1>/*" for each in taproot.cosigners)
+    assert taproot.descriptor[:-9] == f"tr({taproot.internal_key}/<0;1>/*,sortedmulti_a(2,{keys}))"
 
 
 def test_apostrophes_are_another_spelling_of_the_same_vault(vault: MakeVault) -> None:
@@ -126,8 +133,9 @@ def test_network_threshold_order_and_script_change_the_id(vault: MakeVault, cosi
         Vault.create(2, made.cosigners, ScriptType.WSH, Network.SIGNET).id,
         Vault.create(2, made.cosigners, ScriptType.WSH, Network.TESTNET4).id,
         vault(script_type=ScriptType.SH_WSH).id,
+        vault(script_type=ScriptType.TR).id,
     }
-    assert len(ids) == 7
+    assert len(ids) == 8
 
 
 # --- derivation
@@ -146,9 +154,11 @@ def test_a_hundred_random_vaults_have_the_addresses_embit_derives(cosigner: Make
             index = random.choice([0, 1, random.randrange(2**31), 2**31 - 1])
             derived = theirs.derive(index, branch_index=branch)
             assert made.address(branch, index) == derived.address(NETWORKS[names[network]])
-            assert made.witness_script(branch, index) == derived.witness_script().data
-            redeem = derived.redeem_script()
-            assert made.redeem_script(branch, index) == (redeem.data if redeem else b"")
+            for own, expected in (
+                (made.witness_script(branch, index), derived.witness_script()),
+                (made.redeem_script(branch, index), derived.redeem_script()),
+            ):
+                assert own == (expected.data if expected else b"")
             assert made.script_pubkey(branch, index) == derived.script_pubkey().data
 
 
@@ -178,10 +188,13 @@ def test_keys_are_sorted_at_each_index_and_not_once(vault: MakeVault) -> None:
     assert len(orders) > 1
 
 
-def test_the_order_of_cosigners_does_not_change_addresses(vault: MakeVault) -> None:
-    made = vault(2, 3)
-    turned = Vault.create(2, made.cosigners[::-1], made.script_type, made.network)
-    assert turned.addresses(0, 0, 10) == made.addresses(0, 0, 10)
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_the_order_of_cosigners_does_not_change_addresses(vault: MakeVault, script_type: ScriptType) -> None:
+    made = vault(2, 3, script_type)
+    for order in itertools.permutations(made.cosigners):
+        turned = Vault.create(2, order, made.script_type, made.network)
+        assert turned.addresses(0, 0, 10) == made.addresses(0, 0, 10)
+        assert turned.internal_key == made.internal_key
 
 
 def test_key_paths_name_every_key_with_its_full_path(vault: MakeVault) -> None:
@@ -192,6 +205,31 @@ def test_key_paths_name_every_key_with_its_full_path(vault: MakeVault) -> None:
         cosigner = made.cosigner_of(path.fingerprint)
         assert path.path == (*cosigner.origin.path, 1, 42)
         assert made.public_keys(1, 42)[made.cosigners.index(cosigner)] == key
+
+
+def test_taproot_key_paths_name_the_script_and_the_internal_key(vault: MakeVault) -> None:
+    made = vault(2, 3, ScriptType.TR)
+    lock = made.lock(1, 42)
+    paths = dict(made.key_paths(1, 42))
+    assert list(paths) == sorted(paths)
+    internal = made.input_fields(1, 42).internal_key
+    assert paths.pop(internal) == TapKeyPath(UNSPENDABLE_FINGERPRINT, (1, 42))
+    assert list(paths) == list(made.holders(1, 42))
+    for key, cosigner in made.holders(1, 42).items():
+        path = TapKeyPath(cosigner.fingerprint, (*cosigner.origin.path, 1, 42), tap_leaf_hash(lock.script))
+        assert paths[key] == path
+        assert b"\x02" + key in made.public_keys(1, 42) or b"\x03" + key in made.public_keys(1, 42)
+
+
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_holders_stand_in_the_order_of_the_script(vault: MakeVault, script_type: ScriptType) -> None:
+    made = vault(2, 5, script_type)
+    holders = made.holders(0, 9)
+    places = [made.lock(0, 9).script.index(key) for key in holders]
+    assert places == sorted(places)
+    for key, cosigner in holders.items():
+        public_key = made.public_keys(0, 9)[made.cosigners.index(cosigner)]
+        assert made.lock(0, 9).key(public_key) == key
 
 
 def test_derivation_stays_right_when_more_is_asked_for_than_is_remembered(
@@ -257,12 +295,18 @@ def test_the_input_weight_is_that_of_a_signed_input(
 ) -> None:
     made = vault(threshold, keys, script_type)
     random = Random(threshold)  # noqa: S311 - the same keys on every run
-    signatures = [_long_signature(random, bytes(32)) for _ in range(threshold)]
-    redeem = made.redeem_script(0, 0)
-    spend = TxIn(OutPoint(bytes(32), 0), script.push(redeem) if redeem else b"", 0xFFFFFFFD)
+    lock = made.lock(0, 0)
+    longest = bytes(64) if script_type is ScriptType.TR else _long_signature(random, bytes(32))
+    witness = lock.witness([longest] * threshold + [b""] * (keys - threshold))
+    spend = TxIn(OutPoint(bytes(32), 0), lock.script_sig, 0xFFFFFFFD)
     bare = TxIn(OutPoint(bytes(32), 1), b"", 0xFFFFFFFD)
-    witness = (b"", *signatures, made.witness_script(0, 0))
     # Beside an input that has a witness already, so that marker, flag and the input count are there both times.
     one = Transaction(2, (bare,), (), 0, ((b"\x01",),))
     two = Transaction(2, (bare, spend), (), 0, ((b"\x01",), witness))
     assert two.weight - one.weight == made.input_weight
+
+
+def test_taproot_inputs_weigh_what_their_fields_add_up_to(vault: MakeVault) -> None:
+    # Outpoint, sequence, empty scriptSig; count, three signatures, two empty items, script, control block.
+    script_size = 34 * 5 + 2
+    assert vault(3, 5, ScriptType.TR).input_weight == 41 * 4 + 1 + 3 * 65 + 2 + 1 + script_size + 34

@@ -29,8 +29,10 @@ def test_quorums_outside_the_limits_are_refused(threshold: int, keys: int) -> No
         (ScriptType.WSH, (48 + H, 1 + H, 0 + H, 2 + H)),
         (ScriptType.WSH, (48 + H, 1 + H, 77 + H, 2 + H)),
         (ScriptType.SH_WSH, (48 + H, 1 + H, 0 + H, 1 + H)),
+        (ScriptType.TR, (48 + H, 1 + H, 0 + H, 3 + H)),
         (ScriptType.WSH, (87 + H, 1 + H, 0 + H)),
         (ScriptType.SH_WSH, (87 + H, 1 + H, 3 + H)),
+        (ScriptType.TR, (87 + H, 1 + H, 0 + H)),
     ],
 )
 def test_the_paths_of_bip48_and_bip87_pass(
@@ -45,6 +47,7 @@ def test_the_paths_of_bip48_and_bip87_pass(
     [
         (ScriptType.WSH, (48 + H, 1 + H, 0 + H, 1 + H)),  # the other script's
         (ScriptType.SH_WSH, (48 + H, 1 + H, 0 + H, 2 + H)),
+        (ScriptType.TR, (48 + H, 1 + H, 0 + H, 2 + H)),
         (ScriptType.WSH, (48 + H, 1 + H, 0 + H, 0 + H)),
         (ScriptType.WSH, (48 + H, 1 + H, 0 + H, 3 + H)),  # taproot's
         (ScriptType.WSH, (48 + H, 1 + H, 0 + H)),

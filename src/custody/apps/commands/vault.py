@@ -49,7 +49,7 @@ class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
     type=click.Choice([each.value for each in ScriptType]),
     default=ScriptType.WSH.value,
     show_default=True,
-    help="How the multi-signature script is wrapped.",
+    help="How the multi-signature script is wrapped. Hardly any device signs tr yet.",
 )
 @click.option("--network", type=click.Choice([each.value for each in Network]), help="The network the vault is for.")
 @click.option("--birthday", type=int, default=0, show_default=True, help="First block that can hold a coin of it.")

@@ -29,7 +29,7 @@ from custody.apps.terminal import JsonValue
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of
-from custody.bitcoin.sighash import ALL, SegwitV0
+from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
@@ -185,15 +185,16 @@ def _signatures(paper: PsbtPaper) -> list[tuple[str, str]]:
         SigInvalid: one does not verify.
     """
     count: Counter[str] = Counter()
-    hasher = SegwitV0(paper.psbt.transaction)
+    sighashes = None if paper.reading is None else Sighashes(paper.psbt.transaction, paper.reading.spent.__getitem__)
     for index, claims in enumerate(paper.psbt.inputs):
         paths = dict(claims.key_paths)
-        if paper.vault is not None and paper.reading is not None:
+        if paper.vault is not None and paper.reading is not None and sighashes is not None:
             own = paper.reading.inputs[index]
             paths = dict(paper.vault.key_paths(own.branch, own.index))
-            digest = hasher.digest(index, claims.witness_script, own.output.amount, ALL)
+            lock = paper.vault.lock(own.branch, own.index)
+            digest = lock.digest(sighashes, index)
             for key, signature in claims.signatures:
-                check_signature(key, digest, signature, index)
+                check_signature(lock, key, digest, signature, index)
         count["finalized"] += bool(claims.final_witness)
         count.update(paths[key].fingerprint.hex() if key in paths else "a stranger" for key, _ in claims.signatures)
     known = "verified" if paper.reading is not None else "not verified: the vault is not known"
@@ -205,7 +206,7 @@ def _signatures(paper: PsbtPaper) -> list[tuple[str, str]]:
 
 
 def _checked(paper: PsbtPaper, *, has_amounts: bool) -> list[str]:
-    found = ["the file holds nothing but what a vault transfer carries; it asks for SIGHASH_ALL only"]
+    found = ["the file holds nothing but what a vault transfer carries; it asks to sign the whole transaction only"]
     if has_amounts:
         found.append("amounts: every input's previous transaction is the one it spends from")
     if paper.vault is not None:

@@ -157,10 +157,15 @@ def address_descriptor(vault: Vault, branch: int, index: int) -> str:
     """The descriptor of one address, without checksum: what hwilib's drivers take.
 
     Cosigners stand in the order of their serialized keys, as in our PSBTs, so that a device sees one order of a vault.
+
+    Raises:
+        DeviceUnsupported: a taproot vault.
     """
+    _refuse_taproot(vault)
     cosigners = sorted(vault.cosigners, key=lambda each: each.key.to_bytes())
     keys = ",".join(f"{cosigner.expression()}/{branch}/{index}" for cosigner in cosigners)
-    return f"{vault.script_type.opening}{vault.threshold},{keys}{vault.script_type.closing}"
+    before, after = vault.script_type.outline
+    return f"{before}{vault.threshold},{keys}{after}"
 
 
 _LABEL: Final = re.compile(r"[A-Za-z0-9 ._-]{1,20}")
@@ -170,8 +175,10 @@ def enrolment_text(vault: Vault, name: str) -> str:
     """What a Coldcard enrols a vault from. Source: Coldcard documentation, multisig wallet file.
 
     Raises:
-        DeviceUnsupported: the name is not 1 to 20 plain letters, digits, blanks, dots, dashes and underscores.
+        DeviceUnsupported: the name is not 1 to 20 plain letters, digits, blanks, dots, dashes and underscores; or a
+            taproot vault.
     """
+    _refuse_taproot(vault)
     if _LABEL.fullmatch(name) is None:
         raise DeviceUnsupported(device="coldcard", reason="a vault's name there has 1 to 20 plain letters and digits")
     script = "P2WSH" if vault.script_type is ScriptType.WSH else "P2SH-P2WSH"
@@ -198,8 +205,14 @@ def shown_script(shown: str, network: Network, device: str) -> bytes:
 
 
 def account_path(script_type: ScriptType, network: Network, account: int) -> tuple[int, ...]:
-    """The account that a device is asked for: m/48h/COINh/ACCOUNTh/2h for wsh, .../1h for sh(wsh) (BIP 48)."""
+    """The account that a device is asked for: m/48h/COINh/ACCOUNTh/2h for wsh, .../1h for sh(wsh), .../3h for tr."""
     return (48 + HARDENED, network.coin_type + HARDENED, account + HARDENED, script_type.bip48_script)
+
+
+def _refuse_taproot(vault: Vault) -> None:
+    # One vendor's experimental firmware signs for it, but hwilib 3.2.0 has no form for such a vault.
+    if vault.script_type is ScriptType.TR:
+        raise DeviceUnsupported(device="hwilib", reason="it cannot describe a taproot vault to a device")
 
 
 def _times(count: int) -> str:

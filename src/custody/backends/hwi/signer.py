@@ -46,15 +46,15 @@ from custody.backends.hwi.kinds import (
 )
 from custody.backends.hwi.program import Program
 from custody.backends.hwi.protocol import DEVICE_TYPE, MAX_PATH, DeviceAnswer, DeviceRequest, FoundDevice, Operation
-from custody.bitcoin.profile import Direction, KeyPath, TransferPsbt
+from custody.bitcoin.key_paths import KeyPath
+from custody.bitcoin.lock import lock_of
+from custody.bitcoin.profile import Direction, ProfileInput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import NetworkMismatch
-from custody.bitcoin.sighash import ALL, SegwitV0
-from custody.envelope import SigInvalid
+from custody.bitcoin.sighash import Sighashes
 from custody.errors import CustodyError, InvalidInput, Refused
 from custody.ports import SignerRefused
-from custody.transfer.signing import check_signature
 from custody.units import Network
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import AccountKey, Cosigner, ExtendedKeyInvalid, KeyOrigin, show_path
@@ -231,13 +231,11 @@ class HwiSigner:
         sent = prepare(transfer, self._device.kind).to_base64()
         answer = self._ask(Operation.SIGN, sent, threshold=threshold, members=members)
         found = self._signatures(transfer, answer.result, own)
-        midstate = SegwitV0(transfer.transaction)
+        sighashes = Sighashes(transfer.transaction, spent.__getitem__)
         inputs = []
-        for index, (claims, signatures, output) in enumerate(zip(transfer.inputs, found, spent, strict=True)):
-            if signatures:
-                digest = midstate.digest(index, claims.witness_script, output.amount, ALL)
-                for key, signature in signatures.items():
-                    self._check(key, digest, signature, index)
+        for index, (claims, signatures) in enumerate(zip(transfer.inputs, found, strict=True)):
+            for key, signature in signatures.items():
+                self._check(sighashes, index, claims, key, signature)
             both = dict(claims.signatures) | signatures
             inputs.append(replace(claims, signatures=tuple(sorted(both.items()))))
         return replace(transfer, inputs=tuple(inputs)).to_psbt()
@@ -263,11 +261,13 @@ class HwiSigner:
         except (InvalidInput, Refused) as error:
             raise self._nonsense(f"no PSBT ({error.code})") from None
 
-    def _check(self, key: bytes, digest: bytes, signature: bytes, index: int) -> None:
-        try:
-            check_signature(key, digest, signature, index)
-        except SigInvalid as error:
-            raise self._nonsense(f"a wrong signature on input {index}: {error.problem}") from None
+    def _check(self, sighashes: Sighashes, index: int, claims: ProfileInput, key: bytes, signature: bytes) -> None:
+        lock = lock_of(claims)
+        problem = (
+            "there is no such script" if lock is None else lock.fault(key, lock.digest(sighashes, index), signature)
+        )
+        if problem is not None:
+            raise self._nonsense(f"a wrong signature on input {index}: {problem}")
 
     def _ask(
         self,
