@@ -1,8 +1,8 @@
 """`custody-station`: the program of the air-gapped machine.
 
-It reaches no network and no database, and starts no other program: a hook set before anything else refuses them
-(PEP 578). The hook is no sandbox, which this process could not be to itself; it makes every accident and every careless
-dependency loud. The cable that is not plugged in is what keeps the machine offline.
+It reaches no network and no database, and starts no program but the one that talks to a hardware device: a hook set
+before anything else refuses them (PEP 578). The hook is no sandbox, which this process could not be to itself; it makes
+every accident and every careless dependency loud. The cable that is not plugged in is what keeps the machine offline.
 
 Commands are in `station_commands`, imported one at a time; what they decide is in `custody.station`.
 """
@@ -41,9 +41,17 @@ def refuse_outside() -> None:
     sys.addaudithook(_refuse)
 
 
-def _refuse(event: str, _: tuple[object, ...]) -> None:
-    if event in _REFUSED_EXACTLY or (event.startswith(_REFUSED) and event not in _HARMLESS):
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    is_refused = event in _REFUSED_EXACTLY or (event.startswith(_REFUSED) and event not in _HARMLESS)
+    if is_refused and not (event == "subprocess.Popen" and _is_device(event, arguments)):
         raise StationOffline(event=event)
+
+
+def _is_device(event: str, arguments: tuple[object, ...]) -> bool:
+    # Loaded when a device was named, and then it is there already; otherwise only to refuse another program.
+    from custody.backends.hwi.program import is_device_start  # noqa: PLC0415
+
+    return is_device_start(event, arguments)
 
 
 program: Final = Program(
@@ -51,11 +59,12 @@ program: Final = Program(
     "The air-gapped machine: trust a charter, examine transfers, approve and sign.",
     {
         "new-key": Lazy(f"{_COMMANDS}.keys:new_key", "Make a key and write it to an encrypted file."),
-        "export": Lazy(f"{_COMMANDS}.keys:export", "Print the public part of a key file."),
+        "export": Lazy(f"{_COMMANDS}.keys:export", "Print the public part of a key file or device."),
         "sign-charter": Lazy(f"{_COMMANDS}.charters:sign_charter", "Show a charter, then add your signature."),
         "trust": Lazy(f"{_COMMANDS}.charters:trust", "Trust the charter whose words were told to you by voice."),
         "status": Lazy(f"{_COMMANDS}.charters:status", "Show what this station trusts and has seen."),
         "address": Lazy(f"{_COMMANDS}.charters:address", "Print a vault's address, derived here."),
+        "enrol": Lazy(f"{_COMMANDS}.devices:enrol", "Have a hardware device learn a vault."),
         "inspect": Lazy(f"{_COMMANDS}.transfers:inspect", "Show what a file says, and how far it was checked."),
         "approve": Lazy(f"{_COMMANDS}.transfers:approve", "Examine a transfer and sign an officer's yes, or no."),
         "sign": Lazy(f"{_COMMANDS}.transfers:sign", "Examine a transfer and sign it with a cosigner's key."),

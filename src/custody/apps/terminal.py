@@ -226,6 +226,13 @@ def confirm(question: str, *, is_given: bool) -> None:
         raise NotConfirmed(question=question)
 
 
+def wait_for_person(text: str) -> None:
+    """Say what a person has to do, and wait at a terminal until they press Enter; elsewhere go on at once."""
+    output().talk(text)
+    if _is_attended():
+        click.prompt("Press Enter to go on", default="", show_default=False, err=True)
+
+
 def _is_attended() -> bool:
     return sys.stdin.isatty()
 

@@ -10,6 +10,7 @@ import click
 
 from custody.apps.config import place
 from custody.apps.coordinator import coordinator
+from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, screen, table
 from custody.apps.terminal import JsonValue, Verb, out_option, output, read_input, write_output
 from custody.charter.document import Charter, CharterVault
@@ -41,9 +42,10 @@ class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
     "cosigners",
     metavar="KEY",
     multiple=True,
-    required=True,
     help="A cosigner's key with its origin, as custody-station export prints it. Once for each cosigner.",
 )
+@device_option("A hardware device that holds a cosigner's key. Once for each such cosigner.", is_multiple=True)
+@emulator_option()
 @click.option(
     "--script-type",
     type=click.Choice([each.value for each in ScriptType]),
@@ -54,10 +56,12 @@ class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
 @click.option("--network", type=click.Choice([each.value for each in Network]), help="The network the vault is for.")
 @click.option("--birthday", type=int, default=0, show_default=True, help="First block that can hold a coin of it.")
 @out_option("the descriptor", is_required=False)
-def create(
+def create(  # noqa: PLR0913 - click gives each option by its name
     *,
     threshold: int,
     cosigners: tuple[str, ...],
+    devices: tuple[str, ...],
+    is_emulator: bool,
     script_type: str,
     network: str | None,
     birthday: int,
@@ -65,12 +69,17 @@ def create(
 ) -> None:
     """Make a vault's descriptor from its cosigners' keys.
 
-    Nothing is stored: the descriptor goes into the charter. Every cosigner compares the vault's twelve words and its
-    first address on their own device before the charter is signed.
+    Keys given as text come first, then those read from devices. Nothing is stored: the descriptor goes into the
+    charter. Every cosigner compares the vault's twelve words and its first address on their own device before the
+    charter is signed.
     """
-    keys = tuple(Cosigner.parse(each.strip()) for each in cosigners)
-    where = place(None if network is None else Network(network))
-    vault = Vault.create(threshold, keys, ScriptType(script_type), where.network, birthday)
+    if not cosigners and not devices:
+        raise click.UsageError("give each cosigner's key, with --cosigner or --device")
+    check_emulator(bool(devices), is_emulator=is_emulator)
+    typed = tuple(Cosigner.parse(each.strip()) for each in cosigners)
+    where = place(None if network is None else Network(network)).network
+    read = device_cosigners(devices, ScriptType(script_type), where, is_emulator=is_emulator)
+    vault = Vault.create(threshold, (*typed, *read), ScriptType(script_type), where, birthday)
     if out is not None:
         write_output(out, f"{vault.descriptor}\n".encode("ascii"))
     output().emit(

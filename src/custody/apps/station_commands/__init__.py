@@ -7,6 +7,7 @@ papers.py     the same for the other files that reach a station: plain PSBTs, ap
 
 keys.py       new-key, export
 charters.py   trust, sign-charter, address, status
+devices.py    enrol
 transfers.py  inspect, approve, sign
 witnesses.py  witness
 """

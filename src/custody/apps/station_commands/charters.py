@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
 from custody.apps.station_commands.desk import (
     KeyNotListed,
     desk,
@@ -130,11 +131,23 @@ def _listed(charter: Charter, header: KeyFileHeader) -> str:
 @click.argument("index", type=int)
 @click.option("--change", "is_change", is_flag=True, help="On the change branch.")
 @click.option("--descriptor", metavar="FILE", help="Compare with the descriptor in FILE, with its checksum.")
-def address(*, charter_file: str, vault: str, index: int, is_change: bool, descriptor: str | None) -> None:
+@device_option("Have this hardware device show the address as well, and compare.")
+@emulator_option()
+def address(  # noqa: PLR0913 - click gives each option by its name
+    *,
+    charter_file: str,
+    vault: str,
+    index: int,
+    is_change: bool,
+    descriptor: str | None,
+    device: str | None,
+    is_emulator: bool,
+) -> None:
     """Print a vault's address, derived here from the trusted charter.
 
     Use it before you give out an address that a coordinator's screen or database shows.
     """
+    check_emulator(device is not None, is_emulator=is_emulator)
     place = desk()
     envelope = read_paper(Envelope, charter_file)
     if descriptor is not None:
@@ -142,6 +155,9 @@ def address(*, charter_file: str, vault: str, index: int, is_change: bool, descr
         compare_vault(verify_charter(envelope, place.station.state().charter), vault, text)
     branch = Branch.CHANGE if is_change else Branch.RECEIVE
     derived = place.station.address(envelope, vault, branch, index)
+    if device is not None:
+        known = verify_charter(envelope, place.station.state().charter).vault(vault)
+        shown_on_device(device_signer(device, known, is_emulator=is_emulator), known, branch, index)
     output().emit({"vault": vault, "branch": int(branch), "index": index, "address": derived}, derived)
     if not output().is_json:
         output().talk("\n".join(f"  {line}" for line in grouped(derived)))

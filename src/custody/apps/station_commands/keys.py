@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from custody.apps.devices import check_one_key, device_cosigner, device_option, emulator_option
 from custody.apps.station_commands.desk import (
     open_cosigner,
     open_person,
@@ -86,7 +87,7 @@ def new_key(
     cls=Verb,
     epilog="Example: custody-station export almaty.key.json --script-type wsh",
 )
-@click.argument("keyfile")
+@click.argument("keyfile", required=False)
 @click.option(
     "--script-type",
     type=click.Choice([each.value for each in ScriptType]),
@@ -95,39 +96,45 @@ def new_key(
     help="Of the vault that a cosigner's key is for.",
 )
 @click.option("--account", type=click.IntRange(0, MAX_ACCOUNT), default=0, show_default=True, help="BIP 48 account.")
+@device_option("The hardware device that holds a cosigner's key, in place of KEYFILE.")
+@emulator_option()
+@click.option(
+    "--network",
+    type=click.Choice([each.value for each in Network]),
+    help="Of a device's key; a key file knows its own.",
+)
 @passphrase_option()
 @unsafe_option()
-def export(
+def export(  # noqa: PLR0913 - click gives each option by its name
     *,
-    keyfile: str,
+    keyfile: str | None,
     script_type: str,
     account: int,
+    device: str | None,
+    is_emulator: bool,
+    network: str | None,
     passphrase_file: str | None,
     is_risk_accepted: bool,
 ) -> None:
-    """Print the public part of a key file.
+    """Print the public part of a key file, or of a cosigner's key in a hardware device.
 
     For a cosigner it is the key expression with its origin, for `custody vault create --cosigner`; for a person the raw
     public key, for the charter's text. The file is opened, so what is printed is known to be the key inside.
     """
-    file = read_key_file(keyfile)
+    check_one_key(keyfile, device, is_emulator=is_emulator, named="KEYFILE")
+    if (device is None) != (network is None):
+        raise click.UsageError("--network goes with --device: give both or neither")
+    if device is not None and network is not None:
+        where = Network(network)
+        cosigner = device_cosigner(device, ScriptType(script_type), where, account, is_emulator=is_emulator)
+        _print_cosigner(cosigner, where)
+        return
+    file = read_key_file(keyfile or "")
     if file.header.purpose is Purpose.COINS:
         signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
         path = _account_path(signer.network, ScriptType(script_type), account)
         origin, key = signer.account_key(path)
-        expression = Cosigner(file.header.name, origin, key).expression()
-        output().emit(
-            {
-                "kind": COSIGNER,
-                "name": file.header.name,
-                "network": signer.network.value,
-                "fingerprint": signer.fingerprint.hex(),
-                "path": f"m{show_path(path)}",
-                "expression": expression,
-            },
-            expression,
-        )
-        output().next_step("give it to whoever creates the vault: custody vault create --cosigner EXPRESSION")
+        _print_cosigner(Cosigner(file.header.name, origin, key), signer.network)
         return
     person = open_person(file, passphrase_file)
     key_text = person.public_key.hex()
@@ -136,6 +143,22 @@ def export(
         key_text,
     )
     output().next_step(f'give it to whoever writes the charter: name = "{file.header.name}", key = "{key_text}"')
+
+
+def _print_cosigner(cosigner: Cosigner, network: Network) -> None:
+    expression = cosigner.expression()
+    output().emit(
+        {
+            "kind": COSIGNER,
+            "name": cosigner.name,
+            "network": network.value,
+            "fingerprint": cosigner.fingerprint.hex(),
+            "path": f"m{show_path(cosigner.origin.path)}",
+            "expression": expression,
+        },
+        expression,
+    )
+    output().next_step("give it to whoever creates the vault: custody vault create --cosigner EXPRESSION")
 
 
 def _create(kind: str, name: str, network: Network, passphrase: bytes, *, is_risk_accepted: bool) -> KeyFile:

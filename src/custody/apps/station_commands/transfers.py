@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import click
 
+from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
 from custody.apps.station_commands.desk import (
     Desk,
     FileKind,
@@ -46,6 +47,7 @@ from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.envelope import Envelope, unsafe_payload
 from custody.log import SignedCheckpoint, read_line
 from custody.log.witnessing import WitnessRequest
+from custody.ports import Signer
 from custody.record import MAX_RECORD
 from custody.transfer.approval import Approval, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage
@@ -173,7 +175,9 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
     cls=Verb, epilog="Example: custody-station sign transfer.evidence.json --key almaty.key.json -o almaty.psbt"
 )
 @click.argument("evidence")
-@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The cosigner's key file.")
+@click.option("--key", "keyfile", metavar="KEYFILE", help="The cosigner's key file.")
+@device_option("The hardware device that holds the cosigner's key, in place of --key.")
+@emulator_option()
 @out_option("the signed PSBT")
 @_words_option()
 @yes_option()
@@ -182,27 +186,37 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
 def sign(  # noqa: PLR0913 - as above
     *,
     evidence: str,
-    keyfile: str,
+    keyfile: str | None,
+    device: str | None,
+    is_emulator: bool,
     out: str,
     words: str | None,
     is_confirmed: bool,
     passphrase_file: str | None,
     is_risk_accepted: bool,
 ) -> None:
-    """Examine a transfer and its approvals, and sign it with a cosigner's key.
+    """Examine a transfer and its approvals, and sign it with a cosigner's key, from a file or in a device.
 
     A signed transaction is like a cheque: with enough signatures anybody can send it, and it stays valid until one of
     its coins is spent otherwise. What this machine cannot check is listed on the screen.
     """
+    check_one_key(keyfile, device, is_emulator=is_emulator)
     given = read_paper(Evidence, evidence)
-    file = read_key_file(keyfile)
+    file = None if keyfile is None else read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
     found = _examine(place, given, Stage.SIGN)
-    found.vault.cosigner_of(file.header.identity)
+    if file is not None:
+        found.vault.cosigner_of(file.header.identity)
     _show(found, place, words)
-    confirm("Sign this transfer?", is_given=is_confirmed)
-    signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
+    signer: Signer
+    if file is None:
+        signer = _device(device or "", found, is_emulator=is_emulator)
+        confirm("Sign this transfer?", is_given=is_confirmed)
+        output().talk("now read the transfer on the device, and answer there")
+    else:
+        confirm("Sign this transfer?", is_given=is_confirmed)
+        signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
     with place.alone():
         answer = place.station.sign(given, signer)
     write_output(out, answer.psbt.to_psbt().serialize())
@@ -216,6 +230,18 @@ def sign(  # noqa: PLR0913 - as above
     output().next_step(
         f"carry {shown(out)} to the coordinator: custody transfer combine {found.transfer_id.hex()[:12]} {shown(out)}"
     )
+
+
+def _device(name: str, found: Examination, *, is_emulator: bool) -> Signer:
+    """The device that holds a key of the transfer's vault, once its holder was told what it will show.
+
+    Raises:
+        CustodyError: as `device_signer`.
+    """
+    signer = device_signer(name, found.vault, is_emulator=is_emulator)
+    notes = signer.notes(found.psbt.to_psbt())
+    output().talk("\n".join((f"{signer.device} signs as {signer.fingerprint.hex()}", *(f"  {each}" for each in notes))))
+    return signer
 
 
 def _examine(place: Desk, evidence: Evidence, stage: Stage | None) -> Examination:

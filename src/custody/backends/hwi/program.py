@@ -64,9 +64,9 @@ def is_device_start(event: str, arguments: tuple[object, ...]) -> bool:
 
     Its emulators' sockets are its own; `custody-station` may let it through as it is and refuse every other.
     """
-    if event != "subprocess.Popen" or arguments[0] not in {None, sys.executable}:
+    if event != "subprocess.Popen" or arguments[:1] not in ((None,), (sys.executable,)):
         return False
-    return arguments[1] in ([*COMMAND], [*COMMAND, EMULATOR])
+    return arguments[1:2] in (([*COMMAND],), ([*COMMAND, EMULATOR],))
 
 
 @dataclass(frozen=True, slots=True)
