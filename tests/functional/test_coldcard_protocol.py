@@ -42,7 +42,7 @@ def device(coldcard):
     return Device("coldcard", coldcard.path, is_emulator=True)
 
 
-@pytest.fixture(scope="module", params=ScriptType)
+@pytest.fixture(scope="module", params=[ScriptType.WSH, ScriptType.SH_WSH])
 def story(request):
     with_coins = Scenario.funded(20_000_000, 20_000_000, setting=Setting(script_type=request.param))
     evidence = with_coins.custodian.evidence(with_coins.authorized())
@@ -120,3 +120,10 @@ def test_account_keys_of_a_vault_it_does_not_know_would_have_it_wait_for_ever(de
     with refuses("DEVICE_TIMEOUT"):
         signer.sign(sent)
     assert len(coldcard.psbts[-1].xpubs) == 3
+
+
+def test_a_taproot_vault_is_refused_before_the_device_sees_it(device, coldcard):
+    vault, _ = vault_of(("astana", "almaty", "shymkent"), 2, ScriptType.TR)
+    with refuses("DEVICE_UNSUPPORTED"):
+        vault_signer(device, vault).enrol(vault)
+    assert coldcard.wallets == []
