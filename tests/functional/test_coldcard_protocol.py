@@ -42,7 +42,7 @@ def device(coldcard):
     return Device("coldcard", coldcard.path, is_emulator=True)
 
 
-@pytest.fixture(scope="module", params=ScriptType)
+@pytest.fixture(scope="module", params=[ScriptType.WSH, ScriptType.SH_WSH])
 def story(request):
     with_coins = Scenario.funded(20_000_000, 20_000_000, setting=Setting(script_type=request.param))
     evidence = with_coins.custodian.evidence(with_coins.authorized())
