@@ -37,7 +37,6 @@ from custody.bitcoin.key_paths import KeyPath, paths_of
 from custody.bitcoin.lock import Lock, lock_of
 from custody.bitcoin.profile import Direction, ProfileInput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import LimitExceeded, OutPoint, PreviousTransaction, TxOut
 from custody.envelope import Ed25519Signer
@@ -260,22 +259,20 @@ class KeyFileSigner:
         spending = transfer.transaction.inputs
         spent = functools.cache(lambda index: _spent(index, spending[index].outpoint, transfer.inputs[index]))
         sighashes = Sighashes(transfer.transaction, spent)
-        segwit: list[list[tuple[bytes, bytes]]] = [[] for _ in transfer.inputs]
-        taproot: list[list[tuple[bytes, bytes]]] = [[] for _ in transfer.inputs]
+        signatures: list[list[tuple[bytes, bytes]]] = [[] for _ in transfer.inputs]
         for index, claims in enumerate(transfer.inputs):
             own = paths_of(claims.key_paths, self._fingerprint)
             if not own:
                 continue
             lock = self._lock(index, claims, spent(index))
             digest = lock.digest(sighashes, index)
-            leaf = claims.merkle_root
-            (taproot if leaf else segwit)[index] = [
-                (key + leaf, lock.sign(self._secret(index, lock, key, path), digest)) for key, path in own
+            signatures[index] = [
+                (lock.signature_field(key), lock.sign(self._secret(index, lock, key, path), digest))
+                for key, path in own
             ]
-        if not any(segwit) and not any(taproot):
+        if not any(signatures):
             raise self._refused("no input names its key")
-        signed = psbt.with_partial_signatures(segwit)
-        return signed.with_partial_signatures(taproot, InputField.TAP_SCRIPT_SIG)
+        return psbt.with_signatures(signatures)
 
     def _secret(self, index: int, lock: Lock, key: bytes, path: KeyPath) -> bytes:
         """The secret key at `path`, which must be that of `key`, a key of the script that is signed for."""

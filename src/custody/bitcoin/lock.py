@@ -20,6 +20,7 @@ from typing import ClassVar, Final, Protocol
 from custody.bitcoin import curve
 from custody.bitcoin.key_paths import KeyPath, TapKeyPath
 from custody.bitcoin.profile import ProfileInput, ProfileOutput
+from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import p2sh, p2tr, p2wsh, push
 from custody.bitcoin.sighash import ALL, Sighashes, tap_leaf_hash
 from custody.bitcoin.taproot import SCHNORR_SIGNATURE, control_block, is_control_block, output_key
@@ -56,6 +57,9 @@ class Lock(Protocol):
 
     def key_path(self, path: KeyPath) -> KeyPath:
         """A key's origin as PSBTs carry it for this lock."""
+
+    def signature_field(self, key: bytes) -> bytes:
+        """The whole key, type included, of the PSBT field that holds a signature by `key`."""
 
     def input_fields(self, key_paths: Origins = ()) -> ProfileInput:
         """What a PSBT says to signers about an input that spends such a coin, but for the coin itself."""
@@ -107,6 +111,9 @@ class WitnessScript:
 
     def key_path(self, path: KeyPath) -> KeyPath:
         return path
+
+    def signature_field(self, key: bytes) -> bytes:
+        return bytes([InputField.PARTIAL_SIG]) + key
 
     def input_fields(self, key_paths: Origins = ()) -> ProfileInput:
         return ProfileInput(
@@ -171,6 +178,9 @@ class TapLeaf:
 
     def key_path(self, path: KeyPath) -> KeyPath:
         return TapKeyPath.of(path, self.leaf_hash)
+
+    def signature_field(self, key: bytes) -> bytes:
+        return bytes([InputField.TAP_SCRIPT_SIG]) + key + self.leaf_hash
 
     def input_fields(self, key_paths: Origins = ()) -> ProfileInput:
         # No hash type: absent means DEFAULT, and some signers would write any type that is asked for (BIP 371).

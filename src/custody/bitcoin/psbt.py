@@ -251,24 +251,19 @@ class Psbt:
         """The text form, without a line break."""
         return base64.b64encode(self.serialize()).decode("ascii")
 
-    def with_partial_signatures(
-        self, signatures: Sequence[Iterable[tuple[bytes, bytes]]], field: InputField = InputField.PARTIAL_SIG
-    ) -> Psbt:
-        """This PSBT with signatures added, all else as it is: for each input, public keys and DER with hash type.
-
-        For `TAP_SCRIPT_SIG` it is x-only keys with leaf hashes, and Schnorr signatures (BIP 371).
+    def with_signatures(self, signatures: Sequence[Iterable[tuple[bytes, bytes]]]) -> Psbt:
+        """This PSBT with signatures added, all else as it is: for each input, whole keys of fields, and signatures.
 
         Raises:
-            PsbtEncoding: a key that is none, or an empty signature.
+            PsbtEncoding: a field that is no signature, a key that is none, or an empty signature.
             ValueError: not one collection for each input.
         """
-        rule = INPUT_RULES[self.version][field]
+        rules = INPUT_RULES[self.version]
         inputs = []
         for index, (fields, added) in enumerate(zip(self.inputs, signatures, strict=True)):
             signed = fields
-            for public_key, signature in added:
-                key = _key(field) + public_key
-                problem = rule(key, signature)
+            for key, signature in added:
+                problem = rules[key[0]](key, signature) if key[0] in _SIGNATURES else "it is no signature"
                 if problem is not None:
                     raise _fault(InputField, index, key, problem)
                 signed = signed.with_field(key, signature)
@@ -535,3 +530,4 @@ _WIDE: Final = 0xFD
 _FINAL: Final = 0xFFFF_FFFF
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _IN_PREVIOUS: Final = _key(InputField.NON_WITNESS_UTXO)
+_SIGNATURES: Final = frozenset({InputField.PARTIAL_SIG, InputField.TAP_SCRIPT_SIG})

@@ -221,3 +221,5 @@ def test_key_paths_are_as_psbts_carry_them():
     key = curve.public_key(secrets(1)[0])
     assert (wsh.key(key), wsh.key_path(path)) == (key, path)
     assert (tap.key(key), tap.key_path(path)) == (key[1:], TapKeyPath(b"abcd", (1, 2), tap_leaf_hash(tap.script)))
+    assert wsh.signature_field(key) == b"\x02" + key
+    assert tap.signature_field(key[1:]) == b"\x14" + key[1:] + tap_leaf_hash(tap.script)

@@ -419,7 +419,7 @@ def test_signatures_are_added_in_ascending_order_and_all_else_stays(order: tuple
     fields = [(b"\x00", PREVIOUS.serialize()), (b"\x03", u32(1)), (b"\x05", b"\x51" * 300), (b"\xf0a", b"1")]
     signed = Psbt.parse(v0(fields, [(b"\x99", b"")], [(b"\xf1", b"x")]))
     for key in order:
-        signed = signed.with_partial_signatures([[(key, SIGNATURE)]])
+        signed = signed.with_signatures([[(b"\x02" + key, SIGNATURE)]])
     added = [(b"\x02" + key, SIGNATURE) for key in sorted(order)]
     whole = v0([fields[0], *added, *fields[1:]], [(b"\x99", b"")], [(b"\xf1", b"x")])
     assert signed.serialize() == whole
@@ -431,7 +431,7 @@ def test_a_signature_by_the_same_key_is_replaced_wherever_it_stands():
     other = SIGNATURE[:-2] + b"\x02\x01"
     # Not in ascending order: the old signature comes after a greater key.
     psbt = Psbt.parse(v0([(b"\x03", u32(1)), (b"\x02" + G, SIGNATURE), (b"\x05", b"\x51")]))
-    signed = psbt.with_partial_signatures([[(G, other)]])
+    signed = psbt.with_signatures([[(b"\x02" + G, other)]])
     assert Psbt.parse(signed.serialize()) == signed
     assert signed.inputs[0].pairs == ((b"\x02" + G, other), (b"\x03", u32(1)), (b"\x05", b"\x51"))
 
@@ -439,7 +439,7 @@ def test_a_signature_by_the_same_key_is_replaced_wherever_it_stands():
 def test_a_key_that_only_looks_as_if_it_were_there_is_added():
     hidden = b"\x22\x02" + G
     psbt = Psbt.parse(v0([(b"\x05", hidden)]))
-    signed = psbt.with_partial_signatures([[(G, SIGNATURE)]])
+    signed = psbt.with_signatures([[(b"\x02" + G, SIGNATURE)]])
     assert signed.inputs[0].pairs == ((b"\x02" + G, SIGNATURE), (b"\x05", hidden))
 
 
@@ -455,22 +455,44 @@ def test_a_map_with_one_more_field_is_what_it_would_be_if_made_with_it(
     assert grown == PsbtMap(sorted((fields | {key: value}).items()))
 
 
+def test_a_schnorr_signature_is_added_for_its_leaf():
+    psbt = Psbt.parse(v0([(b"\x03", u32(0)), (b"\x18", b"r" * 32)]))
+    signed = psbt.with_signatures([[(b"\x14" + G[1:] + b"l" * 32, bytes(64))]])
+    assert signed.inputs[0].pairs == (
+        (b"\x03", u32(0)),
+        (b"\x14" + G[1:] + b"l" * 32, bytes(64)),
+        (b"\x18", b"r" * 32),
+    )
+
+
 def test_signatures_are_added_to_version_2_as_well():
     psbt = Psbt.parse(v2([V2_INPUT], [V2_OUTPUT]))
-    signed = psbt.with_partial_signatures([[(G, SIGNATURE)]])
+    signed = psbt.with_signatures([[(b"\x02" + G, SIGNATURE)]])
     assert signed.serialize() == v2([[(b"\x02" + G, SIGNATURE), *V2_INPUT]], [V2_OUTPUT])
     assert Psbt.parse(signed.serialize()) == signed
 
 
-@pytest.mark.parametrize("added", [(b"\x05" + G[1:], SIGNATURE), (G[:-1], SIGNATURE), (G, b"")])
+@pytest.mark.parametrize(
+    "added",
+    [
+        (b"\x02\x05" + G[1:], SIGNATURE),
+        (b"\x02" + G[:-1], SIGNATURE),
+        (b"\x02" + G, b""),
+        (b"\x14" + G, bytes(64)),
+        (b"\x14" + bytes(64), bytes(66)),
+        (b"\x13", bytes(64)),
+        (b"\x05", b"\x51"),
+        (b"\xf0", b"\x51"),
+    ],
+)
 def test_what_is_no_signature_is_not_added(added: tuple[bytes, bytes]):
     with refuses("PSBT_ENCODING"):
-        Psbt.parse(v0()).with_partial_signatures([[added]])
+        Psbt.parse(v0()).with_signatures([[added]])
 
 
 def test_signatures_are_given_for_each_input():
     with pytest.raises(ValueError, match="shorter"):
-        Psbt.parse(v0()).with_partial_signatures([])
+        Psbt.parse(v0()).with_signatures([])
 
 
 # Sizes
