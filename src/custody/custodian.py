@@ -73,7 +73,7 @@ from custody.transfer.signing import (
     refuse_repeated_nonces,
     with_signatures,
 )
-from custody.transfer.state import AddressIssued, Kind, Status, Transfer
+from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
 from custody.units import Network
 from custody.vault.coins import Coin
@@ -166,13 +166,12 @@ class Custodian:
                 work.append(Kind.CHARTER_ADOPTED, envelope, charter.digest())
         return charter
 
-    def issue_address(self, vault_name: str, purpose: str) -> Issued:
-        """The vault's next receive address, entered in the log with its purpose; derived from the pinned charter."""
+    def issue_address(self, vault_name: str, expected: ExpectedDeposit) -> Issued:
+        """The vault's next receive address, never one given out before, entered in the log with what it is for."""
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
             index = work.history.next_index(vault.id, Branch.RECEIVE)
-            issued = AddressIssued(vault=vault.id, branch=0, index=index, purpose=purpose, at=work.now)
-            work.append(Kind.ADDRESS_ISSUED, issued, vault.id)
+            work.append(Kind.ADDRESS_ISSUED, AddressIssued.of(expected, vault.id, index, work.now), vault.id)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------

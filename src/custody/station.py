@@ -9,19 +9,27 @@ The station cannot stop k custodians who sign elsewhere, and says so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.charter.document import Charter, VaultMismatch, read_charter, verify_charter
 from custody.charter.people import Role
-from custody.envelope import DocumentSigner, Envelope, sign
+from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
-from custody.log import EMPTY_ROOT
+from custody.log import EMPTY_ROOT, Checkpoint, Cosignature
 from custody.ports import Clock, Signer, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
 from custody.transfer.signing import CosignerAltered, SignedPsbt, accept, refuse_repeated_nonces, with_signatures
+from custody.transfer.statement import (
+    StatementExamination,
+    StatementPaper,
+    check_signer,
+    examine_statement,
+    signed_so_far,
+)
 from custody.vault.descriptor import Branch, Vault
 from custody.words import check_spoken
 
@@ -110,11 +118,13 @@ class Station:
             CustodyError: the first fact that is wrong, by its own code.
         """
         known = self.state()
-        trust = Trust(known.charter, seen_size=known.size, seen_root=known.root)
-        examination = examine(evidence, trust, stage, self._clock.now())
-        checkpoint = examination.checkpoint
+        examination = examine(evidence, _trust(known), stage, self._clock.now())
+        self._remember(known, examination.checkpoint, examination.cosignatures)
+        return examination
+
+    def _remember(self, known: StationState, checkpoint: Checkpoint, cosignatures: Sequence[Cosignature]) -> None:
+        """Keep the longest log that was shown here."""
         if checkpoint.size > known.size:
-            times = [each.time for each in examination.cosignatures]
             self._memory.save(
                 StationState(
                     network=known.network,
@@ -123,11 +133,10 @@ class Station:
                     charter_version=known.charter_version,
                     size=checkpoint.size,
                     root=checkpoint.root,
-                    witnessed_at=max([known.witnessed_at, *times]),
+                    witnessed_at=max([known.witnessed_at, *(each.time for each in cosignatures)]),
                     is_read_only=known.is_read_only,
                 )
             )
-        return examination
 
     def approve(
         self,
@@ -202,6 +211,39 @@ class Station:
         """
         charter = verify_charter(envelope, self.state().charter)
         return charter.vault(vault_name).address(branch, index)
+
+    def examine_statement(self, paper: StatementPaper) -> StatementExamination:
+        """Judge an address statement that an officer is asked to sign, and remember the log the paper showed.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            CustodyError: the first fact that is wrong, by its own code.
+        """
+        known = self.state()
+        examination = examine_statement(paper, _trust(known), self._clock.now())
+        self._remember(known, examination.checkpoint, examination.cosignatures)
+        return examination
+
+    def sign_statement(
+        self, paper: StatementPaper, officer: DocumentSigner, signed: Envelope | None = None
+    ) -> Envelope:
+        """The statement with this officer's signature, beside those that `signed` carries already.
+
+        Raises:
+            StatementAuthor: the key is no officer's.
+            StatementMismatch: `signed` carries another statement than the paper.
+            CustodyError: as `examine_statement`.
+        """
+        found = self.examine_statement(paper)
+        check_signer(found.charter, officer.public_key)
+        if signed is None:
+            return sign(found.statement, officer)
+        signed_so_far(signed, found.statement, found.quorum)
+        return add_signature(signed, officer)
+
+
+def _trust(known: StationState) -> Trust:
+    return Trust(known.charter, seen_size=known.size, seen_root=known.root)
 
 
 def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:

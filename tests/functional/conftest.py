@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from custody.apps.cli import program as custody
 from custody.apps.station import program as custody_station
 from custody.backends.keyfile import LEAST_TEST_COST, KeyFile, create_document_key, create_master_key
-from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, WITNESS, Cast, Setting, make_cast, secret
+from custody.testing.cast import DEPOSITOR, OFFICERS, PASSPHRASE, REQUESTER, WITNESS, Cast, Setting, make_cast, secret
 from custody.units import Network
 from custody.words import show_words
 
@@ -59,6 +59,11 @@ class Office:
 
     def key(self, name: str) -> str:
         return self.path(f"{name}.key.json")
+
+    @staticmethod
+    def address_for(purpose: str, payer: str = DEPOSITOR, coin_class: str = "seized") -> list[str]:
+        """The command that issues the reserve's next address."""
+        return ["vault", "address", "reserve", "--payer", payer, "--purpose", purpose, "--class", coin_class]
 
     def new_path(self, name: str) -> str:
         self.counter += 1
@@ -106,7 +111,7 @@ class Office:
 
     def funded(self) -> "Office":
         self.set_up()
-        address = self.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+        address = self.does(*self.address_for("seized, case 17"))["address"]
         self.does("regtest", "pay", address, DEPOSIT)
         return self
 

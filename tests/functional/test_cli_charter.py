@@ -67,7 +67,7 @@ def test_a_requester_among_too_few_officers_is_told_that_it_can_never_be_approve
         office.at_station(name, "sign-charter", unsigned, "--key", office.key(name), "--yes", "-o", signed)
         unsigned = signed
     office.does("init", unsigned, *words, "--coordinator-key", office.key("coordinator"))
-    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    address = office.does(*office.address_for("seized, case 17"))["address"]
     office.does("regtest", "pay", address, "60000000")
     transfer = office.drafted()
     shown = office.types("transfer", "show", transfer)
@@ -147,16 +147,16 @@ def test_a_vault_with_a_secret_a_stranger_or_a_double_is_refused(office):
 
 def test_addresses_come_from_the_charter_and_never_from_another_descriptor(office):
     office.set_up()
-    first = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")
-    second = office.does("vault", "address", "reserve", "--purpose", "seized, case 18")
+    first = office.does(*office.address_for("seized, case 17"))
+    second = office.does(*office.address_for("seized, case 18"))
     vault = office.cast.vault
     assert [first["address"], second["address"]] == vault.addresses(0, 0, 2)
 
     own, swapped = office.path("own.txt"), office.path("swapped.txt")
     office.does("vault", "export", "reserve", "-o", own)
-    assert office.does("vault", "address", "reserve", "--purpose", "compared", "--descriptor", own)["index"] == 2
+    assert office.does(*office.address_for("compared"), "--descriptor", own)["index"] == 2
     office.does("vault", "create", "-k", "3", *_cosigners(office), "-o", swapped)
-    result = office.types("vault", "address", "reserve", "--purpose", "never", "--descriptor", swapped)
+    result = office.types(*office.address_for("never"), "--descriptor", swapped)
     assert (result.exit_code, result.stdout) == (4, "")
     assert "error VAULT_ID_MISMATCH" in result.stderr
     shown = office.does("vault", "show", "reserve")

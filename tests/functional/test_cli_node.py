@@ -51,7 +51,7 @@ def placed(office, chain):
 
 
 def deposit(office, chain, amount=DEPOSIT):
-    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    address = office.does(*office.address_for("seized, case 17"))["address"]
     outpoint = chain.pay(script_of(address, Network.REGTEST), amount)
     chain.mine()
     office.does("observe")
@@ -186,7 +186,7 @@ def test_a_coordinator_of_another_network_is_set_up_with_a_node_of_it(office, bi
         found = office.does("node", "status")
         assert (found["network"], found["height"], found["log"]) == ("signet", 0, "nothing seen")
         assert not found["is_ready"]
-        address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+        address = office.does(*office.address_for("seized, case 17"))["address"]
         assert address.startswith("tb1q")
         # The network that was set up first is the usual one.
         assert office.does("--network", "signet", "node", "scan", *NEAR)["coins"] == []
@@ -242,7 +242,7 @@ def test_a_transfer_goes_by_commands_from_a_deposit_to_a_block_of_the_node(place
 
 def test_whoever_does_not_look_at_the_chain_does_not_wait_for_the_node(placed, chain):
     chain.node.halt()
-    assert placed.does("vault", "address", "reserve", "--purpose", "seized, case 17")["index"] == 0
+    assert placed.does(*placed.address_for("seized, case 17"))["index"] == 0
     assert placed.does("coin", "list") == []
     for command in (("observe",), ("node", "status"), ("node", "scan", *NEAR), ("coin", "reconcile", *NEAR)):
         placed.refuses("NODE_UNAVAILABLE", *command)
@@ -360,7 +360,7 @@ def differing(office):
 
 def test_a_coin_beyond_every_window_is_a_difference(anywhere):
     office, pay = anywhere
-    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    address = office.does(*office.address_for("seized, case 17"))["address"]
     pay(address, DEPOSIT)
     agreed = office.does("coin", "reconcile", *NEAR)
     assert (agreed["differences"], agreed["coins"], agreed["total"]) == ([], 1, DEPOSIT)

@@ -95,7 +95,7 @@ def test_sweep_consolidation_and_cancellation_are_drafted(open_office):
     assert [each["sats"] for each in swept["payments"]] == [60_000_000 - swept["sats"]["fee"]]
     office.does("transfer", "cancel", swept["id"], "--reason", "no", "--key", office.key("Dana"))
 
-    address = office.does("vault", "address", "reserve", "--purpose", "a second coin")["address"]
+    address = office.does(*office.address_for("a second coin"))["address"]
     office.does("regtest", "pay", address, "30000000")
     both = office.does("transfer", "show", office.drafted("--consolidate"))
     assert (len(both["inputs"]), both["payments"]) == (2, [])

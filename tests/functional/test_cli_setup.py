@@ -99,16 +99,16 @@ def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):
     office.set_up()
     store = office.folder / "coordinator" / "regtest" / "log.sqlite"
     shutil.copy(store, office.folder / "yesterday.sqlite")
-    office.does("vault", "address", "reserve", "--purpose", "seized, case 17")
+    office.does(*office.address_for("seized, case 17"))
     shutil.copy(office.folder / "yesterday.sqlite", store)
-    office.refuses("ROLLBACK", "vault", "address", "reserve", "--purpose", "the same index again")
+    office.refuses("ROLLBACK", *office.address_for("the same index again"))
     assert office.refuses("UNSOUND", "doctor").startswith("2 of 7 checks failed")
 
     store.unlink()
     office.refuses("STORE_MISSING", "coin", "list")
     _other_store(store)
     (store.parent / "seen.json").unlink()
-    office.refuses("CHARTER_MISMATCH", "vault", "address", "reserve", "--purpose", "from a swapped charter")
+    office.refuses("CHARTER_MISMATCH", *office.address_for("from a swapped charter"))
 
 
 def _other_store(path):
@@ -135,7 +135,7 @@ def test_whoever_does_not_look_at_the_chain_does_not_wait_for_it(office):
     office.set_up()
     chain = office.folder / "coordinator" / "regtest" / "chain"
     with RegtestChain(chain):
-        assert office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["index"] == 0
+        assert office.does(*office.address_for("seized, case 17"))["index"] == 0
         office.refuses("NODE_UNAVAILABLE", "observe")
     assert office.does("observe")["height"] == 109
     chain.rename(chain.with_name("lost"))

@@ -107,7 +107,7 @@ def test_a_replacement_confirms_in_place_of_what_it_replaces(office):
 
 def test_a_theft_freezes_everything_and_every_screen_says_so(office):
     office.funded()
-    address = office.does("vault", "address", "reserve", "--purpose", "not stolen")["address"]
+    address = office.does(*office.address_for("not stolen"))["address"]
     office.does("regtest", "pay", address, DEPOSIT)
     transfer = office.drafted()
     thief = _steal(office)

@@ -20,6 +20,7 @@ from custody.testing.cast import (
     SUPPLIER,
     TAX_OFFICE,
     Setting,
+    expected,
     payee_address,
 )
 from custody.testing.chain import RegtestChain
@@ -115,7 +116,7 @@ def test_a_payment_to_a_vault_of_the_charter_goes_to_its_next_address(story):
     outputs = {output.script_pubkey: output.amount for output in on_chain(story, transfer_id).outputs}
     assert outputs[story.cast.vault.script_pubkey(Branch.RECEIVE, due)] == 5_000_000
     assert outputs[story.cast.vault.script_pubkey(Branch.RECEIVE, due + 1)] == 6_000_000
-    issued = story.custodian.issue_address("reserve", "a deposit")
+    issued = story.custodian.issue_address("reserve", expected("a deposit"))
     assert issued.index == due + 2
 
 
@@ -523,7 +524,7 @@ def test_what_stands_in_a_block_cannot_be_replaced_even_before_it_is_settled(beg
 
 def test_a_mined_coin_is_spent_only_once_it_is_mature(begin):
     story = begin(1_000_000, setting=Setting(max_outflow=10_000_000_000))
-    issued = story.custodian.issue_address("reserve", "state mining")
+    issued = story.custodian.issue_address("reserve", expected("state mining"))
     story.mine(1, story.cast.vault.script_pubkey(Branch.RECEIVE, issued.index))
     request = story.custodian.submit(story.request((SUPPLIER, 100_000_000)))
     story.mine(COINBASE_MATURITY - 2)

@@ -28,6 +28,7 @@ from custody.testing.cast import (
     WITNESS,
     Chance,
     Setting,
+    expected,
     make_cast,
     payee_address,
     secret,
@@ -112,7 +113,7 @@ def test_from_new_keys_to_a_confirmed_transfer(tmp_path, chain):
     # The coordinator drafts what the requester signed, with a coin at an address the station knows as the vault's.
     custodian = coordinator(tmp_path, charter, chain)
     custodian.adopt_charter(Envelope.from_bytes(paper.read_bytes()))
-    issued = custodian.issue_address("reserve", "seized coins")
+    issued = custodian.issue_address("reserve", expected("seized coins"))
     assert machine.does("address", paper, "reserve", issued.index).strip() == issued.address
     chain.pay(vault.script_pubkey(Branch.RECEIVE, issued.index), 50_000_000)
     chain.mine(1)
@@ -437,7 +438,7 @@ def test_a_station_that_saw_a_longer_log_refuses_a_shorter_one(tmp_path, scenari
 
 
 def later(scenario: Scenario, transfer: bytes) -> bytes:
-    scenario.custodian.issue_address("reserve", "one more")
+    scenario.custodian.issue_address("reserve", expected("one more"))
     scenario.custodian.approve(scenario.approval(scenario.custodian.evidence(transfer), OFFICERS[2]))
     return scenario.custodian.evidence(transfer).to_bytes()
 
@@ -503,11 +504,11 @@ def test_a_witness_cosigns_a_growing_log_and_no_other(tmp_path, chain):
     station = Machine(tmp_path, "witness", chain)
     station.does("trust", tmp_path / "charter.json", *show_words(story.cast.digest).split())
     (tmp_path / "first").write_bytes(story.custodian.checkpoint().to_bytes())
-    story.custodian.issue_address("reserve", "one")
+    story.custodian.issue_address("reserve", expected("one"))
     (tmp_path / "second").write_bytes(story.custodian.checkpoint().to_bytes())
     other = Scenario.begin(chain=chain, seed=1)
     for _ in range(3):
-        other.custodian.issue_address("reserve", "elsewhere")
+        other.custodian.issue_address("reserve", expected("elsewhere"))
     (tmp_path / "fork").write_bytes(other.custodian.checkpoint().to_bytes())
     key = ("--key", tmp_path / f"{WITNESS}.key", "--name", WITNESS, "-o")
 

@@ -14,7 +14,7 @@ from custody.envelope import Envelope, sign
 from custody.log import Frontier, seal
 from custody.station import Station, compare_vault
 from custody.testing.asserts import refuses
-from custody.testing.cast import Chance, Setting, make_cast, vault_of
+from custody.testing.cast import Chance, Setting, expected, make_cast, vault_of
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import RememberedState
 from custody.transfer.history import replay
@@ -169,14 +169,14 @@ def test_a_swapped_row_gives_no_address(path, chain, is_whole, code, which):
     adopted(path, chain)
     put_charter(path, charter_with(swapped_vaults()[which]), is_whole=is_whole)
     with refuses(code) as caught:
-        custodian(path, chain).issue_address("reserve", "seized coins")
+        custodian(path, chain).issue_address("reserve", expected("seized coins"))
     assert "bcrt1" not in str(caught.error)
 
 
 def test_an_untouched_store_gives_the_charter_s_address(path, chain):
     adopted(path, chain)
     cast = make_cast()
-    issued = custodian(path, chain).issue_address("reserve", "seized coins")
+    issued = custodian(path, chain).issue_address("reserve", expected("seized coins"))
     assert issued.address == cast.vault.address(Branch.RECEIVE, 0)
 
 
@@ -184,7 +184,7 @@ def test_a_coordinator_started_for_another_charter_gives_no_address(path, chain)
     adopted(path, chain)
     other = make_cast(Setting(approvals=1))
     with refuses("CHARTER_MISMATCH"):
-        custodian(path, chain, other.digest).issue_address("reserve", "seized coins")
+        custodian(path, chain, other.digest).issue_address("reserve", expected("seized coins"))
 
 
 def test_a_coordinator_does_not_adopt_another_charter(path, chain):
@@ -197,7 +197,7 @@ def test_an_address_of_an_unknown_vault_has_no_place_in_the_log(forger):
     # What an auditor or a witness with bodies would read as "we gave out this address".
     log = forger.log()
     for vault in swapped_vaults().values():
-        issued = AddressIssued(vault=vault.id, branch=0, index=0, purpose="seized coins", at=0)
+        issued = AddressIssued.of(expected("seized coins"), vault.id, 0, 0)
         log.append(Kind.ADDRESS_ISSUED, issued, vault.id)
         with refuses("HISTORY_INVALID") as caught:
             replay(log.entries, forger.cast.digest)
@@ -206,9 +206,9 @@ def test_an_address_of_an_unknown_vault_has_no_place_in_the_log(forger):
 
 
 @pytest.mark.parametrize(("branch", "index"), [(0, 1), (0, 2**31 - 1), (1, 0)])
-def test_no_address_is_given_out_ahead_of_its_turn_or_from_the_change_branch(forger, branch, index):
+def test_no_address_is_given_out_ahead_of_its_turn_or_from_the_change_branch(forger, edit, branch, index):
     log = forger.log()
-    issued = AddressIssued(vault=forger.vault.id, branch=branch, index=index, purpose="seized coins", at=0)
+    issued = edit(AddressIssued.of(expected("seized coins"), forger.vault.id, index, 0), branch=branch)
     log.append(Kind.ADDRESS_ISSUED, issued, forger.vault.id)
     with refuses("HISTORY_INVALID"):
         replay(log.entries, forger.cast.digest)

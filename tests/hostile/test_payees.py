@@ -19,6 +19,7 @@ from custody.testing.cast import (
     STRANGER,
     SUPPLIER,
     TAX_OFFICE,
+    expected,
     make_cast,
     secret,
     vault_of,
@@ -187,7 +188,7 @@ def test_a_vault_is_paid_at_its_next_index_and_at_no_other(forger, stage):
 def test_an_index_that_was_used_is_not_used_again(forger, stage):
     request, drafted = to_vault(forger, 0)
     log = forger.log()
-    issued = AddressIssued(vault=forger.vault.id, branch=0, index=0, purpose="seized coins", at=forger.now)
+    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, forger.now)
     log.append(Kind.ADDRESS_ISSUED, issued, forger.vault.id)
     with refuses("INDEX_NOT_NEXT"):
         forger.judge(drafted, stage, request=request, log=log)

@@ -23,13 +23,13 @@ from custody.envelope import parse_public_key, sign
 from custody.errors import CustodyError
 from custody.record import canonical
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, SUPPLIER, make_cast, person_key, secret
+from custody.testing.cast import OFFICERS, SUPPLIER, expected, make_cast, person_key, secret
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.signing import accept
-from custody.transfer.state import AddressIssued
+from custody.transfer.state import AddressIssued, ExpectedDeposit
 from custody.units import Network, parse_amount
 from custody.vault.descriptor import Vault, checksum
 from custody.vault.keys import AccountKey, Cosigner
@@ -279,7 +279,7 @@ def test_no_document_says_a_secret(forger, edit, kind):
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued(vault=forger.vault.id, branch=0, index=0, purpose="seized coins", at=0)
+    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, 0)
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
     for record, change in (
         (request, {"reason": private}),
@@ -289,6 +289,8 @@ def test_no_document_says_a_secret(forger, edit, kind):
         (withdrawal, {"reason": private}),
         (withdrawal, {"person": private}),
         (issued, {"purpose": private}),
+        (issued, {"payer": private}),
+        (issued, {"coin_class": private}),
         (drafted, {"destinations": [{"payee": private, "index": 0}]}),
     ):
         body = canonical(json.loads(record.to_bytes()) | change)
@@ -318,7 +320,9 @@ def test_nothing_of_a_secret_is_kept(story, kind):
     before = stored(story)
     refuses_unseen(lambda: story.deposit(1_000_000, private), private)
     refuses_unseen(lambda: story.custodian.submit(story.request(reason=private)), private)
-    refuses_unseen(lambda: story.custodian.issue_address(private, "seized coins"), private)
+    refuses_unseen(lambda: story.custodian.issue_address(private, expected()), private)
+    payer = ExpectedDeposit(private, "seized coins", "seized")
+    refuses_unseen(lambda: story.custodian.issue_address("reserve", payer), private)
     assert stored(story) == before
     assert not betrays(before.decode("latin-1"), private)
 

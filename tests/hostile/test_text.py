@@ -24,7 +24,7 @@ from custody.errors import CustodyError
 from custody.log import Checkpoint, check_name, read_line, seal, write_line
 from custody.record import MAX_TEXT, Record, canonical, check_text
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, REQUESTER, make_cast
+from custody.testing.cast import OFFICERS, REQUESTER, expected, make_cast
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.evidence import Stage
@@ -156,6 +156,11 @@ def test_the_search_for_fields_of_text_finds_those_that_matter():
         ("Approval", "officer"),
         ("Withdrawal", "reason"),
         ("AddressIssued", "purpose"),
+        ("AddressIssued", "payer"),
+        ("AddressIssued", "coin_class"),
+        ("AddressStatement", "payer"),
+        ("AddressStatement", "address"),
+        ("CardOfficer", "name"),
         ("Charter", "institution"),
         ("Charter", "origin"),
         ("CharterVault", "descriptor"),
@@ -214,7 +219,7 @@ def test_no_document_carries_text_that_lies(forger, lie):
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued(vault=bytes(32), branch=0, index=0, purpose="seized coins", at=0)
+    issued = AddressIssued.of(expected("seized coins"), bytes(32), 0, 0)
     ended = Ended(transfer=bytes(32), reason=Ending.EXPIRED, detail="past its time", at=0)
     verified = VerifiedTransaction(transfer=bytes(32), raw=b"", judges=("libbitcoinkernel",), at=0)
     decision = forger.decision(forger.draft(), forger.request())
@@ -234,6 +239,8 @@ def test_no_document_carries_text_that_lies(forger, lie):
         (withdrawal, ("person",)),
         (withdrawal, ("reason",)),
         (issued, ("purpose",)),
+        (issued, ("payer",)),
+        (issued, ("coin_class",)),
         (ended, ("detail",)),
         (verified, ("judges", 0)),
         (decision, ("findings", 0, "rule")),
@@ -373,7 +380,7 @@ def test_nothing_that_lies_is_entered(story, lie):
     with refuses("TEXT_FORBIDDEN"):
         story.custodian.submit(story.request(reason=LIES[lie]))
     with refuses("NAME_UNKNOWN") as caught:
-        story.custodian.issue_address(LIES[lie], "seized coins")
+        story.custodian.issue_address(LIES[lie], expected("seized coins"))
     assert spoken(str(caught.error))
     assert story.history().size == before
 

@@ -20,13 +20,16 @@ _VAULT: Final = {
     "create": Lazy(f"{_COMMANDS}.vault:create", "Make a vault's descriptor from its cosigners' keys."),
     "list": Lazy(f"{_COMMANDS}.vault:list_vaults", "List the charter's vaults and what they hold."),
     "show": Lazy(f"{_COMMANDS}.vault:show", "Show one vault: signers, limits, descriptor, words."),
-    "address": Lazy(f"{_COMMANDS}.vault:address", "Issue a vault's next deposit address."),
+    "address": Lazy(f"{_COMMANDS}.deposit:address", "Issue a vault's next deposit address."),
+    "addresses": Lazy(f"{_COMMANDS}.deposit:addresses", "List the addresses issued: to whom, what for, what was paid."),
+    "statement": Lazy(f"{_COMMANDS}.statement:statement", "Write the paper by which officers state an address."),
     "export": Lazy(f"{_COMMANDS}.vault:export", "Print a vault's descriptor, from which any wallet restores it."),
 }
 _CHARTER: Final = {
     "template": Lazy(f"{_COMMANDS}.charter:template", "Print a charter's text to fill in."),
     "new": Lazy(f"{_COMMANDS}.charter:new", "Make the document to be signed from a charter's text."),
     "merge": Lazy(f"{_COMMANDS}.charter:merge", "Join the signatures that people made on copies of one charter."),
+    "card": Lazy(f"{_COMMANDS}.charter:card", "Write the payer card: what outsiders verify address statements by."),
     "show": Lazy(f"{_COMMANDS}.charter:show", "Show a charter: who signed, who is missing, vaults, rules."),
 }
 _TRANSFER: Final = {
@@ -45,7 +48,7 @@ _TRANSFER: Final = {
     "show": Lazy(f"{_COMMANDS}.transfer_show:show", "Show one transfer: payees, rules, approvals, signatures."),
 }
 _COIN: Final = {
-    "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, confirmations, amount, address."),
+    "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, confirmations, amount, class, payer."),
     "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held and only seen."),
     "reconcile": Lazy(f"{_COMMANDS}.unspent:reconcile", "Compare the log with the chain's unspent outputs."),
 }

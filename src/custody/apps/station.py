@@ -68,6 +68,8 @@ program: Final = Program(
         "inspect": Lazy(f"{_COMMANDS}.transfers:inspect", "Show what a file says, and how far it was checked."),
         "approve": Lazy(f"{_COMMANDS}.transfers:approve", "Examine a transfer and sign an officer's yes, or no."),
         "sign": Lazy(f"{_COMMANDS}.transfers:sign", "Examine a transfer and sign it with a cosigner's key."),
+        "statement": Lazy(f"{_COMMANDS}.statements:statement", "Examine an address, and sign an officer's statement."),
+        "verify-statement": Lazy(f"{_COMMANDS}.statements:verify", "Verify, before you pay, that officers state it."),
         "witness": Lazy(f"{_COMMANDS}.witnesses:witness", "Cosign a checkpoint of the log."),
     },
     epilog="Every file that is written is new and readable by its owner only. See COMMAND --help.",

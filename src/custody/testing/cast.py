@@ -20,6 +20,7 @@ from custody.log import SignedCheckpoint, WitnessState
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.ports import Clock
 from custody.transfer.request import NONCE_SIZE
+from custody.transfer.state import ExpectedDeposit
 from custody.units import HARDENED, Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import Cosigner
@@ -105,6 +106,12 @@ OFFICERS: Final = ("Aigerim", "Bolat", "Chingis")
 SUPPLIER: Final = "Supplier"
 TAX_OFFICE: Final = "Tax office"
 STRANGER: Final = "Stranger"
+DEPOSITOR: Final = "Ministry of Justice"
+
+
+def expected(purpose: str = "seized coins", coin_class: str = "seized") -> ExpectedDeposit:
+    """A deposit that the ministry announced."""
+    return ExpectedDeposit(DEPOSITOR, purpose, coin_class)
 
 
 def payee_address(name: str) -> str:

@@ -16,7 +16,7 @@ from custody.errors import CustodyError
 from custody.log import Checkpoint, MerkleTree, hash_leaf, sign_checkpoint
 from custody.log.witnessing import WitnessRequest
 from custody.ports import Store
-from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, TAX_OFFICE, payee_address
+from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, TAX_OFFICE, expected, payee_address
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import Scenario
 from custody.transfer.draft import Draft, TransferIdentity
@@ -106,7 +106,7 @@ class _Story:
         scenario.custodian.observe()
         scenario.deposit(SEIZED, "seized, case 17")
         scenario.deposit(RETURNED, "returned by the exchange")
-        mined = scenario.custodian.issue_address("reserve", "state mining")
+        mined = scenario.custodian.issue_address("reserve", expected("state mining", "mined"))
         script = scenario.cast.vault.script_pubkey(Branch.RECEIVE, mined.index)
         scenario.mine(1, script)
         young = scenario.history()

@@ -28,6 +28,7 @@ from custody.testing.cast import (
     Chance,
     Setting,
     SoftwareWitness,
+    expected,
     make_cast,
 )
 from custody.testing.chain import RegtestChain
@@ -131,7 +132,7 @@ class Scenario:
 
     def deposit(self, amount: int, purpose: str = "seized coins") -> OutPoint:
         """Pay `amount` sats to the vault's next address; unconfirmed until the next block."""
-        issued = self.custodian.issue_address("reserve", purpose)
+        issued = self.custodian.issue_address("reserve", expected(purpose))
         return self.chain.pay(self.cast.vault.script_pubkey(Branch.RECEIVE, issued.index), amount)
 
     def mine(self, count: int = 1, script_pubkey: bytes | None = None) -> None:

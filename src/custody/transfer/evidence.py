@@ -241,6 +241,15 @@ def part_of(checkpoint: SignedCheckpoint, entries: Sequence[LogEntry]) -> Statio
     return StationPart(checkpoint=checkpoint.text(), lines=tuple(write_line(entry).decode("utf-8") for entry in shown))
 
 
+def read_part(part: StationPart) -> list[LogEntry]:
+    """The log's entries in a part. That they are the checkpoint's is for `check_seen` to say.
+
+    Raises:
+        LogCorrupt, RecordInvalid: a line is no entry, or not in its place.
+    """
+    return [read_line(line.encode("utf-8"), index) for index, line in enumerate(part.lines)]
+
+
 def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examination:
     """Judge a transfer from its evidence alone, at `now` (Unix seconds).
 
@@ -263,10 +272,10 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
     # 4
     signed = SignedCheckpoint.parse(evidence.part.checkpoint)
     cosignatures = check_witnesses(signed, charter)
-    entries = _entries(evidence.part)
+    entries = read_part(evidence.part)
     check_seen(entries, signed.checkpoint, trust)
     history = replay(entries, trust.charter)
-    steps.append(_step(4, _witness_finding(signed.checkpoint, cosignatures, charter)))
+    steps.append(_step(4, witness_finding(signed.checkpoint, cosignatures, charter)))
     # 5
     transfer = _logged(history, evidence, stage)
     asked = "" if stage is Stage.APPROVE else ", signatures requested"
@@ -395,10 +404,6 @@ def _step(number: int, finding: str) -> Step:
     return Step(number, _TITLES[number - 1], finding)
 
 
-def _entries(part: StationPart) -> list[LogEntry]:
-    return [read_line(line.encode("utf-8"), index) for index, line in enumerate(part.lines)]
-
-
 def _count_signers(charter: Charter) -> int:
     return sum(1 for _ in charter.signers())
 
@@ -475,7 +480,8 @@ def _refuse_differing(reading: Reading, case: Case) -> None:
         )
 
 
-def _witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:
+def witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:
+    """How far somebody else stands behind a log, in words."""
     if not charter.witnesses:
         return f"{checkpoint.size} entries; NOT WITNESSED: this charter names no witness"
     return f"{checkpoint.size} entries, cosigned by {len(cosignatures)} of {len(charter.witnesses)} witnesses"

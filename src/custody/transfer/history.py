@@ -123,7 +123,7 @@ class History(Ledger):
         self._require(is_next, index, Kind.ADDRESS_ISSUED, f"is index {issued.index}, but {due} is next")
         self.charter.vault_by_id(issued.vault)
         self._use(issued.vault, issued.branch, issued.index)
-        self.addresses.append(issued)
+        self.addresses[issued.vault, issued.index] = issued
         return COORDINATOR
 
     def _see_chain(self, seen: ChainSeen, _: int) -> str:

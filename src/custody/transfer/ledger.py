@@ -64,7 +64,8 @@ class Ledger:
         self.transfers: dict[bytes, Transfer] = {}
         self.holdings: dict[OutPoint, Holding] = {}
         self.tips: list[ChainSeen] = []
-        self.addresses: list[AddressIssued] = []
+        self.addresses: dict[tuple[bytes, int], AddressIssued] = {}
+        """The addresses given out, each under its vault's id and its receive index, oldest first."""
         self.frozen_by: str | None = None
         self.nonces: dict[bytes, InputSignature] = {}
         """The signatures of all cosigners, each under its nonce."""

@@ -1,4 +1,4 @@
-"""Which coins a vault has: what was seen on chain, when it may be spent, and whose script that is.
+"""Which coins a vault has: what was seen on chain, when it may be spent, whose script that is, and of which class.
 
 A deposit is an output seen in a block; a coin is a deposit deep enough to spend. How deep is the charter's to say, and
 consensus says 100 for coinbases. Heights are block heights, amounts sats.
@@ -8,15 +8,50 @@ What it does not do: look at a chain (that is observe) or choose coins (that is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from custody.bitcoin.transaction import OutPoint
+from custody.errors import InvalidInput
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.keys import PublicText
 
 COINBASE_MATURITY: Final = 100
 """Blocks, its own included, before nodes let a coinbase output be spent in the next one (Bitcoin Core)."""
+
+_CLASS: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+class ClassInvalid(InvalidInput, code="CLASS_INVALID"):
+    """Text that is no label for where coins come from."""
+
+    message = "{shown} is no class of coins"
+    hint = (
+        "Write one label for where the coins come from, such as seized, mined or bought: a lower-case letter first, "
+        "then letters, digits and hyphens, 40 characters at most."
+    )
+    shown: str
+
+
+def check_class(label: str) -> str:
+    """`label` itself when it is a class of coins: lower-case letters, digits and hyphens, the first a letter.
+
+    One spelling, so that `Seized` and `seized` are not counted as two.
+
+    Raises:
+        ClassInvalid: it is something else.
+    """
+    if _CLASS.fullmatch(label) is None:
+        raise ClassInvalid(shown=ascii(label[:60]))
+    return label
+
+
+CoinClass = Annotated[PublicText, AfterValidator(check_class)]
+"""The institution's own label for where coins come from: seized, mined, bought."""
 
 
 @dataclass(frozen=True, slots=True)

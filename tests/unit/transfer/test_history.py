@@ -11,7 +11,7 @@ from custody.envelope import sign
 from custody.log import Frontier, LogEntry, seal, withhold
 from custody.record import Record
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, REQUESTER, Chance
+from custody.testing.cast import OFFICERS, REQUESTER, Chance, expected
 from custody.transfer.approval import Approval, Authorization
 from custody.transfer.draft import Draft, Plan, draft
 from custody.transfer.history import COORDINATOR, History, replay
@@ -300,15 +300,15 @@ def test_a_theft_freezes_and_its_coin_is_gone(told):
 
 
 @pytest.mark.parametrize(("branch", "index"), [(0, 4), (0, 2), (0, 2**31 - 1), (1, 0), (2, 3)])
-def test_an_address_is_issued_at_the_next_receive_index_only(told, add, branch, index):
+def test_an_address_is_issued_at_the_next_receive_index_only(told, add, edit, branch, index):
     history = told.until(Kind.REQUESTED)
-    issued = AddressIssued(vault=told.cast.vault.id, branch=branch, index=index, purpose="a deposit", at=told.now)
+    issued = edit(AddressIssued.of(expected(), told.cast.vault.id, index, told.now), branch=branch)
     with refuses("HISTORY_INVALID"):
         add(history, Kind.ADDRESS_ISSUED, issued)
 
 
 def test_an_address_of_an_unknown_vault_is_refused(told, add):
-    issued = AddressIssued(vault=bytes(32), branch=0, index=0, purpose="a deposit", at=told.now)
+    issued = AddressIssued.of(expected("a deposit"), bytes(32), 0, told.now)
     with refuses("HISTORY_INVALID"):
         add(told.until(Kind.REQUESTED), Kind.ADDRESS_ISSUED, issued)
 

@@ -1,8 +1,10 @@
 """The commands of `custody`, imported one at a time by the program that runs them.
 
 setup.py           init, store upgrade
-vault.py           vault: create, list, show, address, export
-charter.py         charter: template, new, merge, show
+vault.py           vault: create, list, show, export
+deposit.py         vault: address, addresses
+statement.py       vault: statement
+charter.py         charter: template, new, merge, card, show
 coin.py            coin: list, balance; observe
 transfer_ask.py    transfer: request, submit, draft, approve, cancel
 transfer_sign.py   transfer: evidence, combine, release, deliver

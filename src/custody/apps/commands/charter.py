@@ -14,10 +14,13 @@ from custody.apps.config import shown
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.desk import read_paper
 from custody.apps.station_commands.screens import charter_data, charter_screen
+from custody.apps.station_commands.statement_screens import card_data, card_screen
 from custody.apps.terminal import Verb, out_option, output, read_input, write_output
+from custody.charter.card import card_of
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import Envelope, EnvelopeSignature, sign
 from custody.errors import InvalidInput
+from custody.transfer.history import History
 from custody.transfer.ledger import HistoryInvalid
 from custody.transfer.state import Kind
 from custody.words import show_words
@@ -101,6 +104,21 @@ def merge(*, files: tuple[str, ...], out: str) -> None:
         output().next_step(f"everyone trusts it by voice: custody-station trust {shown(out)}, and here: custody init")
 
 
+@click.command(cls=Verb, epilog="Example: custody charter card -o card.json")
+@out_option("the payer card")
+def card(*, out: str) -> None:
+    """Write the payer card: what outsiders need to verify address statements.
+
+    It lists the officers, their keys, and how many must have signed for each vault; no keys of coins, no rules. Payers
+    compare its twelve words with what the institution says, so publish the words from an officer's own station
+    (custody-station inspect CARD), and never from this screen.
+    """
+    made = card_of(coordinator().charter())
+    write_output(out, made.to_bytes())
+    output().emit(card_data(made), lambda: card_screen(made))
+    output().next_step(f"at an officer's station: custody-station inspect {shown(out)}; publish the words it shows")
+
+
 @click.command(cls=Verb)
 @click.argument("file", required=False)
 def show(*, file: str | None) -> None:
@@ -108,7 +126,7 @@ def show(*, file: str | None) -> None:
 
     Without FILE it is the charter in force here. Its twelve words come last: compare them aloud.
     """
-    envelope = _adopted() if file is None else read_paper(Envelope, file)
+    envelope = adopted(coordinator().history()) if file is None else read_paper(Envelope, file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
     output().emit(
         charter_data(charter, missing),
@@ -116,8 +134,13 @@ def show(*, file: str | None) -> None:
     )
 
 
-def _adopted() -> Envelope:
-    envelope = coordinator().history().charter_envelope
+def adopted(history: History) -> Envelope:
+    """The charter in force, as everyone signed it.
+
+    Raises:
+        HistoryInvalid: none was adopted.
+    """
+    envelope = history.charter_envelope
     if envelope is None:
         raise HistoryInvalid(index=0, entry=Kind.CHARTER_ADOPTED, problem="is missing: no charter was adopted")
     return envelope

@@ -19,8 +19,9 @@ from custody.apps.terminal import JsonValue, Verb, output
 from custody.bitcoin.script import address
 from custody.observer import Observation
 from custody.transfer.history import History
-from custody.transfer.state import Holding, Kind
+from custody.transfer.state import AddressIssued, Holding, Kind
 from custody.vault.coins import depth
+from custody.vault.descriptor import Branch
 
 RIGHT = frozenset({3})
 _BALANCE_RIGHT = frozenset({1, 2, 3, 4})
@@ -28,11 +29,16 @@ _BALANCE_RIGHT = frozenset({1, 2, 3, 4})
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any."""
+    """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any.
+
+    `issued` says to whom its address was given out; `is_own` that a released transfer of ours made the coin.
+    """
 
     vault: str
     holding: Holding
     holder: bytes | None
+    issued: AddressIssued | None
+    is_own: bool
 
     @property
     def state(self) -> str:
@@ -43,6 +49,13 @@ class Seat:
             return "held"
         return "mature" if self.holding.is_mature else "seen"
 
+    @property
+    def origin(self) -> str:
+        """Why it may have come: to an address that was issued, by a transfer of ours, or nobody knows."""
+        if self.issued is not None:
+            return "issued"
+        return "own transfer" if self.is_own else "not issued"
+
 
 def coins_of(history: History, vault: str | None = None) -> list[Seat]:
     """Every deposit of every vault, or of the one named, oldest first."""
@@ -50,11 +63,18 @@ def coins_of(history: History, vault: str | None = None) -> list[Seat]:
     if vault is not None:
         history.charter.vault_entry(vault)
     held = history.held()
+    own = {each.release.txid for each in history.transfers.values() if each.release is not None}
     found = [
-        Seat(names[holding.seen.vault], holding, held.get(outpoint)) for outpoint, holding in history.holdings.items()
+        Seat(names[holding.seen.vault], holding, held.get(outpoint), _issued(holding, history), outpoint.txid in own)
+        for outpoint, holding in history.holdings.items()
     ]
     chosen = (each for each in found if vault is None or each.vault == vault)
     return sorted(chosen, key=lambda each: (each.vault, each.holding.seen.height, each.holding.deposit.outpoint))
+
+
+def _issued(holding: Holding, history: History) -> AddressIssued | None:
+    seen = holding.seen
+    return history.addresses.get((seen.vault, seen.index)) if seen.branch == Branch.RECEIVE else None
 
 
 _vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
@@ -63,9 +83,10 @@ _vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
 @click.command(name="list", cls=Verb)
 @_vault_option
 def list_coins(*, vault: str | None) -> None:
-    """List the coins: state, confirmations, amount, address.
+    """List the coins: state, confirmations, amount, class, payer, address.
 
-    A coin is seen, then mature; held by a transfer; and at last spent.
+    A coin is seen, then mature; held by a transfer; and at last spent. One that came to an address nobody was given
+    says "not issued": find out who sent it before it is counted as anybody's.
     """
     history = coordinator().history()
     warn_frozen(history)
@@ -82,12 +103,14 @@ def _coin_table(coins: Sequence[Seat], history: History) -> str:
             each.state if each.holder is None else f"held by {each.holder.hex()[:12]}",
             str(depth(each.holding.seen.height, history.height)),
             bitcoin(each.holding.seen.amount),
+            each.origin if each.issued is None else each.issued.coin_class,
+            "" if each.issued is None else each.issued.payer,
             address(each.holding.seen.script_pubkey, history.charter.network),
             str(each.holding.deposit.outpoint),
         )
         for each in coins
     ]
-    return "\n".join(table([("vault", "state", "deep", "amount", "address", "coin"), *rows], RIGHT))
+    return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], RIGHT))
 
 
 def _coin_data(seat: Seat, history: History) -> JsonValue:
@@ -97,6 +120,10 @@ def _coin_data(seat: Seat, history: History) -> JsonValue:
         "state": seat.state,
         "confirmations": depth(seen.height, history.height),
         "amount": seen.amount,
+        "origin": seat.origin,
+        "class": None if seat.issued is None else seat.issued.coin_class,
+        "payer": None if seat.issued is None else seat.issued.payer,
+        "purpose": None if seat.issued is None else seat.issued.purpose,
         "address": address(seen.script_pubkey, history.charter.network),
         "outpoint": str(seat.holding.deposit.outpoint),
         "branch": seen.branch,

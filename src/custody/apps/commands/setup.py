@@ -96,7 +96,9 @@ def init(
         f"Set up in {shown(where.folder)}\n  charter of {charter.institution}, network {charter.network}\n"
         f"  {show_words(digest)}",
     )
-    output().next_step(f"get an address: custody vault address {charter.vaults[0].name} --purpose TEXT")
+    output().next_step(
+        f"get an address: custody vault address {charter.vaults[0].name} --payer TEXT --purpose TEXT --class LABEL"
+    )
 
 
 def _check_node(url: str | None, cookie: str | None, rpc_user: str | None, rpc_password_file: str | None) -> None:

@@ -1,7 +1,6 @@
 """What vaults are there, what are their addresses, and how is a new one put together from its cosigners' keys?
 
-Addresses come from the pinned charter and from nothing else. A descriptor that somebody hands over is compared with it
-before any address is shown.
+Addresses come from the pinned charter and from nothing else. How they are given out is in `deposit`.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from custody.apps.config import place
 from custody.apps.coordinator import coordinator
 from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, screen, table
-from custody.apps.terminal import JsonValue, Verb, out_option, output, read_input, write_output
+from custody.apps.terminal import JsonValue, Verb, out_option, output, write_output
 from custody.charter.document import Charter, CharterVault
 from custody.errors import InvalidInput
-from custody.station import compare_vault
 from custody.transfer.history import History
 from custody.units import Network
-from custody.vault.descriptor import MAX_DESCRIPTOR, Branch, Vault
+from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
 from custody.words import show_words
@@ -175,36 +173,6 @@ def _vault_data(charter: Charter, entry: CharterVault, history: History) -> Json
         "next_change": history.next_index(vault.id, Branch.CHANGE),
         "balance": history.balance(vault.id),
     }
-
-
-@click.command(cls=Verb, epilog="Example: custody vault address reserve --purpose 'seized, case 17'")
-@click.argument("name")
-@click.option("--purpose", metavar="TEXT", required=True, help="Who will pay here, and why. It stands in the log.")
-@click.option(
-    "--descriptor", "descriptor_file", metavar="FILE", help="Refuse unless this descriptor is the charter's vault."
-)
-def address(*, name: str, purpose: str, descriptor_file: str | None) -> None:
-    """Issue a vault's next deposit address.
-
-    The address is derived from the pinned charter, and entered in the log with its purpose. An address is issued once.
-    Compare it with custody-station address on a machine of its own before large amounts are sent.
-    """
-    desk = coordinator()
-    if descriptor_file is not None:
-        compare_vault(desk.charter(), name, _descriptor(descriptor_file))
-    with desk.work() as work:
-        issued = work.custodian.issue_address(name, purpose)
-    output().emit(
-        {"vault": issued.vault, "index": issued.index, "address": issued.address, "purpose": purpose}, issued.address
-    )
-    output().next_step(f"compare it offline: custody-station address CHARTER {name} {issued.index}")
-
-
-def _descriptor(path: str) -> str:
-    try:
-        return read_input(path, MAX_DESCRIPTOR).decode("ascii").strip()
-    except UnicodeDecodeError:
-        raise FileNotText(what="the descriptor's file") from None
 
 
 @click.command(cls=Verb, epilog="Example: custody vault export reserve -o reserve.descriptor.txt")

@@ -35,6 +35,7 @@ from custody.ports import Clock, FileExists, FileMissing
 from custody.record import MAX_RECORD, Digest, Record, Text, tagged_hash
 from custody.station import Station
 from custody.units import Count
+from custody.words import WordsMismatch
 
 PROGRAM: Final = "custody-station"
 MAX_STATE: Final = 4096
@@ -76,6 +77,8 @@ class Paper(StrEnum):
     ENVELOPE = "a signed document"
     WITNESS_REQUEST = "a checkpoint to cosign"
     CHECKPOINT = "a signed checkpoint"
+    STATEMENT = "an officers' paper for an address statement"
+    CARD = "a payer card"
     KEY_FILE = "a key file"
     PSBT = "a PSBT"
     UNKNOWN = "nothing that this program knows"
@@ -214,7 +217,9 @@ _PSBT_TEXT: Final = b"cHNidP"
 _NOTE_SIGNATURE: Final = "\n\n\u2014 ".encode()
 _FIRST_FIELD: Final = re.compile(rb'\s*\{\s*"([A-Za-z]+)"\s*:')
 _BY_FIRST_FIELD: Final = {
+    b"asked": Paper.STATEMENT,
     b"body": Paper.EVIDENCE,
+    b"charter": Paper.CARD,
     b"payload": Paper.ENVELOPE,
     b"checkpoint": Paper.WITNESS_REQUEST,
     b"ciphertext": Paper.KEY_FILE,
@@ -223,6 +228,8 @@ _NAMED: Final = {
     "evidence-file": Paper.EVIDENCE,
     "envelope": Paper.ENVELOPE,
     "witness-request": Paper.WITNESS_REQUEST,
+    "statement-paper": Paper.STATEMENT,
+    "payer-card": Paper.CARD,
     "key-file": Paper.KEY_FILE,
 }
 
@@ -254,6 +261,19 @@ def refuse_existing(out: str) -> None:
     """
     if out != STANDARD and os.path.lexists(out):
         raise FileExists(path=shown(out))
+
+
+@contextmanager
+def words_unseen() -> Iterator[None]:
+    """Do not tell what words a file would answer to: the next thing typed must not be what the file wants.
+
+    Raises:
+        WordsMismatch: other words were typed; without the file's.
+    """
+    try:
+        yield
+    except WordsMismatch as error:
+        raise WordsMismatch(expected=error.expected, actual="other words, which are not shown here") from None
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

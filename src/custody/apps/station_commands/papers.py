@@ -25,12 +25,20 @@ from custody.apps.station_commands.layout import (
     under,
 )
 from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.station_commands.statement_screens import (
+    card_data,
+    card_screen,
+    signers_text,
+    statement_data,
+    statement_lines,
+)
 from custody.apps.terminal import JsonValue
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of
 from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
+from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
 from custody.log import MerkleTree, ProofInvalid, SignedCheckpoint, verify_checkpoint, witnesses_of
@@ -38,6 +46,7 @@ from custody.record import Record
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import TransferRequest, check_request
 from custody.transfer.signing import check_signature
+from custody.transfer.statement import AddressStatement, count_signers
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
 from custody.words import show_words
@@ -251,6 +260,8 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         return _approval_paper(envelope, charter)
     if kind == payload_type(Withdrawal):
         return _withdrawal_paper(envelope, charter)
+    if kind == payload_type(AddressStatement):
+        return _statement_paper(envelope, charter)
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
     text = "\n".join(("A signed document of a kind that this program does not show", *table(rows)))
     return {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}, text
@@ -313,6 +324,33 @@ def _withdrawal_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         ("signature", state),
     ]
     return _document_data("withdrawal", withdrawal, state), block("Withdrawal of a transfer", table(rows))
+
+
+def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    statement = unsafe_payload(envelope, AddressStatement)
+    rows = [("signed by", NO_CHARTER)]
+    if charter is not None:
+        card = card_of(charter)
+        rows = signers_text(count_signers(envelope, card)[1], card)
+    text = screen(
+        block("Address statement", statement_lines(statement)),
+        block("Officers", table(rows)),
+        words_block("Statement", statement.digest()),
+    )
+    return {"kind": "address-statement", **statement_data(statement), "signature": dict(rows)}, text
+
+
+def card_paper(card: PayerCard, charter: Charter | None) -> Shown:
+    """A payer card, which must be the trusted charter's.
+
+    Raises:
+        CardMismatch: it is another.
+    """
+    known = NO_CHARTER
+    if charter is not None:
+        check_card(card, charter)
+        known = "this is the card of the charter trusted here: its words may be published"
+    return {**card_data(card), "checked": known}, screen(card_screen(card), known)
 
 
 def _document_data(kind: str, record: Record, signature: str) -> JsonValue:

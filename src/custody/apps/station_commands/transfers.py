@@ -29,8 +29,16 @@ from custody.apps.station_commands.desk import (
     unsafe_option,
 )
 from custody.apps.station_commands.layout import counted, moment
-from custody.apps.station_commands.papers import PsbtPaper, checkpoint_paper, document_paper, key_paper, psbt_paper
+from custody.apps.station_commands.papers import (
+    PsbtPaper,
+    card_paper,
+    checkpoint_paper,
+    document_paper,
+    key_paper,
+    psbt_paper,
+)
 from custody.apps.station_commands.screens import examination_data, examination_screen
+from custody.apps.station_commands.statement_screens import stating_data, stating_screen
 from custody.apps.terminal import (
     JsonValue,
     Verb,
@@ -44,6 +52,7 @@ from custody.apps.terminal import (
 )
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
+from custody.charter.card import PayerCard
 from custody.envelope import Envelope, unsafe_payload
 from custody.log import SignedCheckpoint, read_line
 from custody.log.witnessing import WitnessRequest
@@ -53,6 +62,7 @@ from custody.transfer.approval import Approval, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage
 from custody.transfer.request import NONCE_SIZE
 from custody.transfer.state import Kind
+from custody.transfer.statement import StatementPaper
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -76,8 +86,8 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
     """Show what a file says, and how far it was checked.
 
     Evidence of a transfer is examined step by step. A plain PSBT carries no evidence: with --vault its amounts, inputs
-    and change are checked, and the rest is listed as not checked. Charters, requests, approvals, checkpoints and key
-    files are shown, with what can be said of their signatures.
+    and change are checked, and the rest is listed as not checked. Charters, requests, approvals, address statements,
+    payer cards, checkpoints and key files are shown, with what can be said of their signatures.
     """
     data = read_input(file, MAX_RECORD)
     kind = kind_of(data)
@@ -87,6 +97,13 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
         output().emit(examination_data(found), lambda: examination_screen(found, place.clock.now()))
         verb = "approve" if found.stage is Stage.APPROVE else "sign"
         output().next_step(f"if this is right: custody-station {verb} {shown(file)} --key KEYFILE -o OUT")
+        return
+    if kind is Paper.STATEMENT:
+        with place.alone():
+            stated = place.station.examine_statement(read_as(StatementPaper, data, file))
+        nobody = stated.quorum.tally(())
+        output().emit(stating_data(stated, nobody), lambda: stating_screen(stated, nobody))
+        output().next_step(f"if this is right: custody-station statement {shown(file)} --key KEYFILE -o OUT")
         return
     shown_data, text = _paper(place, kind, data, file, charter_file, vault)
     output().emit(shown_data, text)
@@ -100,6 +117,8 @@ def _paper(
         return key_paper(read_as(KeyFile, data, path))
     charter = place.known_charter(charter_file)
     match kind:
+        case Paper.CARD:
+            return card_paper(read_as(PayerCard, data, path), charter)
         case Paper.PSBT:
             psbt = read_transfer_file(data, Direction.FROM_SIGNER)
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
@@ -110,7 +129,9 @@ def _paper(
             return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
         case Paper.CHECKPOINT:
             return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
-    known = "evidence, a PSBT, a signed document, a checkpoint or a key file"
+    known = (
+        "evidence, a PSBT, a signed document, an address statement's paper, a payer card, a checkpoint or a key file"
+    )
     raise FileKind(path=shown(path), found=kind, expected=known)
 
 

@@ -1,0 +1,148 @@
+"""How do officers come to state an address: what is written for them, and who has signed so far?
+
+The paper is for officers: it holds the charter and the log. What they sign leaves their stations without either, and is
+for the payer. Before a paper is written it is judged here as a station would.
+"""
+
+from __future__ import annotations
+
+import click
+
+from custody.apps.commands.charter import adopted
+from custody.apps.config import shown
+from custody.apps.coordinator import Coordinator, coordinator
+from custody.apps.station_commands.desk import SystemClock, read_paper, refuse_existing
+from custody.apps.station_commands.layout import block, screen, table
+from custody.apps.station_commands.screens import words_block
+from custody.apps.station_commands.statement_screens import (
+    signer_names,
+    signers_text,
+    statement_data,
+    statement_lines,
+)
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.charter.card import card_of
+from custody.envelope import Envelope, unsafe_payload
+from custody.log import SignedCheckpoint
+from custody.transfer.evidence import Trust
+from custody.transfer.history import History
+from custody.transfer.statement import (
+    DAY,
+    MAX_DAYS,
+    AddressNotIssued,
+    AddressStatement,
+    StatementMismatch,
+    examine_statement,
+    signed_so_far,
+    state_address,
+    write_paper,
+)
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody vault statement reserve 0 -o for-officers.json
+  custody vault statement reserve 0 --signed from-aigerim.json""",
+)
+@click.argument("name")
+@click.argument("index", type=int)
+@click.option(
+    "--days", type=click.IntRange(1, MAX_DAYS), default=30, show_default=True, help="How long a new statement holds."
+)
+@click.option("--signed", "signed_file", metavar="FILE", help="A statement that officers have begun to sign.")
+@out_option("the paper for officers", is_required=False)
+@passphrase_option("the coordinator's key")
+def statement(
+    *, name: str, index: int, days: int, signed_file: str | None, out: str | None, passphrase_file: str | None
+) -> None:
+    """Write the paper by which officers state an address.
+
+    Each officer signs at a station of their own (custody-station statement); what comes out there is for the payer.
+    With --signed it shows who has signed that statement and who is missing, and -o writes a fresh paper for the next.
+
+    A charter with witnesses needs a checkpoint that they cosigned after the address was issued (custody log
+    checkpoint).
+    """
+    if out is None and signed_file is None:
+        raise click.UsageError("give -o FILE for a new statement, or --signed FILE to see how far one has come")
+    if out is not None:
+        refuse_existing(out)
+    signed = None if signed_file is None else read_paper(Envelope, signed_file)
+    desk, now = coordinator(), SystemClock().now()
+    history = desk.history()
+    checkpoint = _checkpoint(desk, history, passphrase_file)
+    if signed is None:
+        asked = _new(history, name, index, checkpoint, now, days * DAY)
+    else:
+        asked = _begun(signed, history, name, index)
+    with desk.store.read() as view:
+        entries = list(view.entries(0, checkpoint.checkpoint.size))
+    paper = write_paper(asked, adopted(history), checkpoint, entries)
+    # What no officer would sign is not written.
+    found = examine_statement(paper, Trust(desk.settings.charter), now)
+    tally = found.quorum.tally(()) if signed is None else signed_so_far(signed, asked, found.quorum)
+    if out is not None:
+        write_output(out, paper.to_bytes())
+    card = card_of(found.charter)
+    output().emit(
+        {
+            **statement_data(asked),
+            "signed": signer_names(tally.acted, card),
+            "missing": signer_names(tally.missing, card),
+            "needed": tally.needed,
+            "is_enough": tally.is_met,
+            "file": out,
+        },
+        lambda: screen(
+            block(f"Statement of an address of vault {name}", statement_lines(asked)),
+            block("Officers", table(signers_text(tally, card))),
+            words_block("Statement", asked.digest()),
+        ),
+    )
+    if tally.is_met:
+        output().next_step(
+            f"give {shown(signed_file or '')} and the card (custody charter card) to the payer: "
+            "custody-station verify-statement STATEMENT CARD"
+        )
+    elif out is not None:
+        more = "" if signed_file is None else f" --signed {shown(signed_file)}"
+        output().next_step(
+            f"at an officer's station: custody-station statement {shown(out)}{more} --key KEYFILE -o FILE"
+        )
+
+
+def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None) -> SignedCheckpoint:
+    """The newest checkpoint that witnesses have cosigned; without witnesses, one of the log as it stands."""
+    with desk.store.read() as view:
+        note = view.checkpoint()
+    if note is not None and history.charter.witnesses:
+        return SignedCheckpoint.parse(note)
+    with desk.work(passphrase_file) as work:
+        work.key.unlock()
+        return SignedCheckpoint.parse(work.custodian.checkpoint().checkpoint)
+
+
+def _new(
+    history: History, name: str, index: int, checkpoint: SignedCheckpoint, now: int, lifetime: int
+) -> AddressStatement:
+    issued = history.addresses.get((history.charter.vault(name).id, index))
+    if issued is None:
+        raise AddressNotIssued(vault=name, index=index, size=history.size)
+    return state_address(issued, history.charter, checkpoint.checkpoint, now, lifetime)
+
+
+def _begun(signed: Envelope, history: History, name: str, index: int) -> AddressStatement:
+    """The statement that officers have begun to sign, when it is of the address that was named.
+
+    Raises:
+        StatementMismatch: it is of another.
+    """
+    asked = unsafe_payload(signed, AddressStatement)
+    vault = history.charter.vault(name)
+    if asked.vault != vault.id:
+        raise StatementMismatch(what="vault", stated=asked.vault.hex(), expected=vault.id.hex())
+    if asked.index != index:
+        raise StatementMismatch(what="index", stated=str(asked.index), expected=str(index))
+    return asked

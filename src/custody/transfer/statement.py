@@ -1,0 +1,380 @@
+"""Whose word is it that an address is the institution's: what does an officer check before signing, and a payer after?
+
+An address statement binds an address to a vault of a charter, to one payer, a purpose and a class of coins, to the log
+it was given out in, and to a time. Officers sign it on their own machines. `examine_statement` judges it in numbered
+steps from a paper that anybody may have written:
+
+1. The charter is the pinned one, signed by everyone it lists.
+2. The statement is made for that charter, its network and a vault of it.
+3. The address is the one derived here; what the paper says is only compared with it (THREATS F6).
+4. The log is the charter's: checkpoint signed, cosigned by the witness quorum, every entry in its place, and it extends
+   every log seen before and the one that the statement names.
+5. In that log the address was given out, to this payer, for this purpose and class; nothing is frozen.
+6. The statement holds now.
+
+A payer has neither charter nor log, which show every coin of a vault. `verify_statement` needs the payer card alone:
+enough officers have signed, for the card's charter, network and vault, and it holds now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field, model_validator
+
+from custody.bitcoin.script import script_of
+from custody.charter.card import PayerCard, statement_quorum
+from custody.charter.decide import Frozen
+from custody.charter.document import Charter, verify_charter
+from custody.charter.people import Role
+from custody.envelope import Envelope, unsafe_payload, verify
+from custody.errors import InvalidInput, Refused
+from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
+from custody.quorum import Quorum, Tally
+from custody.record import Digest, Record, check_text
+from custody.transfer.approval import CLOCK_SKEW
+from custody.transfer.evidence import (
+    StationPart,
+    Step,
+    Trust,
+    check_seen,
+    check_witnesses,
+    part_of,
+    read_part,
+    witness_finding,
+)
+from custody.transfer.history import replay
+from custody.transfer.state import AddressIssued
+from custody.units import Count, Index, Network, UnixTime
+from custody.vault.coins import CoinClass
+from custody.vault.descriptor import Branch
+from custody.vault.keys import PublicText
+
+DAY: Final = 24 * 3600
+MAX_DAYS: Final = 366
+"""Days that a statement holds at most: keys and officers change."""
+
+
+class StatementInvalid(InvalidInput, code="STATEMENT_INVALID"):
+    """A statement that contradicts itself."""
+
+    message = "the address statement {problem}"
+    hint = "Have it made anew: custody vault statement."
+    problem: str
+
+
+class StatementMismatch(Refused, code="STATEMENT_MISMATCH"):
+    """A statement of something else than the reader can find true."""
+
+    message = "the statement's {what} is {stated}, not {expected}"
+    hint = "Neither sign it nor pay: ask the institution's officers by voice, over a line you trust."
+    what: str
+    stated: str
+    expected: str
+
+
+class StatementExpired(Refused, code="STATEMENT_EXPIRED"):
+    """A statement outside its time."""
+
+    message = "the statement holds from {issued} until {expires}; it is {now} (Unix seconds)"
+    hint = "Ask for a new statement before paying, and check the clock of this machine."
+    issued: int
+    expires: int
+    now: int
+
+
+class StatementUnsigned(Refused, code="STATEMENT_UNSIGNED"):
+    """A statement that too few officers stand behind."""
+
+    message = "{given} of {needed} officers signed the statement; it may still be signed by: {missing}"
+    hint = "Do not pay yet: more officers must sign it on their own machines (custody-station statement)."
+    given: int
+    needed: int
+    missing: str
+
+
+class StatementAuthor(Refused, code="STATEMENT_AUTHOR"):
+    """Somebody signing a statement who may not."""
+
+    message = "{signer} may not sign address statements: this key is no officer's of the charter"
+    hint = "An officer signs it on their own machine, with the key that the charter lists."
+    signer: str
+
+
+class AddressNotIssued(Refused, code="ADDRESS_NOT_ISSUED"):
+    """An address that the log given does not know."""
+
+    message = "no address of vault {vault} at index {index} was given out in a log of {size} entries"
+    hint = (
+        "Issue it (custody vault address). If it was issued just now, have a new checkpoint cosigned first "
+        "(custody log checkpoint, custody log cosign)."
+    )
+    vault: str
+    index: int
+    size: int
+
+
+class AddressStatement(Record):
+    """What officers say of an address. `log_size` and `log_root` are a log that holds its issuing."""
+
+    kind: ClassVar[str] = "address-statement"
+
+    network: Network
+    charter: Digest
+    vault: Digest
+    address: Annotated[str, Field(max_length=100, pattern=r"^[a-zA-Z0-9]+$")]
+    index: Index
+    payer: PublicText
+    purpose: PublicText
+    coin_class: CoinClass
+    log_size: Count
+    log_root: Digest
+    issued: UnixTime
+    expires: UnixTime
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> AddressStatement:
+        if not self.issued < self.expires <= self.issued + MAX_DAYS * DAY:
+            raise StatementInvalid(problem=f"does not hold for a time, or for more than {MAX_DAYS} days")
+        # A misspelt address, or one of another network, is nobody's.
+        script_of(self.address, self.network)
+        return self
+
+
+class StatementPaper(Record):
+    """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers."""
+
+    kind: ClassVar[str] = "statement-paper"
+
+    asked: AddressStatement
+    charter: Envelope
+    part: StationPart
+
+
+@dataclass(frozen=True, slots=True)
+class StatementExamination:
+    """What an officer knows after every step has passed. `checkpoint` is the log their machine must remember."""
+
+    charter: Charter
+    vault_name: str
+    statement: AddressStatement
+    quorum: Quorum[bytes]
+    checkpoint: Checkpoint
+    cosignatures: tuple[Cosignature, ...]
+    steps: tuple[Step, ...]
+    not_checked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedStatement:
+    """A statement that a payer may pay by, and the keys of the officers who signed it."""
+
+    card: PayerCard
+    statement: AddressStatement
+    tally: Tally[bytes]
+
+
+# --- made by the coordinator ------------------------------------------------------------------------------------------
+
+
+def state_address(
+    issued: AddressIssued, charter: Charter, checkpoint: Checkpoint, now: int, lifetime: int
+) -> AddressStatement:
+    """A statement of an address that the log under `checkpoint` holds, for `lifetime` seconds from `now` on."""
+    _, vault = charter.vault_by_id(issued.vault)
+    return AddressStatement(
+        network=charter.network,
+        charter=charter.digest(),
+        vault=vault.id,
+        address=vault.address(Branch.RECEIVE, issued.index),
+        index=issued.index,
+        payer=issued.payer,
+        purpose=issued.purpose,
+        coin_class=issued.coin_class,
+        log_size=checkpoint.size,
+        log_root=checkpoint.root,
+        issued=now,
+        expires=now + lifetime,
+    )
+
+
+def write_paper(
+    asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Sequence[LogEntry]
+) -> StatementPaper:
+    """The paper for officers, with the log's `entries` up to the checkpoint."""
+    return StatementPaper(asked=asked, charter=charter, part=part_of(signed, entries))
+
+
+# --- judged by an officer ---------------------------------------------------------------------------------------------
+
+
+def examine_statement(paper: StatementPaper, trust: Trust, now: int) -> StatementExamination:
+    """Judge what an officer is asked to sign, at `now` (Unix seconds).
+
+    Raises:
+        CustodyError: the first fact that is wrong, by its own code.
+    """
+    asked = paper.asked
+    # 1
+    charter = verify_charter(paper.charter, trust.charter)
+    steps = [Step(1, "charter", f"{charter.institution}, version {charter.version}, the one trusted here")]
+    # 2
+    _refuse_other("charter", asked.charter.hex(), charter.digest().hex())
+    _refuse_other("network", asked.network, charter.network)
+    entry, vault = charter.vault_by_id(asked.vault)
+    quorum = statement_quorum(charter, entry.name)
+    steps.append(Step(2, "vault", f"{entry.name}; {quorum.threshold} of {len(quorum.members)} officers vouch for it"))
+    # 3
+    _refuse_other("address", asked.address, vault.address(Branch.RECEIVE, asked.index))
+    steps.append(Step(3, "address", f"derived here from the charter, receive index {asked.index}"))
+    # 4
+    signed = SignedCheckpoint.parse(paper.part.checkpoint)
+    cosignatures = check_witnesses(signed, charter)
+    entries = read_part(paper.part)
+    check_seen(entries, signed.checkpoint, trust)
+    history = replay(entries[: asked.log_size], trust.charter)
+    log = f"{history.size} entries under root {history.frontier.root.hex()}"
+    _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
+    steps.append(Step(4, "history", witness_finding(signed.checkpoint, cosignatures, charter)))
+    # 5
+    issued = history.addresses.get((vault.id, asked.index))
+    if issued is None:
+        raise AddressNotIssued(vault=entry.name, index=asked.index, size=history.size)
+    _refuse_other("payer", asked.payer, issued.payer)
+    _refuse_other("purpose", asked.purpose, issued.purpose)
+    _refuse_other("class", asked.coin_class, issued.coin_class)
+    frozen_by = history.extend(entries[asked.log_size :]).frozen_by
+    if frozen_by is not None:
+        # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
+        raise Frozen(why=frozen_by)
+    steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
+    # 6
+    _refuse_untimely(asked, now)
+    steps.append(Step(6, "time", "holds now, by the clock of this machine"))
+    return StatementExamination(
+        charter=charter,
+        vault_name=entry.name,
+        statement=asked,
+        quorum=quorum,
+        checkpoint=signed.checkpoint,
+        cosignatures=cosignatures,
+        steps=tuple(steps),
+        not_checked=_not_checked(charter),
+    )
+
+
+def check_signer(charter: Charter, key: bytes) -> str:
+    """The officer whose raw key this is.
+
+    Raises:
+        StatementAuthor: no officer's.
+    """
+    for name, known in charter.signers():
+        if known == key:
+            person = next((each for each in charter.people if each.key == key), None)
+            if person is not None and person.has_role(Role.OFFICER):
+                return name
+            raise StatementAuthor(signer=name)
+    raise StatementAuthor(signer="somebody whom the charter does not list")
+
+
+def signed_so_far(envelope: Envelope, asked: AddressStatement, quorum: Quorum[bytes]) -> Tally[bytes]:
+    """Which officers have signed this very statement in `envelope`, by their keys.
+
+    Raises:
+        StatementMismatch: the envelope carries another statement.
+        SigInvalid: an officer's signature does not verify.
+        EnvelopeType: it carries no statement.
+    """
+    statement, tally = _signers(envelope, quorum)
+    _refuse_other("digest", statement.digest().hex(), asked.digest().hex())
+    return tally
+
+
+# --- verified by a payer ----------------------------------------------------------------------------------------------
+
+
+def verify_statement(envelope: Envelope, card: PayerCard, now: int) -> VerifiedStatement:
+    """The statement that enough of the card's officers signed, when it holds at `now` (Unix seconds).
+
+    The card is trusted: compare its twelve words with what the institution says before.
+
+    Raises:
+        StatementMismatch: made under another charter, for another network, or for a vault that the card does not list.
+        StatementUnsigned: too few officers have signed.
+        SigInvalid: an officer's signature does not verify.
+        StatementExpired: outside its time.
+    """
+    statement, tally = count_signers(envelope, card)
+    if not tally.is_met:
+        raise StatementUnsigned(
+            given=len(tally.acted),
+            needed=tally.threshold,
+            missing=", ".join(card.name_of(key) for key in tally.missing),
+        )
+    _refuse_untimely(statement, now)
+    return VerifiedStatement(card, statement, tally)
+
+
+def count_signers(envelope: Envelope, card: PayerCard) -> tuple[AddressStatement, Tally[bytes]]:
+    """A statement made under the card's charter, and which of the card's officers have signed it, enough or not.
+
+    Raises:
+        StatementMismatch: made under another charter, for another network, or for a vault that the card does not list.
+        SigInvalid: an officer's signature does not verify.
+    """
+    claimed = unsafe_payload(envelope, AddressStatement)
+    _refuse_other("charter", claimed.charter.hex(), card.charter.hex())
+    _refuse_other("network", claimed.network, card.network)
+    quorum = card.quorum(claimed.vault)
+    if quorum is None:
+        known = " or ".join(each.vault.hex() for each in card.vaults)
+        raise StatementMismatch(what="vault", stated=claimed.vault.hex(), expected=known)
+    return _signers(envelope, quorum)
+
+
+def compare_statement(statement: AddressStatement, payer: str | None, address: str | None) -> None:
+    """Pass when the statement is for `payer` and of `address`, as far as they are given.
+
+    Raises:
+        StatementMismatch: it is for somebody else, or of another address.
+        TextForbidden, AddressInvalid, NetworkMismatch: what was given is no name, or no address of this network.
+    """
+    if payer is not None:
+        _refuse_other("payer", statement.payer, check_text(payer))
+    if address is not None:
+        # Segwit addresses are also written in capitals, in QR codes.
+        own, given = script_of(statement.address, statement.network), script_of(address, statement.network)
+        if own != given:
+            raise StatementMismatch(what="address", stated=statement.address, expected=address)
+
+
+def _signers(envelope: Envelope, quorum: Quorum[bytes]) -> tuple[AddressStatement, Tally[bytes]]:
+    """The statement, and who of the quorum signed it: a raw key counts once, and nobody else at all."""
+    claimed = set(envelope.claimed_keys).intersection(quorum.members)
+    if not claimed:
+        return unsafe_payload(envelope, AddressStatement), quorum.tally(())
+    statement, signed = verify(envelope, AddressStatement, claimed)
+    return statement, quorum.tally(signed)
+
+
+def _refuse_other(what: str, stated: str, expected: str) -> None:
+    if stated != expected:
+        raise StatementMismatch(what=what, stated=stated, expected=expected)
+
+
+def _refuse_untimely(statement: AddressStatement, now: int) -> None:
+    if not statement.issued - CLOCK_SKEW <= now < statement.expires:
+        raise StatementExpired(issued=statement.issued, expires=statement.expires, now=now)
+
+
+def _not_checked(charter: Charter) -> tuple[str, ...]:
+    found = [
+        "whether payer, purpose and class are what was agreed: the coordinator entered them",
+        "whether somebody has paid to this address already (the chain is not seen here)",
+    ]
+    if not charter.witnesses:
+        found.insert(0, "whether others were shown the same history: the charter names no witness")
+    return tuple(found)
