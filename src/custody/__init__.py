@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from custody.bitcoin.psbt import Psbt
     from custody.bitcoin.transaction import OutPoint, Transaction
+    from custody.charter.card import PayerCard
     from custody.charter.decide import Decision, Verdict, decide
     from custody.charter.document import Charter, parse_charter, verify_charter
     from custody.charter.people import Role
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
     from custody.transfer.history import History, replay
     from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
-    from custody.transfer.state import Status
+    from custody.transfer.state import ExpectedDeposit, Status
+    from custody.transfer.statement import verify_statement
     from custody.units import Network
     from custody.vault.descriptor import Branch, Vault
     from custody.vault.keys import Cosigner, KeyOrigin
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "custody.bitcoin.psbt": ("Psbt",),
     "custody.bitcoin.transaction": ("OutPoint", "Transaction"),
+    "custody.charter.card": ("PayerCard",),
     "custody.charter.decide": ("Decision", "Verdict", "decide"),
     "custody.charter.document": ("Charter", "parse_charter", "verify_charter"),
     "custody.charter.people": ("Role",),
@@ -66,7 +69,8 @@ _HOMES = {
     "custody.transfer.evidence": ("Evidence", "Examination", "Stage", "Trust", "examine"),
     "custody.transfer.history": ("History", "replay"),
     "custody.transfer.request": ("Purpose", "RequestedPayment", "TransferRequest"),
-    "custody.transfer.state": ("Status",),
+    "custody.transfer.state": ("ExpectedDeposit", "Status"),
+    "custody.transfer.statement": ("verify_statement",),
     "custody.units": ("Network",),
     "custody.vault.descriptor": ("Branch", "Vault"),
     "custody.vault.keys": ("Cosigner", "KeyOrigin"),
@@ -89,6 +93,7 @@ __all__ = [
     "Envelope",
     "Evidence",
     "Examination",
+    "ExpectedDeposit",
     "History",
     "IntegrityError",
     "InvalidInput",
@@ -97,6 +102,7 @@ __all__ = [
     "Opinion",
     "OutPoint",
     "Outside",
+    "PayerCard",
     "Psbt",
     "Purpose",
     "Quorum",
@@ -121,6 +127,7 @@ __all__ = [
     "show_words",
     "sign",
     "verify_charter",
+    "verify_statement",
 ]
 
 

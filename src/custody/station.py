@@ -236,10 +236,8 @@ class Station:
         """
         found = self.examine_statement(paper)
         check_signer(found.charter, officer.public_key)
-        if signed is None:
-            return sign(found.statement, officer)
         signed_so_far(signed, found.statement, found.quorum)
-        return add_signature(signed, officer)
+        return add_signature(signed or sign(found.statement), officer)
 
 
 def _trust(known: StationState) -> Trust:

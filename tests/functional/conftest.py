@@ -95,13 +95,27 @@ class Office:
 
     def at_station(self, whose: str, *arguments: object) -> object:
         """What a `custody-station` command answers on the machine of `whose`."""
-        result = CliRunner().invoke(
-            custody_station,
-            ["--state", self.path(f"station-{whose}"), *(str(each) for each in arguments), "--json"],
-            env={"CUSTODY_PASSPHRASE_FILE": self.path("passphrase")},
-        )
+        result = self.types_at(whose, *arguments, "--json")
         assert result.exit_code == 0, f"{whose}: {arguments}: {result.output}"
         return json.loads(result.stdout)
+
+    def refused_at(self, whose: str, code: str, *arguments: object, clock: object = None) -> str:
+        """The message with which a command is refused there, by the code; it says what to do."""
+        result = self.types_at(whose, *arguments, "--json", clock=clock)
+        assert result.exit_code in {3, 4, 5, 6}, f"{whose}: {arguments}: {result.output}"
+        error = json.loads(result.stdout)["error"]
+        assert error["code"] == code, error
+        assert error["hint"].strip()
+        return str(error["message"])
+
+    def types_at(self, whose: str, *arguments: object, clock: object = None) -> Result:
+        """What a `custody-station` command does there, however it ends; by the machine's own clock or another."""
+        return CliRunner().invoke(
+            custody_station,
+            ["--state", self.path(f"station-{whose}"), *(str(each) for each in arguments)],
+            env={"CUSTODY_PASSPHRASE_FILE": self.path("passphrase")},
+            obj=clock,
+        )
 
     # --- strides of a story ------------------------------------------------------------------------------------------
 

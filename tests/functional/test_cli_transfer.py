@@ -114,7 +114,13 @@ def test_a_theft_freezes_everything_and_every_screen_says_so(office):
     seen = office.types("observe")
     assert "ALARM" in seen.stderr
     assert "unexplained_spend" in seen.stdout
-    for command in (("transfer", "list"), ("transfer", "show", transfer), ("coin", "list"), ("coin", "balance")):
+    for command in (
+        ("transfer", "list"),
+        ("transfer", "show", transfer),
+        ("coin", "list"),
+        ("coin", "balance"),
+        ("vault", "addresses", "reserve"),
+    ):
         result = office.types(*command)
         assert (result.exit_code, result.stderr.startswith("FROZEN: ")) == (0, True)
         assert thief in result.stderr

@@ -29,7 +29,7 @@ _CHARTER: Final = {
     "template": Lazy(f"{_COMMANDS}.charter:template", "Print a charter's text to fill in."),
     "new": Lazy(f"{_COMMANDS}.charter:new", "Make the document to be signed from a charter's text."),
     "merge": Lazy(f"{_COMMANDS}.charter:merge", "Join the signatures that people made on copies of one charter."),
-    "card": Lazy(f"{_COMMANDS}.charter:card", "Write the payer card: what outsiders verify address statements by."),
+    "card": Lazy(f"{_COMMANDS}.charter:card", "Write the payer card, by which outsiders verify addresses."),
     "show": Lazy(f"{_COMMANDS}.charter:show", "Show a charter: who signed, who is missing, vaults, rules."),
 }
 _TRANSFER: Final = {
@@ -48,7 +48,7 @@ _TRANSFER: Final = {
     "show": Lazy(f"{_COMMANDS}.transfer_show:show", "Show one transfer: payees, rules, approvals, signatures."),
 }
 _COIN: Final = {
-    "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, confirmations, amount, class, payer."),
+    "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, amount, class, payer, address."),
     "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held and only seen."),
     "reconcile": Lazy(f"{_COMMANDS}.unspent:reconcile", "Compare the log with the chain's unspent outputs."),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from custody.bitcoin.psbt import Psbt
+from custody.charter.card import card_of
 from custody.log import write_line
 from custody.testing.cast import OFFICERS, SUPPLIER, TAX_OFFICE
 from custody.testing.scenario import RATE, Scenario
@@ -41,8 +42,10 @@ compute; the folder is in the public domain (CC0).
 | signed-*.psbt, combined.psbt | what stations let out, and both together (binary) |
 | transaction.hex | the finished transaction |
 | checkpoint.txt | the log's last checkpoint, cosigned by its witness |
+| card.json | the payer card of that charter |
+| statement-paper.json, statement.json | what officers judge an address by, and what two of them signed for its payer |
 | log.jsonl | the whole log, a line an entry |
-| words.txt | the twelve words of the charter and of the transfer |
+| words.txt | the twelve words of the charter, of the transfer and of the payer card |
 """
 
 
@@ -86,8 +89,12 @@ def _play(scenario: Scenario) -> dict[str, bytes]:
     scenario.mine()
     with scenario.store.read() as view:
         files["log.jsonl"] = b"".join(write_line(entry) + b"\n" for entry in view.entries())
+    paper, card = scenario.paper(0), card_of(cast.charter)
+    files |= {"card.json": card.to_bytes(), "statement-paper.json": paper.to_bytes()}
+    files["statement.json"] = scenario.stated(paper).to_bytes()
     files["checkpoint.txt"] = scenario.witnesses[0].cosign(custodian.checkpoint()).text().encode()
-    files["words.txt"] = f"charter  {show_words(cast.digest)}\ntransfer {show_words(transfer_id)}\n".encode()
+    named = (("charter ", cast.digest), ("transfer", transfer_id), ("card    ", card.digest()))
+    files["words.txt"] = "".join(f"{what} {show_words(digest)}\n" for what, digest in named).encode()
     return files
 
 

@@ -16,6 +16,7 @@ from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
+from custody.log import SignedCheckpoint
 from custody.log.witnessing import LogKey
 from custody.ports import StationState, Store
 from custody.station import Station
@@ -39,6 +40,7 @@ from custody.transfer.evidence import Evidence
 from custody.transfer.history import History
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.state import Transfer
+from custody.transfer.statement import DAY, StatementPaper, state_address, write_paper
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -192,6 +194,26 @@ class Scenario:
             nonce=self.chance.nonce(),
         )
         return sign(record, self.cast.people[person])
+
+    # --- addresses ---------------------------------------------------------------------------------------------------
+
+    def paper(self, index: int) -> StatementPaper:
+        """What officers judge a statement of the vault's address at `index` by; it holds for a month."""
+        request = self.custodian.checkpoint()
+        signed = SignedCheckpoint.parse(request.checkpoint)
+        for witness in self.witnesses:
+            signed = witness.cosign(request)
+        issued = self.history().addresses[self.cast.vault.id, index]
+        asked = state_address(issued, self.cast.charter, signed.checkpoint, self.chain.now(), 30 * DAY)
+        with self.store.read() as view:
+            return write_paper(asked, self.cast.envelope, signed, list(view.entries(0, asked.log_size)))
+
+    def stated(self, paper: StatementPaper, officers: tuple[str, ...] = OFFICERS[:2]) -> Envelope:
+        """The statement, after each of `officers` has signed it in turn at their own machine."""
+        signed: Envelope | None = None
+        for officer in officers:
+            signed = self.desks[officer].sign_statement(paper, self.cast.people[officer], signed)
+        return signed or sign(paper.asked)
 
     # --- the route, in strides ---------------------------------------------------------------------------------------
 

@@ -280,14 +280,16 @@ def check_signer(charter: Charter, key: bytes) -> str:
     raise StatementAuthor(signer="somebody whom the charter does not list")
 
 
-def signed_so_far(envelope: Envelope, asked: AddressStatement, quorum: Quorum[bytes]) -> Tally[bytes]:
-    """Which officers have signed this very statement in `envelope`, by their keys.
+def signed_so_far(envelope: Envelope | None, asked: AddressStatement, quorum: Quorum[bytes]) -> Tally[bytes]:
+    """Which officers have signed this very statement in `envelope`, by their keys; None is one that nobody signed.
 
     Raises:
         StatementMismatch: the envelope carries another statement.
         SigInvalid: an officer's signature does not verify.
         EnvelopeType: it carries no statement.
     """
+    if envelope is None:
+        return quorum.tally(())
     statement, tally = _signers(envelope, quorum)
     _refuse_other("digest", statement.digest().hex(), asked.digest().hex())
     return tally

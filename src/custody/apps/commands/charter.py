@@ -107,7 +107,7 @@ def merge(*, files: tuple[str, ...], out: str) -> None:
 @click.command(cls=Verb, epilog="Example: custody charter card -o card.json")
 @out_option("the payer card")
 def card(*, out: str) -> None:
-    """Write the payer card: what outsiders need to verify address statements.
+    """Write the payer card, by which outsiders verify addresses.
 
     It lists the officers, their keys, and how many must have signed for each vault; no keys of coins, no rules. Payers
     compare its twelve words with what the institution says, so publish the words from an officer's own station

@@ -83,7 +83,7 @@ _vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
 @click.command(name="list", cls=Verb)
 @_vault_option
 def list_coins(*, vault: str | None) -> None:
-    """List the coins: state, confirmations, amount, class, payer, address.
+    """List the coins: state, amount, class, payer, address.
 
     A coin is seen, then mature; held by a transfer; and at last spent. One that came to an address nobody was given
     says "not issued": find out who sent it before it is counted as anybody's.

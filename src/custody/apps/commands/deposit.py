@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import click
 
+from custody.apps.commands.transfer_show import warn_frozen
 from custody.apps.commands.vault import FileNotText
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.layout import bitcoin, counted, moment, table
@@ -53,6 +54,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         compare_vault(desk.charter(), name, _descriptor(descriptor_file))
     with desk.work() as work:
         history = work.custodian.history()
+        warn_frozen(history)
         vault = history.charter.vault(name).id
         before = [i for (of, i), each in history.addresses.items() if of == vault and each.expected == expected]
         issued = work.custodian.issue_address(name, expected)
@@ -103,11 +105,12 @@ class _Given:
 @click.command(cls=Verb)
 @click.argument("name")
 def addresses(*, name: str) -> None:
-    """List the deposit addresses a vault has issued: to whom, what for, what was paid.
+    """List the addresses issued: to whom, what for, what was paid.
 
     Payments count from the first block that holds them; custody coin list shows how deep each is.
     """
     history = coordinator().history()
+    warn_frozen(history)
     given = _given(history, name)
     output().emit([_given_data(each) for each in given], lambda: _given_table(given))
 

@@ -82,7 +82,7 @@ def statement(
     paper = write_paper(asked, adopted(history), checkpoint, entries)
     # What no officer would sign is not written.
     found = examine_statement(paper, Trust(desk.settings.charter), now)
-    tally = found.quorum.tally(()) if signed is None else signed_so_far(signed, asked, found.quorum)
+    tally = signed_so_far(signed, asked, found.quorum)
     if out is not None:
         write_output(out, paper.to_bytes())
     card = card_of(found.charter)

@@ -68,11 +68,11 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     is_confirmed: bool,
     passphrase_file: str | None,
 ) -> None:
-    """Examine an address, and sign an officer's statement that it is the vault's.
+    """Examine an address, and sign an officer's statement.
 
-    The address is derived here from the trusted charter, and its issuing is looked up in a witnessed log. Compare it
-    with a signing device too: custody-station address --device. Officers sign in turn: each gives the file that the one
-    before has written with --signed.
+    It says that the address is the vault's. The address is derived here from the trusted charter, and its issuing is
+    looked up in a witnessed log. Compare it with a signing device too: custody-station address --device. Officers sign
+    in turn: each gives the file that the one before has written with --signed.
     """
     given = read_paper(StatementPaper, paper)
     signed = None if signed_file is None else read_paper(Envelope, signed_file)
@@ -82,8 +82,7 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     with place.alone():
         found = place.station.examine_statement(given)
     officer = check_signer(found.charter, file.header.identity)
-    before = found.quorum.tally(()) if signed is None else signed_so_far(signed, found.statement, found.quorum)
-    output().talk(stating_screen(found, before))
+    output().talk(stating_screen(found, signed_so_far(signed, found.statement, found.quorum)))
     if words is not None:
         check_spoken(found.statement.digest(), words)
     confirm("Sign this statement?", is_given=is_confirmed)
@@ -116,7 +115,7 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
 @click.option("--payer", metavar="TEXT", help="Who you are: a statement for another payer is refused.")
 @click.option("--address", "pay_to", metavar="ADDRESS", help="What your wallet is about to pay: others are refused.")
 def verify(*, statement_file: str, card_file: str, words: str | None, payer: str | None, pay_to: str | None) -> None:
-    """Verify, before you pay, that officers of the institution state this address.
+    """Verify, before you pay, what officers state.
 
     Nothing but the statement, the card and its twelve words is needed: no station is set up and no charter trusted.
     Have the words from the institution over a line you trust, and not from whoever sent you the files.

@@ -62,7 +62,7 @@ from custody.transfer.approval import Approval, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage
 from custody.transfer.request import NONCE_SIZE
 from custody.transfer.state import Kind
-from custody.transfer.statement import StatementPaper
+from custody.transfer.statement import StatementPaper, signed_so_far
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -101,7 +101,7 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
     if kind is Paper.STATEMENT:
         with place.alone():
             stated = place.station.examine_statement(read_as(StatementPaper, data, file))
-        nobody = stated.quorum.tally(())
+        nobody = signed_so_far(None, stated.statement, stated.quorum)
         output().emit(stating_data(stated, nobody), lambda: stating_screen(stated, nobody))
         output().next_step(f"if this is right: custody-station statement {shown(file)} --key KEYFILE -o OUT")
         return

@@ -1,0 +1,278 @@
+"""A deposit by commands: issued, stated by two officers, verified by the payer with a card, paid and listed."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting
+
+DAY = 86_400
+WRONG = "abandon " * 11 + "about"
+
+
+class Later:
+    """A clock that is ahead of everybody's."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+
+    def now(self) -> int:
+        return int(time.time()) + self.seconds
+
+
+@pytest.fixture
+def issued(office):
+    """An office whose reserve has given its first address to the ministry, in a log that the witness has cosigned."""
+    office.set_up()
+    office.does(*office.address_for("seized, case 17"))
+    office.witnessed()
+    return office
+
+
+def paper_for(office, index=0, *more):
+    out = office.new_path("paper.json")
+    office.does("vault", "statement", "reserve", index, *more, "-o", out)
+    return out
+
+
+def stated_by(office, officer, paper, *more):
+    """The statement as this officer's station lets it out."""
+    office.trusted_by(officer)
+    out = office.new_path(f"{officer}.stated.json")
+    key = ("--key", office.key(officer))
+    return out, office.at_station(officer, "statement", paper, *key, *more, "--yes", "-o", out)
+
+
+def card_of(office):
+    """The card, and the twelve words that an officer's station publishes."""
+    out = office.new_path("card.json")
+    office.does("charter", "card", "-o", out)
+    office.trusted_by(OFFICERS[0])
+    told = office.at_station(OFFICERS[0], "inspect", out)
+    assert "may be published" in told["checked"]
+    return out, told["words"]
+
+
+def test_a_deposit_is_announced_stated_verified_and_paid(issued):
+    address = issued.cast.vault.address(0, 0)
+    listed = issued.does("vault", "addresses", "reserve")
+    assert [(each["index"], each["address"], each["is_paid"], each["paid"]) for each in listed] == [
+        (0, address, False, 0)
+    ]
+    assert (listed[0]["payer"], listed[0]["purpose"], listed[0]["class"]) == (DEPOSITOR, "seized, case 17", "seized")
+
+    # Two officers sign in turn, each at a station that derives the address itself.
+    paper = paper_for(issued)
+    first, said = stated_by(issued, OFFICERS[0], paper)
+    assert (said["address"], said["signed"], said["is_enough"]) == (address, [OFFICERS[0]], False)
+    assert said["witnessed"]
+    card, words = card_of(issued)
+    payer = ("--words", words, "--payer", DEPOSITOR, "--address", address)
+    message = issued.refused_at("payer", "STATEMENT_UNSIGNED", "verify-statement", first, card, *payer)
+    assert OFFICERS[1] in message
+    second, said = stated_by(issued, OFFICERS[1], paper, "--signed", first, "--words", said["words"])
+    assert (said["signed"], said["is_enough"]) == (list(OFFICERS[:2]), True)
+
+    # The payer has the statement, the card and twelve words: no station, no charter, no coordinator.
+    assert not Path(issued.path("station-payer")).exists()
+    verified = issued.at_station("payer", "verify-statement", second, card, *payer)
+    assert (verified["address"], verified["signed"], verified["threshold"]) == (address, list(OFFICERS[:2]), 2)
+    assert verified["compared"] == ["payer", "address"]
+    assert not Path(issued.path("station-payer")).exists()
+    for key in issued.cast.vault.cosigners:
+        assert key.expression().rpartition("]")[2] not in Path(second).read_text() + Path(card).read_text()
+
+    issued.does("regtest", "pay", verified["address"], "0.6 BTC")
+    (paid,) = issued.does("vault", "addresses", "reserve")
+    assert (paid["is_paid"], paid["paid"], len(paid["deposits"])) == (True, 60_000_000, 1)
+    (coin,) = issued.does("coin", "list")
+    assert (coin["origin"], coin["class"], coin["payer"]) == ("issued", "seized", DEPOSITOR)
+    shown = issued.types("vault", "addresses", "reserve").stdout
+    assert "0.60000000 BTC" in shown
+    assert DEPOSITOR in shown
+
+
+def test_each_coin_says_where_it_came_from(office):
+    office.funded()
+    # Nobody was given this address; the second deposit at one address is the same payer's.
+    office.does("regtest", "pay", office.cast.vault.address(0, 7), "0.1 BTC")
+    office.does("regtest", "pay", office.cast.vault.address(0, 0), "0.2 BTC")
+    office.delivered(office.drafted())
+    office.does("regtest", "mine", "1")
+    # A deposit at a change address is nobody's of ours, though the vault can spend it.
+    office.does("regtest", "pay", office.cast.vault.address(1, 9), "0.3 BTC")
+    coins = {(each["branch"], each["index"], each["amount"]): each for each in office.does("coin", "list")}
+    origins = {key: each["origin"] for key, each in coins.items() if key[2] in {60_000_000, 10_000_000, 20_000_000}}
+    assert origins == {(0, 0, 60_000_000): "issued", (0, 7, 10_000_000): "not issued", (0, 0, 20_000_000): "issued"}
+    assert coins[1, 9, 30_000_000]["origin"] == "not issued"
+    (change,) = [each for key, each in coins.items() if key[:2] == (1, 0)]
+    assert (change["origin"], change["class"], change["payer"]) == ("own transfer", None, None)
+    shown = office.types("coin", "list").stdout
+    assert all(each in shown for each in ("not issued", "own transfer", "seized", DEPOSITOR))
+    (given,) = office.does("vault", "addresses", "reserve")
+    assert (given["paid"], len(given["deposits"])) == (80_000_000, 2)
+    assert "in 2 deposits" in office.types("vault", "addresses", "reserve").stdout
+
+
+# --- issuing ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left_out", "missing"), [("--payer", "payer"), ("--purpose", "purpose"), ("--class", "class")]
+)
+def test_an_address_is_not_issued_without_saying_what_for(office, left_out, missing):
+    office.set_up()
+    command = office.address_for("seized, case 17")
+    at = command.index(left_out)
+    message = office.refuses("DEPOSIT_UNSAID", *command[:at], *command[at + 2 :])
+    assert message.endswith(f"missing: {missing}")
+    assert office.types("vault", "addresses", "reserve").stdout.strip() == "no address was issued yet"
+
+
+def test_a_class_is_one_label(office):
+    office.set_up()
+    office.refuses("CLASS_INVALID", *office.address_for("case 17", coin_class="Seized Coins"))
+    office.refuses("TEXT_FORBIDDEN", *office.address_for("case 17", payer="Ministry\x1b[2J"))
+    office.refuses("NAME_UNKNOWN", "vault", "addresses", "treasury")
+    assert office.does("vault", "addresses", "reserve") == []
+
+
+def test_the_same_payer_is_never_given_an_address_twice(office):
+    office.set_up()
+    first = office.does(*office.address_for("seized, case 17"))
+    assert first["issued_before"] == []
+    again = office.types(*office.address_for("seized, case 17"))
+    assert again.exit_code == 0
+    assert "index 0" in again.stderr
+    assert "this one is new" in again.stderr
+    assert again.stdout.strip() == office.cast.vault.address(0, 1) != first["address"]
+    other = office.types(*office.address_for("seized, case 18"))
+    assert "before" not in other.stderr
+    assert office.does(*office.address_for("seized, case 17"))["issued_before"] == [0, 1]
+
+
+# --- stating ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_paper_is_written_that_no_officer_would_sign(office):
+    office.set_up()
+    out = office.path("never.json")
+    ask = ("vault", "statement", "reserve")
+    office.refuses("ADDRESS_NOT_ISSUED", *ask, 0, "-o", out)
+    office.does(*office.address_for("seized, case 17"))
+    office.refuses("HISTORY_UNWITNESSED", *ask, 0, "-o", out)
+    office.witnessed()
+    office.does(*office.address_for("seized, case 18"))
+    # The newest checkpoint does not hold the second one yet.
+    message = office.refuses("ADDRESS_NOT_ISSUED", *ask, 1, "-o", out)
+    assert "index 1" in message
+    office.refuses("NAME_UNKNOWN", "vault", "statement", "treasury", 0, "-o", out)
+    assert not Path(out).exists()
+    assert office.types(*ask, 0).exit_code == 2
+    office.does(*ask, 0, "-o", out)
+    office.refuses("FILE_EXISTS", *ask, 0, "-o", out)
+
+
+def test_the_coordinator_shows_who_has_signed_and_writes_a_fresh_paper(issued):
+    first, said = stated_by(issued, OFFICERS[0], paper_for(issued))
+    ask = ("vault", "statement", "reserve", 0)
+    begun = issued.does(*ask, "--signed", first)
+    assert (begun["signed"], begun["missing"], begun["needed"]) == ([OFFICERS[0]], list(OFFICERS[1:]), 1)
+    assert begun["statement"] == said["statement"]
+    # Meanwhile the log grew and the second officer's station has seen it: only a fresh paper shows enough.
+    old = paper_for(issued, 0, "--signed", first)
+    transfer = issued.does(*issued.address_for("seized, case 18"))
+    issued.witnessed()
+    second = OFFICERS[1]
+    stated_by(issued, second, paper_for(issued, transfer["index"]))
+    key = ("--key", issued.key(second), "--signed", first, "--yes", "-o", issued.path("never.json"))
+    issued.refused_at(second, "HISTORY_STALE", "statement", old, *key)
+    both, said = stated_by(issued, second, paper_for(issued, 0, "--signed", first), "--signed", first)
+    done = issued.types(*ask, "--signed", both)
+    assert "verify-statement" in done.stderr
+    assert issued.does(*ask, "--signed", both)["is_enough"]
+    issued.refuses("STATEMENT_MISMATCH", "vault", "statement", "reserve", 1, "--signed", both)
+
+
+def test_a_station_does_not_sign_for_everybody_nor_everything(issued):
+    paper, out = paper_for(issued), issued.path("never.json")
+    officer = OFFICERS[0]
+    issued.trusted_by(officer)
+    for who in (REQUESTER, "coordinator"):
+        issued.refused_at(officer, "STATEMENT_AUTHOR", "statement", paper, "--key", issued.key(who), "--yes", "-o", out)
+    key = ("--key", issued.key(officer), "-o", out)
+    issued.refused_at(officer, "DIGEST_MISMATCH", "statement", paper, *key, "--yes", "--words", WRONG)
+    issued.refused_at(officer, "CONFIRMATION_NEEDED", "statement", paper, *key)
+    issued.refused_at(officer, "STATEMENT_EXPIRED", "statement", paper, *key, "--yes", clock=Later(31 * DAY))
+    issued.refused_at(officer, "FILE_KIND", "statement", issued.path("charter.json"), *key, "--yes")
+    issued.refused_at("nobody", "STATION_UNTRUSTED", "statement", paper, *key, "--yes")
+    # The coordinator puts its own address on the paper: the station derives another.
+    swapped = json.loads(Path(paper).read_text())
+    swapped["asked"]["address"] = "bcrt1qj3kxdlvzwdsdd9mv6yglgq2v02fmqsec3hpg5v"
+    forged = Path(issued.path("forged.json"))
+    forged.write_text(json.dumps(swapped, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    issued.refused_at(officer, "STATEMENT_MISMATCH", "statement", forged, *key, "--yes")
+    issued.refused_at(officer, "STATEMENT_MISMATCH", "inspect", forged)
+    assert not Path(out).exists()
+
+
+def test_an_officer_reads_everything_before_the_question(issued):
+    officer, paper = OFFICERS[0], paper_for(issued)
+    issued.trusted_by(officer)
+    out = issued.path("stated.json")
+    result = issued.types_at(officer, "statement", paper, "--key", issued.key(officer), "--yes", "-o", out)
+    assert result.exit_code == 0, result.output
+    screen = result.stderr
+    words = issued.does("vault", "statement", "reserve", 0, "--signed", out)["words"]
+    grouped = issued.cast.vault.address(0, 0)
+    assert grouped in screen.replace(" ", "").replace("\n", "")
+    for text in (DEPOSITOR, "seized, case 17", "derived here", "Not checked here", "cosigned by 1 of 1", words):
+        assert text in screen
+    assert f"--signed {out}" in screen
+    told = issued.at_station(officer, "inspect", out)
+    assert told["signature"]["signed"] == officer
+    assert told["signature"]["may still"] == ", ".join(OFFICERS[1:])
+    assert issued.at_station("nobody", "inspect", out)["signature"]["signed by"].startswith("not checked")
+    assert issued.at_station(officer, "inspect", paper)["kind"] == "statement-paper"
+
+
+def test_without_witnesses_the_paper_says_so(open_office):
+    office = open_office(Setting(is_witnessed=False))
+    office.set_up()
+    office.does(*office.address_for("seized, case 17"))
+    paper = paper_for(office)
+    office.trusted_by(OFFICERS[0])
+    shown = office.types_at(OFFICERS[0], "inspect", paper).stdout
+    assert "NOT WITNESSED" in shown
+    assert "the charter names no witness" in shown
+
+
+# --- verifying --------------------------------------------------------------------------------------------------------
+
+
+def test_a_payer_is_not_misled(issued):
+    paper = paper_for(issued, 0, "--days", 1)
+    first, _ = stated_by(issued, OFFICERS[0], paper)
+    both, _ = stated_by(issued, OFFICERS[1], paper, "--signed", first)
+    card, words = card_of(issued)
+    verify = ("verify-statement", both, card)
+    # Wrong words are not answered with the right ones.
+    assert words not in issued.refused_at("payer", "DIGEST_MISMATCH", *verify, "--words", WRONG)
+    issued.refused_at("payer", "WORDS_NEEDED", *verify)
+    told = (*verify, "--words", words)
+    issued.refused_at("payer", "STATEMENT_MISMATCH", *told, "--payer", "Ministry of Finance")
+    issued.refused_at("payer", "STATEMENT_MISMATCH", *told, "--address", issued.cast.vault.address(0, 1))
+    issued.refused_at("payer", "STATEMENT_EXPIRED", *told, clock=Later(DAY))
+    issued.refused_at("payer", "FILE_KIND", "verify-statement", paper, card, "--words", words)
+    issued.refused_at("payer", "FILE_KIND", "verify-statement", both, both, "--words", words)
+    shown = issued.types_at("payer", *told)
+    assert shown.exit_code == 0
+    assert "--payer compares" in shown.stdout
+    assert f"{OFFICERS[0]}, {OFFICERS[1]}" in shown.stdout
+    # Another institution's card, or one that somebody made up, has other words.
+    forged = Path(issued.path("forged-card.json"))
+    forged.write_text(Path(card).read_text().replace('"threshold":2', '"threshold":1'))
+    issued.refused_at("payer", "DIGEST_MISMATCH", "verify-statement", first, forged, "--words", words)
+    issued.refused_at(OFFICERS[0], "CARD_MISMATCH", "inspect", forged)
