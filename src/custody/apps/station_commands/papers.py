@@ -25,6 +25,7 @@ from custody.apps.station_commands.layout import (
     under,
 )
 from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.station_commands.ties import named
 from custody.apps.terminal import JsonValue
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
@@ -267,7 +268,7 @@ def _request_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         ("why", request.reason),
         ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
-        *(("replaces", each.hex()) for each in request.replaces),
+        *named(request),
         ("signature", state),
     ]
     payments = [
