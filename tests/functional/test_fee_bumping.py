@@ -151,6 +151,20 @@ def test_a_bump_takes_another_coin_only_when_those_of_what_it_replaces_do_not_su
     assert waiting(story) == {txid(story, second)}
 
 
+def test_whatever_is_drafted_is_what_everybody_else_lets_pass(begin):
+    # Around the rate from which the coins of the first do not suffice any more.
+    story = begin(30_000_000, 31_000_000)
+    first = story.authorized(story.request((SUPPLIER, 29_998_000)), rate=2_000)
+    coins = []
+    for rate in range(8_000, 14_000, 50):
+        drafted, decision = story.drafted(again(story, first), rate=rate)
+        assert decision.verdict is Verdict.NEEDS
+        coins.append(len(drafted.outpoints))
+        story.custodian.withdraw(story.withdrawal(drafted.transfer_id))
+    assert coins == sorted(coins)
+    assert set(coins) == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("purpose", "payments"), [(Purpose.SWEEP, ((TAX_OFFICE, None),)), (Purpose.CONSOLIDATION, ())], ids=str
 )

@@ -101,9 +101,11 @@ def fees_before(transfer: Transfer) -> int:
     Whoever was replaced counts, though one of them can confirm at most: a ceiling that began anew with each attempt
     would let the fee of one payment climb to any height, an approval at a time.
     """
-    parent = () if transfer.parent is None else (transfer.parent, *transfer.parent.replaced)
-    # By id: what a child replaces may speed up the same parent.
-    before = {each.id: each for each in (*transfer.replaced, *parent)}
+    # Whatever replaces a child, a cancellation too, spends what its parent returns: the parent's fee is paid as well.
+    parents = [each.parent for each in (transfer, *transfer.replaced) if each.parent is not None]
+    lines = [transfer.replaced, parents, *(each.replaced for each in parents)]
+    # By id, since those of one group speed up the same parent.
+    before = {each.id: each for line in lines for each in line}
     # A draft that nobody would sign may claim a fee below nothing: it must not make room for another.
     return sum(max(0, each.draft.fee) for each in before.values())
 

@@ -79,6 +79,8 @@ def test_fees_before_are_those_of_all_that_is_replaced_and_of_what_is_sped_up_ea
     assert fees_before(second) == fee[first.id]
     assert fees_before(child) == fee[first.id] + fee[second.id]
     assert fees_before(other) == fee[first.id] + fee[second.id] + fee[child.id]
+    # A cancellation of the child is none itself, and spends the same change.
+    assert fees_before(replace(other, parent=None)) == fees_before(other)
     assert fees_before(replace(other, replaced=(child, second))) == fees_before(other)
 
 
