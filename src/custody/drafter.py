@@ -112,7 +112,7 @@ class _Coins:
 
     def all_replaced(self) -> tuple[Coin, ...]:
         """Those of all transfers to be replaced, each once."""
-        return _once(coin for _, own in self.replaced for coin in own)
+        return tuple({coin.outpoint: coin for _, own in self.replaced for coin in own}.values())
 
     def one_each(self) -> tuple[Coin, ...]:
         """One of each transfer to be replaced, the largest, as few as that takes."""
@@ -135,10 +135,6 @@ def _available(history: History, mature: dict[OutPoint, Coin], outpoints: Iterab
         coin = mature.get(outpoint) or history.unconfirmed(outpoint)
         if coin is not None:
             yield coin
-
-
-def _once(coins: Iterable[Coin]) -> tuple[Coin, ...]:
-    return tuple({coin.outpoint: coin for coin in coins}.values())
 
 
 def _select(plan: Plan, coins: _Coins, history: History, below: Below) -> Selection:
