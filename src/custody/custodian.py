@@ -11,16 +11,17 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding
-from custody.charter.decide import Decision, Frozen, Verdict, decide, refuse_denied
+from custody.bitcoin.transaction import Transaction, TransactionEncoding
+from custody.charter.decide import Decision, Verdict, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
+from custody.drafter import draft_for, usual_rate
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import BackendError, Refused
 from custody.log import (
@@ -47,7 +48,7 @@ from custody.transfer.approval import (
     is_renewal,
     refuse_forked,
 )
-from custody.transfer.draft import Draft, Plan, case_of, check_conflicts, draft, terms_of
+from custody.transfer.draft import Draft
 from custody.transfer.evidence import (
     Evidence,
     EvidenceBody,
@@ -61,8 +62,8 @@ from custody.transfer.evidence import (
     part_of,
 )
 from custody.transfer.history import History
-from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
-from custody.transfer.selection import Below, Selection, select_coins, select_everything
+from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
+from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, release
 from custody.transfer.signing import (
     CombinedPsbt,
@@ -76,13 +77,7 @@ from custody.transfer.signing import (
 from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
 from custody.units import Network
-from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
-
-FALLBACK_RATE: Final = 2_000
-"""sat/kvB when nobody has an estimate."""
-LONG_TERM_RATE: Final = 10_000
-"""sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
 
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
@@ -188,9 +183,9 @@ class Custodian:
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
         """Choose coins at `rate` sat/kvB (else the node's estimate), make the transaction, and hold its coins."""
         self._refuse_unready()
-        rate = rate or self._outside.relay.fee_rate() or max(FALLBACK_RATE, self._outside.relay.min_fee_rate())
+        rate = rate or usual_rate(self._outside.relay)
         with self._work() as work:
-            drafted, group = self._draft_in(work, request_id, rate)
+            drafted, group = draft_for(work, request_id, rate, self._outside.below)
             work.store.hold(drafted.outpoints, group)
             work.append(Kind.DRAFTED, drafted, drafted.transfer_id, request_id)
         return drafted
@@ -202,9 +197,9 @@ class Custodian:
             if transfer.decision is not None:
                 return transfer.decision
             charter = work.history.charter
-            judge_draft(transfer, transfer.request, charter, work.previous(transfer.draft), work.history)
-            case = case_of(transfer.draft, transfer.request, charter)
-            decision = decide(transfer_id, case, charter, work.history.facts(work.now))
+            previous = work.previous(transfer.draft)
+            judged = judge_draft(transfer, transfer.request, charter, previous, work.history)
+            decision = decide(transfer_id, judged.case, charter, work.history.facts(work.now))
             work.append(Kind.DECIDED, decision, transfer_id)
             if decision.verdict is Verdict.DENY:
                 reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
@@ -327,6 +322,7 @@ class Custodian:
                 return transfer.combined
             combined = combine(transfer.draft, work.vault_of(transfer), transfer.signed, work.now)
             work.append(Kind.COMBINED, combined, transfer_id)
+            work.shelve_children(transfer)
         return combined
 
     def psbt(self, transfer_id: bytes) -> TransferPsbt:
@@ -439,37 +435,6 @@ class Custodian:
             if reason := why_unready(view, now):
                 raise NodeNotReady(reason=reason)
 
-    def _draft_in(self, work: Work, request_id: bytes, rate: int) -> tuple[Draft, bytes]:
-        """The draft for a request and its conflict group."""
-        charter = work.history.charter
-        if work.history.frozen_by is not None:
-            raise Frozen(why=work.history.frozen_by)
-        request = check_request(work.history.request(request_id), charter)
-        refuse_expired_request(request, work.now)
-        work.history.refuse_drafted(request_id)
-        entry, vault = charter.vault_by_id(request.vault)
-        named = [work.history.transfer(replaced) for replaced in request.replaces]
-        groups = frozenset(each.group for each in named)
-        # A coin of everything it could ever meet: of what it names, and of all that already conflicts with that.
-        rivals = [each for group in sorted(groups) for each in work.history.rivals(group)]
-        predecessors = {each.id: each for each in (*named, *rivals)}
-        plan = Plan(
-            request=request,
-            charter=charter,
-            entry=entry,
-            vault=vault,
-            next_change=work.history.next_index(vault.id, Branch.CHANGE),
-            next_receive=work.history.next_receive(),
-            height=work.history.height,
-            rate=rate,
-            at=work.now,
-        )
-        coins = work.history.spendable(vault.id, groups)
-        selection = _select(plan, coins, [each.draft for each in predecessors.values()], self._outside.below)
-        drafted = draft(plan, selection, self._outside.below)
-        check_conflicts(drafted, {key: each.draft for key, each in predecessors.items()})
-        return drafted, next(iter(groups), drafted.transfer_id)
-
     def _body(self, work: Work, transfer: Transfer) -> EvidenceBody:
         envelope = work.history.charter_envelope
         if envelope is None:
@@ -522,8 +487,7 @@ class Custodian:
 
     def _refuse_denied(self, work: Work, transfer: Transfer) -> None:
         """No rule refuses the transfer as things stand now: a freeze may be newer than any checkpoint."""
-        charter = work.history.charter
-        refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, work.history.facts(work.now))
+        refuse_denied(work.history.case(transfer), work.history.charter, work.history.facts(work.now))
 
 
 def why_unready(view: ChainView, now: int) -> str | None:
@@ -543,27 +507,6 @@ def _attempted(work: Work, transfer_id: bytes, error: str | None) -> None:
     """Note an attempt to send, unless somebody has settled the transfer meanwhile."""
     if any(row.transfer_id == transfer_id for row in work.store.outbox()):
         work.store.attempted(transfer_id, error)
-
-
-def _select(plan: Plan, coins: Sequence[Coin], predecessors: Sequence[Draft], below: Below) -> Selection:
-    """Coins for a plan. A replacement takes one coin of each predecessor, so that only one of them can confirm."""
-    free = {coin.outpoint: coin for coin in coins}
-    must: dict[OutPoint, Coin] = {}
-    for predecessor in predecessors:
-        shared = [free[outpoint] for outpoint in predecessor.outpoints if outpoint in free]
-        if shared and not any(coin.outpoint in must for coin in shared):
-            largest = max(shared, key=lambda coin: (coin.amount, coin.outpoint))
-            must[largest.outpoint] = largest
-    terms = terms_of(plan, LONG_TERM_RATE, tuple(must.values()))
-    match plan.request.purpose:
-        case Purpose.PAYMENT:
-            return select_coins(coins, terms, below)
-        case Purpose.SWEEP:
-            return select_everything(coins, terms, limit=False)
-        case Purpose.CONSOLIDATION:
-            return select_everything(coins, terms, limit=True)
-        case Purpose.CANCELLATION:
-            return select_everything(list(must.values()), terms, limit=False)
 
 
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:

@@ -78,6 +78,17 @@ class Work:
         if not any(other.is_live for other in self.history.members(transfer.group)):
             self.store.release_holds(transfer.group)
 
+    def shelve_children(self, transfer: Transfer) -> None:
+        """Stop sending the children of what `transfer` replaces: with it they wait for a parent that nodes threw out.
+
+        They are queued again when their parent is found in a block (`observer`).
+        """
+        waiting = {row.transfer_id for row in self.store.outbox()}
+        for replaced in transfer.replaced:
+            for child in self.history.children(replaced):
+                if child.id in waiting and self.history.is_stranded(child):
+                    self.store.dequeue(child.id)
+
     def vault_of(self, transfer: Transfer) -> Vault:
         """The vault a transfer spends from."""
         return self.history.charter.vault_by_id(transfer.draft.identity.vault)[1]
@@ -90,20 +101,17 @@ class Work:
         """
         found: dict[bytes, bytes] = {}
         for index, outpoint in enumerate(drafted.outpoints):
-            holding = self.history.holdings.get(outpoint)
-            if holding is None:
+            raw = self.history.previous(outpoint)
+            if raw is None:
                 raise PrevtxMissing(index=index)
-            found[outpoint.txid] = holding.seen.transaction
+            found[outpoint.txid] = raw
         return list(found.values())
 
     def psbt(self, transfer: Transfer) -> TransferPsbt:
         """The PSBT that goes to the transfer's signers."""
         drafted = transfer.draft
-        by_txid = {
-            outpoint.txid: self.history.holdings[outpoint].seen.transaction
-            for outpoint in drafted.outpoints
-            if outpoint in self.history.holdings
-        }
+        found = {outpoint.txid: self.history.previous(outpoint) for outpoint in drafted.outpoints}
+        by_txid = {txid: raw for txid, raw in found.items() if raw is not None}
         return signing_psbt(drafted, self.vault_of(transfer), by_txid)
 
 

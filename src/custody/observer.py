@@ -31,7 +31,7 @@ from custody.transfer.observe import (
     spends_in,
 )
 from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
-from custody.transfer.state import Kind, Status, Transfer
+from custody.transfer.state import Kind, Transfer
 from custody.units import HARDENED
 from custody.vault.coins import ScriptIndex, depth
 from custody.vault.descriptor import Branch
@@ -163,7 +163,7 @@ def _take_back(work: Work, view: ChainView, fork: int) -> None:
         if seen is not None and seen.height > fork and _is_gone(view, seen.height, seen.block):
             gone = Unconfirmation(transfer=transfer.id, txid=seen.txid, block=seen.block, at=work.now)
             work.append(Kind.UNCONFIRMED, gone, transfer.id)
-            _hold_again(work, transfer.group)
+            _hold_again(work, work.history.members(transfer.group))
     for holding in list(work.history.holdings.values()):
         deposit = holding.seen
         if deposit.height > fork and _is_gone(view, deposit.height, deposit.block):
@@ -171,16 +171,31 @@ def _take_back(work: Work, view: ChainView, fork: int) -> None:
             work.append(Kind.DEPOSIT_REVERSED, reversed_, deposit.txid)
 
 
-def _hold_again(work: Work, group: bytes) -> None:
-    """What is live again in a group holds its coins again, and waits to be sent again."""
-    for transfer in work.history.members(group):
+def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
+    """What is live again holds its coins again and waits to be sent again, and so do its children."""
+    for transfer in transfers:
         if not transfer.is_live:
             continue
         # A coin that was free since may be another's by now; then only one of the two can confirm.
+        group = transfer.group
         ours = [each for each in transfer.draft.outpoints if work.store.holder(each) in (None, group)]
         work.store.hold(ours, group)
-        if transfer.release is not None and transfer.verified is not None:
+        _queue(work, [transfer])
+        _hold_again(work, work.history.children(transfer))
+
+
+def _queue(work: Work, transfers: Iterable[Transfer]) -> None:
+    """Have those that were released and may still confirm sent again, unless nodes throw out what they spend."""
+    for transfer in transfers:
+        is_sendable = transfer.is_live and transfer.release is not None and not work.history.is_stranded(transfer)
+        if is_sendable and transfer.verified is not None:
             work.store.queue(transfer.id, transfer.verified.raw, work.now)
+
+
+def _dequeue(work: Work, transfer: Transfer) -> None:
+    """Send a transfer no more; a child whose parent is being replaced was taken out already."""
+    if any(row.transfer_id == transfer.id for row in work.store.outbox()):
+        work.store.dequeue(transfer.id)
 
 
 def _blocks(view: ChainView, fork: int, tip: Tip) -> Iterator[BlockView]:
@@ -233,6 +248,7 @@ def _scan_spends(work: Work, block: BlockView, released: Mapping[bytes, Transfer
                     transfer=transfer.id, txid=spend.spender, block=spend.block, height=spend.height, at=work.now
                 )
                 work.append(Kind.SPEND_SEEN, seen, transfer.id)
+                _queue(work, work.history.children(transfer))
         elif work.history.holdings[spend.outpoint].spent_by != spend.spender:
             theft = UnexplainedSpend(
                 txid=spend.outpoint.txid,
@@ -272,7 +288,7 @@ def _settle(work: Work, tip: Tip) -> None:
             transfer=transfer.id, txid=seen.txid, block=seen.block, height=seen.height, at=work.now
         )
         work.append(Kind.CONFIRMED, confirmation, transfer.id)
-        work.store.dequeue(transfer.id)
+        _dequeue(work, transfer)
         _end_others(work, transfer)
         work.free(transfer)
 
@@ -281,6 +297,13 @@ def _end_others(work: Work, confirmed: Transfer) -> None:
     """Everything that conflicts with a confirmed transfer is over: one of its coins is spent and buried."""
     for other in work.history.members(confirmed.group):
         if other.is_live:
-            if other.status in (Status.RELEASED, Status.BROADCAST):
-                work.store.dequeue(other.id)
-            work.end(other, Ending.SUPERSEDED, f"by {confirmed.id.hex()}")
+            _supersede(work, other, f"by {confirmed.id.hex()}")
+
+
+def _supersede(work: Work, transfer: Transfer, detail: str) -> None:
+    """End a transfer that can never confirm, and with it what spends its outputs."""
+    _dequeue(work, transfer)
+    work.end(transfer, Ending.SUPERSEDED, detail)
+    for child in work.history.children(transfer):
+        if child.is_live:
+            _supersede(work, child, f"with {transfer.id.hex()}, which it spends")

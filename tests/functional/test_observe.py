@@ -330,8 +330,8 @@ def test_what_was_never_signed_stays_over_when_the_winner_loses_its_block(story)
 def test_a_coin_that_was_free_in_between_does_not_stop_the_coordinator(begin):
     # B replaces A and spends one coin more; A wins and frees that coin; C takes it; then A's block is lost.
     story = begin(30_000_000, 31_000_000, setting=Setting(max_share=10_000))
-    first = story.sent(story.request((SUPPLIER, 20_000_000)), rate=2_000)
-    second = story.authorized(story.request((SUPPLIER, 45_000_000), replaces=(first,)), rate=12_000)
+    first = story.sent(story.request((SUPPLIER, 29_999_000)), rate=2_000)
+    second = story.authorized(story.request((SUPPLIER, 29_999_000), replaces=(first,)), rate=12_000)
     story.signed(second)
     story.mine()
     assert story.transfer(second).ended.reason is Ending.SUPERSEDED

@@ -491,12 +491,14 @@ def test_a_transfer_that_was_signed_but_never_sent_is_cancelled_the_same_way(sto
 
 
 def test_a_replacement_conflicts_with_every_member_of_its_group(begin):
-    # A spends one coin; B replaces A and needs two. C names only B: were it free to share just the other coin with B,
-    # A and C could both confirm, and a group counts once against every limit.
+    # A spends one coin; B replaces A and, for its fee, needs two. C names only B: were it free to share just the other
+    # coin with B, A and C could both confirm, and a group counts once against every limit.
     story = begin(30_000_000, 31_000_000, 32_000_000)
-    first = story.authorized(story.request((SUPPLIER, 20_000_000)))
-    second = story.authorized(story.request((SUPPLIER, 70_000_000), replaces=(first,)))
-    third = story.authorized(story.request((SUPPLIER, 21_000_000), replaces=(second,)))
+    payment = (SUPPLIER, 29_999_000)
+    first = story.authorized(story.request(payment))
+    second = story.authorized(story.request(payment, replaces=(first,)), rate=20_000)
+    third = story.authorized(story.request(payment, replaces=(second,)), rate=30_000)
+    assert [len(spent_by(story, each)) for each in (first, second, third)] == [1, 2, 2]
     assert story.transfer(third).group == first
     for one, other in ((first, second), (second, third), (first, third)):
         assert spent_by(story, one) & spent_by(story, other)

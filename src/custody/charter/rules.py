@@ -2,8 +2,8 @@
 
 Four kinds: `allow` (which payees), `approvals` (how many of which role), `limit` (how much leaves in one transfer) and
 `fee` (how much may go to miners). A rule names the vaults it governs. It answers with a refusal, a demand, or nothing.
-Amounts are total outflow including the fee, in sats. None of these kinds uses a fact from outside, so all of them are
-judged at drafting, at the station and at release.
+Amounts are total outflow including the fee, in sats. None of these kinds uses a fact that the witnessed log does not
+give, so all of them are judged at drafting, at the station and at release.
 """
 
 from __future__ import annotations
@@ -53,6 +53,21 @@ class FeeAbsolute(Refused, code="FEE_ABSOLUTE"):
     rule: str
 
 
+class FeeTotal(Refused, code="REPLACE_FEE_TOTAL"):
+    """A fee that stays below the ceiling in sats only by itself: with those before it, it does not."""
+
+    message = (
+        "the fee of {fee} sat and the {before} sat of what it replaces or speeds up come to {total} sat, above the "
+        "{limit} sat of rule {rule}"
+    )
+    hint = "Draft again at a lower fee rate, or wait for what was sent: however often a fee is raised, it is one fee."
+    fee: int
+    before: int
+    total: int
+    limit: int
+    rule: str
+
+
 class FeeRateTooHigh(Refused, code="FEE_RATE"):
     """A fee above the ceiling for its size."""
 
@@ -83,10 +98,19 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """A waiting transaction that one of its outputs is spent to speed up: its fee in sats, its size once signed."""
+
+    fee: int
+    vbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """What a draft means to rules.
 
     `vault` is its name in the charter; `change` is what returns to the vault, in sats; `vbytes` the size once signed.
+    `fees_before` is earned from the log: sats of fees of what it replaces or speeds up. `carried` is what it speeds up.
     """
 
     vault: str
@@ -96,6 +120,19 @@ class Case:
     change: int
     fee: int
     vbytes: int
+    fees_before: int = 0
+    carried: Carried | None = None
+
+    @property
+    def fees(self) -> int:
+        """Sats of its fee and of those before it."""
+        return self.fee + self.fees_before
+
+    @property
+    def rate(self) -> int:
+        """sat/kvB that miners get for this transaction, and for the one it carries with it; rounded up."""
+        carried = self.carried or Carried(0, 0)
+        return rate_of(self.fee + carried.fee, self.vbytes + carried.vbytes)
 
     @property
     def outflow(self) -> int:
@@ -171,7 +208,11 @@ class LimitRule(_Rule):
 
 
 class FeeRule(_Rule):
-    """Ceilings of the fee: sats, sat/kvB, and parts in 10000 of the amount moved. All three hold."""
+    """Ceilings of the fee: sats, sat/kvB, and parts in 10000 of the amount moved. All three hold.
+
+    The one in sats is for a purpose, not for an attempt: fees of what is replaced or sped up are added. The one in
+    sat/kvB is for what a miner takes together: a child with its parent.
+    """
 
     kind: ClassVar[str] = "rule-fee"
 
@@ -185,9 +226,12 @@ class FeeRule(_Rule):
         found: list[Refused] = []
         if case.fee > self.max_fee:
             found.append(FeeAbsolute(fee=case.fee, limit=self.max_fee, rule=self.name))
-        rate = rate_of(case.fee, case.vbytes)
-        if rate > self.max_rate:
-            found.append(FeeRateTooHigh(rate=rate, limit=self.max_rate, rule=self.name))
+        elif case.fees > self.max_fee:
+            found.append(
+                FeeTotal(fee=case.fee, before=case.fees_before, total=case.fees, limit=self.max_fee, rule=self.name)
+            )
+        if case.rate > self.max_rate:
+            found.append(FeeRateTooHigh(rate=case.rate, limit=self.max_rate, rule=self.name))
         if case.fee * PER_TEN_THOUSAND > self.max_share * case.moved:
             found.append(FeeShare(fee=case.fee, share=self.max_share, moved=case.moved, rule=self.name))
         return tuple(found)
@@ -199,5 +243,5 @@ JUDGED_AT: Final[dict[str, tuple[Place, ...]]] = dict.fromkeys(
     ("allow", "approvals", "limit", "fee"), (Place.DRAFT, Place.STATION, Place.RELEASE)
 )
 """Where each rule kind is judged. All four depend on the case alone."""
-USES: Final[dict[str, tuple[Source, ...]]] = dict.fromkeys(JUDGED_AT, ())
-"""Which facts from outside the case each rule kind uses."""
+USES: Final[dict[str, tuple[Source, ...]]] = {**dict.fromkeys(JUDGED_AT, ()), "fee": (Source.EARNED,)}
+"""Which facts from outside the transaction each rule kind uses: a fee rule adds fees that stand in the log."""

@@ -155,6 +155,7 @@ class Scenario:
         purpose: Purpose = Purpose.PAYMENT,
         requester: str = REQUESTER,
         replaces: tuple[bytes, ...] = (),
+        parent: bytes | None = None,
         reason: str = "invoice 2024-17",
         lifetime: int = 72 * HOUR,
     ) -> Envelope:
@@ -169,6 +170,7 @@ class Scenario:
             purpose=purpose,
             payments=tuple(RequestedPayment(payee=payee, amount=amount) for payee, amount in payments),
             replaces=replaces,
+            parent=parent,
             reason=reason,
             requester=requester,
             issued=now,

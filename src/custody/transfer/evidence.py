@@ -11,7 +11,8 @@ it in numbered steps. Officer, station and release use the same function, so non
    every log seen before.
 5. This transfer stands in that log with these very bytes.
 6. The transaction is what its TransferId covers: amounts proved by previous transactions, inputs of this vault, change
-   at the next index of the log, nothing that makes it valid later instead of now.
+   at the next index of the log, nothing that makes it valid later instead of now; what replaces another transfer is
+   for the same, and what speeds one up spends its change.
 7. The rules allow it, and the decision in the log is the one they give.
 8. Officers have approved it, or what is still missing is said.
 
@@ -50,9 +51,11 @@ from custody.log import (
 from custody.quorum import Tally
 from custody.record import HexBytes, Record
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
+from custody.transfer.child import check_child, with_fees_before
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
 from custody.transfer.history import History, replay
-from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
+from custody.transfer.replacement import check_replacement
+from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.signing import InputSignature, signing_psbt
 from custody.transfer.state import Kind, Transfer
 from custody.transfer.verify import StateChanged
@@ -311,7 +314,7 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
         body_digest=body.digest(),
         nonces=history.nonces,
         steps=tuple(steps),
-        not_checked=_not_checked(charter, transfer.draft),
+        not_checked=_not_checked(charter, transfer.draft, request),
     )
 
 
@@ -339,7 +342,10 @@ def judge_draft(
     check_transaction(drafted, history.height, entry, vault)
     psbt = signing_psbt(drafted, vault, {PreviousTransaction(raw).txid: raw for raw in previous})
     reading = read_ownership(psbt, vault)
-    case = case_of(drafted, request, charter)
+    case = with_fees_before(case_of(drafted, request, charter), transfer, vault)
+    check_replacement(drafted, request, transfer.replaced)
+    if transfer.parent is not None:
+        check_child(drafted, transfer.parent, vault)
     check_indexes(drafted, charter, transfer.due_change, transfer.due_receive)
     _refuse_differing(reading, case)
     return Judged(entry.name, vault, psbt, reading, case)
@@ -493,7 +499,7 @@ def _show_tally(each: RoleTally) -> str:
     return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
 
 
-def _not_checked(charter: Charter, drafted: Draft) -> tuple[str, ...]:
+def _not_checked(charter: Charter, drafted: Draft, request: TransferRequest) -> tuple[str, ...]:
     found = [
         "whether the coins are still unspent (the chain is not seen here)",
         "what k custodians do together on other machines",
@@ -501,6 +507,8 @@ def _not_checked(charter: Charter, drafted: Draft) -> tuple[str, ...]:
     if drafted.transaction.locktime:
         # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
         found.insert(0, f"whether block {drafted.transaction.locktime} was mined: the coordinator says so")
+    if request.purpose is Purpose.CHILD:
+        found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
     if not charter.witnesses:
         found.insert(0, "whether others were shown the same history: the charter names no witness")
     return tuple(found)

@@ -9,7 +9,7 @@ An entry that does not fit what stands before it is an integrity error, at its i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -39,7 +39,7 @@ from custody.transfer.observe import (
     SpendSeen,
     UnexplainedSpend,
 )
-from custody.transfer.request import TransferRequest, check_request
+from custody.transfer.request import check_request
 from custody.transfer.settlement import Broadcast, Confirmation, Ended, Ending, Release, Unconfirmation
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested, nonces
 from custody.transfer.state import AddressIssued, Holding, Kind, Status, Transfer
@@ -177,7 +177,9 @@ class History(Ledger):
         vault_id = drafted.identity.vault
         self._require(drafted.transfer_id not in self.transfers, index, Kind.DRAFTED, "repeats a draft")
         self.refuse_drafted(drafted.identity.request)
-        group = self._group(drafted, request, index)
+        replaced = self.replaced_by(request)
+        group = self._group(drafted, replaced, index)
+        parent = None if request.parent is None else self.parent_of(request)
         held = self.held()
         taken = [o for o in drafted.outpoints if held.get(o, group) != group]
         self._require(
@@ -190,27 +192,29 @@ class History(Ledger):
             due_change=self.next_index(vault_id, Branch.CHANGE),
             due_receive=self.next_receive(),
             group=group,
+            replaced=replaced,
+            parent=parent,
         )
         self.transfers[transfer.id] = self._live[transfer.id] = transfer
         self._groups.setdefault(group, []).append(transfer)
         self._drafts.setdefault(drafted.identity.request, []).append(transfer)
+        for txid in {each.txid for each in drafted.identity.spent}:
+            self._spenders.setdefault(txid, []).append(transfer)
         self._use_indexes(drafted)
         return COORDINATOR
 
-    def _group(self, drafted: Draft, request: TransferRequest, index: int) -> bytes:
+    def _group(self, drafted: Draft, replaced: Sequence[Transfer], index: int) -> bytes:
         """The group of a draft: its own id, or that of what it replaces.
 
         It must spend a coin of every rival in the group, not only of those it names: were two members free of each
         other, both could confirm, and a group counts once.
         """
-        if not request.replaces:
+        if not replaced:
             return drafted.transfer_id
-        predecessors = [self.transfer(replaced) for replaced in request.replaces]
-        groups = {each.group for each in predecessors}
+        groups = {each.group for each in replaced}
         self._require(len(groups) == 1, index, Kind.DRAFTED, "replaces transfers that do not conflict with each other")
-        group = groups.pop()
-        check_conflicts(drafted, {each.id: each.draft for each in (*predecessors, *self.rivals(group))})
-        return group
+        check_conflicts(drafted, {each.id: each.draft for each in replaced})
+        return groups.pop()
 
     def _use_indexes(self, drafted: Draft) -> None:
         """Count the indexes of a draft as used, when they are the ones that were due.
@@ -304,6 +308,7 @@ class History(Ledger):
         )
         self._require(is_same, index, Kind.RELEASED, "releases another transaction than the verified one")
         transfer.release, transfer.status = released, Status.RELEASED
+        self._released[released.txid] = transfer
         return COORDINATOR
 
     def _broadcast(self, sent: Broadcast, index: int) -> str:
@@ -344,10 +349,22 @@ class History(Ledger):
         self._mark_spent(transfer, None)
         # What it had superseded is live again too: any of the group may now be the one that confirms.
         for other in self.members(transfer.group):
-            if other.is_bearer and other.ended and other.ended.reason is Ending.SUPERSEDED:
-                other.ended, other.status = None, other.bearer_status
-                self._live[other.id] = other
+            self._revive(other)
         return COORDINATOR
+
+    def _revive(self, transfer: Transfer) -> None:
+        """Make a superseded transfer live again, unless something in its place still stands, and its children too."""
+        is_over = transfer.ended is not None and transfer.ended.reason is Ending.SUPERSEDED
+        if is_over and transfer.is_bearer and not self._is_superseded(transfer):
+            transfer.ended, transfer.status = None, transfer.bearer_status
+            self._live[transfer.id] = transfer
+            for child in self.children(transfer):
+                self._revive(child)
+
+    def _is_superseded(self, transfer: Transfer) -> bool:
+        """Whether another of its group is confirmed, or it spends what can never be."""
+        others = self.members(transfer.group)
+        return any(each.status is Status.CONFIRMED for each in others) or self.is_orphaned(transfer)
 
     def _end(self, ended: Ended, index: int) -> str:
         transfer = self.transfer(ended.transfer)
@@ -357,7 +374,7 @@ class History(Ledger):
         holds = False  # a withdrawal has an entry of its own, signed by who withdrew
         match ended.reason:
             case Ending.SUPERSEDED:
-                holds = any(each.status is Status.CONFIRMED for each in self.members(transfer.group))
+                holds = self._is_superseded(transfer)
             case Ending.DENIED:
                 holds = transfer.decision is not None and transfer.decision.verdict is Verdict.DENY
             case Ending.VETOED:

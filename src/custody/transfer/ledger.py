@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody.bitcoin.transaction import OutPoint
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
+from custody.charter.rules import Case
 from custody.envelope import Envelope
 from custody.errors import IntegrityError, InvalidInput, Refused
 from custody.log import Frontier
+from custody.transfer.child import ChildParent, change_of, check_waiting, with_fees_before
 from custody.transfer.draft import case_of
 from custody.transfer.observe import ChainSeen
+from custody.transfer.request import TransferRequest
+from custody.transfer.settlement import Ending
 from custody.transfer.signing import InputSignature
 from custody.transfer.state import AddressIssued, Holding, Kind, Transfer
 from custody.vault.coins import Coin
@@ -77,6 +81,8 @@ class Ledger:
         self._live: dict[bytes, Transfer] = {}
         self._groups: dict[bytes, list[Transfer]] = {}
         self._drafts: dict[bytes, list[Transfer]] = {}
+        self._released: dict[bytes, Transfer] = {}
+        self._spenders: dict[bytes, list[Transfer]] = {}
 
     @property
     def size(self) -> int:
@@ -177,6 +183,83 @@ class Ledger:
     def rivals(self, group: bytes) -> tuple[Transfer, ...]:
         """Those of a group that hold coins or whose signatures may be around: a replacement conflicts with each."""
         return tuple(each for each in self.members(group) if each.is_live or each.is_bearer)
+
+    def replaced_by(self, request: TransferRequest) -> tuple[Transfer, ...]:
+        """What a draft of `request` has to conflict with now, in the order it was drafted.
+
+        Of each group that it names: the transfers named, and all rivals, since it could meet any of them.
+
+        Raises:
+            TransferUnknown: it names a transfer that is not there.
+        """
+        named = {each: self.transfer(each) for each in request.replaces}
+        groups = dict.fromkeys(each.group for each in named.values())
+        members = (each for group in groups for each in self.members(group))
+        return tuple(each for each in members if each.id in named or each.is_live or each.is_bearer)
+
+    def parent_of(self, request: TransferRequest) -> Transfer:
+        """The transfer that the child which `request` asks for would speed up now.
+
+        Raises:
+            TransferUnknown: there is no such transfer.
+            ChildParent: it does not wait for a block with change that is free.
+        """
+        parent = self.transfer(request.parent or b"")
+        change = check_waiting(parent, self.charter.vault_by_id(request.vault)[1])
+        holder = self.held().get(change.outpoint)
+        problem = None
+        if any(self.unconfirmed(outpoint) is not None for outpoint in parent.draft.outpoints):
+            problem = "spends what waits for a block itself"
+        elif self.is_displaced(parent):
+            problem = "is replaced by a transfer that is signed already"
+        elif holder is not None and all(each.group != holder for each in self.replaced_by(request)):
+            problem = f"has a child already, {holder.hex()}: replace that"
+        if problem is not None:
+            raise ChildParent(parent=parent.id.hex(), problem=problem)
+        return parent
+
+    def children(self, transfer: Transfer) -> tuple[Transfer, ...]:
+        """The transfers that spend an output of a released one: they can confirm with it and never without."""
+        return () if transfer.release is None else tuple(self._spenders.get(transfer.release.txid, ()))
+
+    def is_orphaned(self, transfer: Transfer) -> bool:
+        """Whether something else was buried in the place of a transfer whose output this one spends."""
+        return any(each.ended and each.ended.reason is Ending.SUPERSEDED for each in self._parents(transfer))
+
+    def is_stranded(self, transfer: Transfer) -> bool:
+        """Whether it spends an output of a transfer that a signed one is to take the place of."""
+        return any(self.is_displaced(each) for each in self._parents(transfer))
+
+    def _parents(self, transfer: Transfer) -> list[Transfer]:
+        txids = dict.fromkeys(outpoint.txid for outpoint in transfer.draft.outpoints)
+        return [self._released[txid] for txid in txids if txid in self._released]
+
+    def is_displaced(self, transfer: Transfer) -> bool:
+        """Whether a transfer that waits has a newer rival with enough signatures to be sent in its place."""
+        members = self.members(transfer.group)
+        newer = members[[each.id for each in members].index(transfer.id) + 1 :]
+        return transfer.seen is None and any(each.is_live and each.combined for each in newer)
+
+    def unconfirmed(self, outpoint: OutPoint) -> Coin | None:
+        """The change of a released transfer that stands in no block, when `outpoint` is where it will be."""
+        parent = self._released.get(outpoint.txid)
+        if parent is None or not parent.is_live or parent.seen is not None:
+            return None
+        change = change_of(parent, self.charter.vault_by_id(parent.draft.identity.vault)[1])
+        return change if change is not None and change.outpoint == outpoint else None
+
+    def previous(self, outpoint: OutPoint) -> bytes | None:
+        """The raw transaction, without witness, that made a coin: a deposit's, or a released one of our own."""
+        holding = self.holdings.get(outpoint)
+        if holding is not None:
+            return holding.seen.transaction
+        parent = self._released.get(outpoint.txid)
+        return None if parent is None or parent.verified is None else PreviousTransaction(parent.verified.raw).stripped
+
+    def case(self, transfer: Transfer) -> Case:
+        """What a transfer means to rules: what its transaction says, and what the log says stands before it."""
+        own = case_of(transfer.draft, transfer.request, self.charter)
+        return with_fees_before(own, transfer, self.charter.vault_by_id(transfer.draft.identity.vault)[1])
 
     def held(self) -> dict[OutPoint, bytes]:
         """Coins in live transfers, each with the transfer's group."""

@@ -7,9 +7,9 @@ next unused receive index; a request carries neither addresses nor scripts.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from custody.bitcoin.script import NetworkMismatch
 from custody.charter.document import Charter
@@ -72,6 +72,8 @@ class Purpose(StrEnum):
     """Turns many coins of the vault into one, at its next change index."""
     CANCELLATION = "cancellation"
     """Spends a coin of the transfers it replaces back to the vault, so that they can never confirm."""
+    CHILD = "child-pays-for-parent"
+    """Spends the change of a transfer that waits back to the vault, at a fee that makes both worth a miner's while."""
 
 
 class RequestedPayment(Record):
@@ -95,11 +97,20 @@ class TransferRequest(Record):
     payments: Annotated[tuple[RequestedPayment, ...], Field(max_length=MAX_PAYMENTS)]
     replaces: tuple[Digest, ...]
     """TransferIds this one conflicts with on purpose: it spends an input of each."""
+    parent: Digest | None = None
+    """TransferId of the transfer that a child speeds up. No other request has this field, so there is one spelling."""
     reason: PublicText
     requester: PublicText
     issued: UnixTime
     expires: UnixTime
     nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parent(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if self.parent is None:
+            del written["parent"]
+        return written
 
     @model_validator(mode="after")
     def _is_sound(self) -> TransferRequest:
@@ -111,16 +122,24 @@ class TransferRequest(Record):
             case Purpose.SWEEP:
                 if amounts != [None]:
                     raise RequestInvalid(problem="is a sweep and needs exactly one payee, without an amount")
-            case Purpose.CONSOLIDATION | Purpose.CANCELLATION:
+            case Purpose.CONSOLIDATION | Purpose.CANCELLATION | Purpose.CHILD:
                 if amounts:
                     raise RequestInvalid(problem=f"is a {self.purpose} and pays nobody, but names payees")
-        if self.purpose is Purpose.CANCELLATION and not self.replaces:
-            raise RequestInvalid(problem="is a cancellation and names no transfer to cancel")
-        if len(set(self.replaces)) != len(self.replaces):
-            raise RequestInvalid(problem="names one transfer to replace twice")
+        self._check_named()
         if self.expires <= self.issued:
             raise RequestInvalid(problem="expires before it was issued")
         return self
+
+    def _check_named(self) -> None:
+        """The other transfers it names are those that its purpose needs."""
+        if self.purpose is Purpose.CANCELLATION and not self.replaces:
+            raise RequestInvalid(problem="is a cancellation and names no transfer to cancel")
+        if self.purpose is Purpose.CHILD and self.parent is None:
+            raise RequestInvalid(problem=f"is a {self.purpose} and names no transfer to speed up")
+        if self.purpose is not Purpose.CHILD and self.parent is not None:
+            raise RequestInvalid(problem=f"is a {self.purpose}, but names a transfer to speed up")
+        if len(set(self.replaces)) != len(self.replaces):
+            raise RequestInvalid(problem="names one transfer to replace twice")
 
     def wanted(self) -> tuple[Payment, ...]:
         """The payments whose amount is known."""

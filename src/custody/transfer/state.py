@@ -141,7 +141,8 @@ class Transfer:
     """One transfer as the log tells it.
 
     `due_change` and `due_receive` were the next unused indexes when it was drafted; `group` is the id of the first of
-    the transfers that conflict with it on purpose.
+    the transfers that conflict with it on purpose, and `replaced` those of them it had to conflict with at that moment,
+    in the order they were drafted. `parent` is the transfer that a child speeds up.
     """
 
     draft: Draft
@@ -150,6 +151,8 @@ class Transfer:
     due_change: int
     due_receive: Mapping[str, int]
     group: bytes
+    replaced: tuple[Transfer, ...] = field(default=(), repr=False)
+    parent: Transfer | None = field(default=None, repr=False)
     status: Status = Status.DRAFTED
     decision: Decision | None = None
     approvals: list[Envelope] = field(default_factory=list)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from custody.apps.station_commands.layout import grouped
+from custody.apps.station_commands.layout import grouped, sats
 from custody.apps.station_commands.papers import checkpoint_paper, document_paper
 from custody.apps.station_commands.screens import (
     NOT_WITNESSED,
@@ -21,7 +21,7 @@ from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
 from custody.testing.scenario import RememberedState, Scenario
 from custody.transfer.evidence import Examination, Stage
-from custody.transfer.request import TransferRequest
+from custody.transfer.request import Purpose, TransferRequest
 from custody.vault.descriptor import Branch
 from custody.words import show_words
 
@@ -104,6 +104,44 @@ def test_only_a_custodian_is_shown_who_signs(witnessed):
     fingerprints = [each.fingerprint.hex() for each in witnessed.to_sign.vault.cosigners]
     assert not any(each in examination_screen(witnessed.to_approve, witnessed.now) for each in fingerprints)
     assert all(each in examination_screen(witnessed.to_sign, witnessed.now) for each in fingerprints)
+
+
+@pytest.fixture(scope="module")
+def bumped():
+    """A scenario with a transfer that waits, and ids of the transfer that replaces it and of a child of that one."""
+    scenario = Scenario.funded()
+    first = scenario.sent(rate=2_000)
+    second = scenario.sent(scenario.request(replaces=(first,)), rate=5_000)
+    child, _ = scenario.drafted(scenario.request(purpose=Purpose.CHILD, parent=second), rate=20_000)
+    yield scenario, first, second, child.transfer_id
+    scenario.close()
+
+
+def test_a_replacement_says_what_it_replaces_and_what_the_fees_add_up_to(bumped):
+    scenario, first, second, _ = bumped
+    found = scenario.stations[2].examine(scenario.custodian.evidence(second), Stage.SIGN)
+    text = examination_screen(found, scenario.chain.now())
+    fees = [scenario.transfer(each).draft.fee for each in (first, second)]
+    assert f"replaces  {first.hex()}, a payment with a fee of {sats(fees[0])}" in text
+    assert f"{sats(sum(fees))}  with those of what it replaces: one fee to the rules" in text
+    data = examination_data(found)
+    assert data["tied"] == {"replaces": [{"transfer": first.hex(), "fee": fees[0]}], "speeds_up": None}
+    assert data["fees_before"] == fees[0]
+
+
+def test_a_child_says_what_it_speeds_up_and_at_which_rate_together(bumped):
+    scenario, first, second, child = bumped
+    found = scenario.stations[2].examine(scenario.custodian.evidence(child), Stage.APPROVE)
+    text = examination_screen(found, scenario.chain.now())
+    fees = [scenario.transfer(each).draft.fee for each in (first, second, child)]
+    assert "a child that pays for its parent" in text
+    assert f"speeds up  {second.hex()}, which waits with a fee of {sats(fees[1])}" in text
+    assert f"{sats(sum(fees))}  with those of what it speeds up or replaces: one fee to the rules" in text
+    assert f"{sats(fees[1] + fees[2])}  20.000 sat/vB with what it speeds up" in text
+    assert "whether what it speeds up still waits for a block: the coordinator says so" in text
+    data = examination_data(found)
+    assert data["tied"]["speeds_up"] == {"transfer": second.hex(), "fee": fees[1]}
+    assert (data["request"]["parent"], data["sat_per_kvb_together"]) == (second.hex(), found.case.rate)
 
 
 def test_the_twelve_words_are_the_last_line_and_on_one_line(witnessed):

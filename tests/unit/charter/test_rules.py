@@ -1,5 +1,6 @@
 """What single sentences of a charter say."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -13,6 +14,7 @@ from custody.charter.rules import (
     USES,
     AllowRule,
     ApprovalsRule,
+    Carried,
     Case,
     FeeRule,
     LimitRule,
@@ -61,6 +63,28 @@ def test_a_fee_s_ceiling_in_sats(fee, vbytes):
     assert fees(max_fee=fee).refusals(asked) == ()
     (refusal,) = fees(max_fee=fee - 1).refusals(asked)
     assert refusal.code == "FEE_ABSOLUTE"
+
+
+@given(amounts, amounts)
+def test_fees_before_count_under_the_same_ceiling(fee, before):
+    asked = replace(case(10**12, fee), fees_before=before)
+    assert asked.outflow == 10**12 + fee
+    assert fees(max_fee=fee + before).refusals(asked) == ()
+    (refusal,) = fees(max_fee=fee + before - 1).refusals(asked)
+    assert (refusal.code, refusal.total) == ("REPLACE_FEE_TOTAL", fee + before)
+    # Above the ceiling by itself, it is that and nothing else.
+    (refusal,) = fees(max_fee=fee - 1).refusals(asked)
+    assert refusal.code == "FEE_ABSOLUTE"
+
+
+@given(
+    st.integers(1, 10**9), st.integers(1, 10**5), st.integers(0, 10**9), st.integers(1, 10**5), st.integers(0, 10**9)
+)
+def test_the_rate_of_a_child_is_that_of_both(fee, vbytes, their_fee, their_vbytes, most):
+    asked = replace(case(10**12, fee, vbytes=vbytes), carried=Carried(their_fee, their_vbytes))
+    refused = fees(max_rate=most).refusals(asked)
+    assert bool(refused) is (Fraction((fee + their_fee) * 1000, vbytes + their_vbytes) > most)
+    assert all(each.code == "FEE_RATE" for each in refused)
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**5), st.integers(0, 10**9))

@@ -56,6 +56,38 @@ def test_a_request_says_one_thing(told, edit, purpose, payments, replaces, is_so
             make()
 
 
+@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("parent", [None, OTHER])
+def test_a_child_names_its_parent_and_nothing_else_does(told, edit, purpose, parent):
+    payments = {Purpose.PAYMENT: (ONE,), Purpose.SWEEP: (ALL,)}.get(purpose, ())
+    replaces = (bytes(32),) if purpose is Purpose.CANCELLATION else ()
+
+    def make() -> TransferRequest:
+        return edit(told.request, purpose=purpose, payments=payments, replaces=replaces, parent=parent)
+
+    if (purpose is Purpose.CHILD) is (parent is not None):
+        assert make().wanted() == tuple(Payment(each.payee, each.amount) for each in payments if each.amount)
+    else:
+        with refuses("REQUEST_INVALID"):
+            make()
+
+
+def test_a_child_pays_nobody(told, edit):
+    with refuses("REQUEST_INVALID"):
+        edit(told.request, purpose=Purpose.CHILD, payments=(ONE,), parent=OTHER)
+
+
+def test_a_request_without_a_parent_has_one_spelling(told, edit):
+    plain = told.request.to_bytes()
+    assert b"parent" not in plain
+    assert TransferRequest.from_bytes(plain) == told.request
+    spelt = plain.replace(b'"payments":', b'"parent":null,"payments":')
+    with refuses("RECORD_NOT_CANONICAL"):
+        TransferRequest.from_bytes(spelt)
+    child = edit(told.request, purpose=Purpose.CHILD, payments=(), parent=OTHER)
+    assert TransferRequest.from_bytes(child.to_bytes()).parent == OTHER
+
+
 @pytest.mark.parametrize("lifetime", [0, -1])
 def test_a_request_does_not_expire_before_it_is_made(told, edit, lifetime):
     with refuses("REQUEST_INVALID"):

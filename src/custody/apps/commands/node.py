@@ -13,7 +13,8 @@ from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.desk import SystemClock
 from custody.apps.station_commands.layout import moment, rate, span, table
 from custody.apps.terminal import Verb, output
-from custody.custodian import FALLBACK_RATE, why_unready
+from custody.custodian import why_unready
+from custody.drafter import FALLBACK_RATE
 from custody.ports import BlockUnknown
 from custody.transfer.history import History
 

@@ -35,7 +35,6 @@ from custody.custodian import TransferLive
 from custody.envelope import Envelope, show_key, sign
 from custody.errors import InvalidInput
 from custody.transfer.approval import Withdrawal
-from custody.transfer.draft import case_of
 from custody.transfer.history import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
 from custody.transfer.state import Status
@@ -65,11 +64,12 @@ class VaultUnclear(InvalidInput, code="VAULT_UNCLEAR"):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the options of `transfer request` ask for. `replaces` are ids, whole or their beginnings."""
+    """What the options of `transfer request` ask for. `replaces` and `parent` are ids, whole or their beginnings."""
 
     purpose: Purpose
     payments: tuple[RequestedPayment, ...]
     replaces: tuple[str, ...]
+    parent: str | None = None
 
 
 @click.command(
@@ -77,7 +77,8 @@ class Wanted:
     epilog="""\b
 Examples:
   custody transfer request --pay 'Supplier=0.25 BTC' --reason 'invoice 17' --key dana.key.json
-  custody transfer request --cancel 3fd1c0a9b2 --reason 'lost trust in it' --key dana.key.json""",
+  custody transfer request --cancel 3fd1c0a9b2 --reason 'lost trust in it' --key dana.key.json
+  custody transfer request --replaces 3fd1c0a9b2 --reason 'it waits too long' --key dana.key.json""",
 )
 @click.option("--vault", metavar="NAME", help="The vault that pays; may be left out when the charter has one.")
 @click.option("--pay", "pays", metavar="PAYEE=AMOUNT", multiple=True, help="Pay this much: sats, or with its unit BTC.")
@@ -85,8 +86,12 @@ Examples:
 @click.option("--consolidate", "is_consolidation", is_flag=True, help="Turn many coins of the vault into one.")
 @click.option("--cancel", metavar="TRANSFER", help="Spend this transfer's coins back to the vault.")
 @click.option(
-    "--replaces", metavar="TRANSFER", multiple=True, help="A transfer that this one conflicts with on purpose."
+    "--replaces",
+    metavar="TRANSFER",
+    multiple=True,
+    help="Pay the same as this transfer, at another fee, in its place; what it is for is taken over without --pay.",
 )
+@click.option("--speed-up", metavar="TRANSFER", help="Spend the change of this transfer, which waits, to pay for both.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why. Officers read it, and it stands in the log.")
 @click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The requester's key file.")
 @click.option(
@@ -104,6 +109,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     is_consolidation: bool,
     cancel: str | None,
     replaces: tuple[str, ...],
+    speed_up: str | None,
     reason: str,
     keyfile: str,
     hours: int,
@@ -114,10 +120,11 @@ def request(  # noqa: PLR0913 - click gives each option by its name
 ) -> None:
     """Ask for a transfer, and sign the request.
 
-    Say what it is for with one of --pay (any number of times), --sweep, --consolidate and --cancel. Payees are names of
-    the charter; a request carries no addresses. The request is entered in the log, unless --offline is given.
+    Say what it is for with one of --pay (any number of times), --sweep, --consolidate, --cancel and --speed-up; with
+    --replaces alone it is for what that transfer is for. Payees are names of the charter; a request carries no
+    addresses. The request is entered in the log, unless --offline is given.
     """
-    wanted = _wanted(pays, sweep, cancel, replaces, is_consolidation=is_consolidation)
+    wanted = _wanted(pays, sweep, cancel, speed_up, replaces, is_consolidation=is_consolidation)
     if is_offline and (charter_file is None or out is None):
         raise click.UsageError("--offline needs --charter FILE and -o FILE")
     if out is not None:
@@ -128,15 +135,18 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     signer = open_own_key(keyfile, passphrase_file)
     requester = _person(charter, signer.public_key)
     now = SystemClock().now()
-    replaced = tuple(_replaced(each, history) for each in wanted.replaces)
+    wanted = wanted or _repeated(replaces, history)
+    parent = None if wanted.parent is None else _named(wanted.parent, history)
+    replaced = tuple(_named(each, history) for each in wanted.replaces)
     envelope = sign(
         TransferRequest(
             network=charter.network,
             charter=charter.digest(),
-            vault=_vault_id(vault, charter, history, replaced),
+            vault=_vault_id(vault, charter, history, replaced if parent is None else (parent,)),
             purpose=wanted.purpose,
             payments=wanted.payments,
             replaces=replaced,
+            parent=parent,
             reason=reason,
             requester=requester.name,
             issued=now,
@@ -159,10 +169,21 @@ def request(  # noqa: PLR0913 - click gives each option by its name
 
 
 def _wanted(
-    pays: tuple[str, ...], sweep: str | None, cancel: str | None, replaces: tuple[str, ...], *, is_consolidation: bool
-) -> Wanted:
-    if sum((bool(pays), sweep is not None, is_consolidation, cancel is not None)) != 1:
-        raise click.UsageError("say what the transfer is for: one of --pay, --sweep, --consolidate and --cancel")
+    pays: tuple[str, ...],
+    sweep: str | None,
+    cancel: str | None,
+    speed_up: str | None,
+    replaces: tuple[str, ...],
+    *,
+    is_consolidation: bool,
+) -> Wanted | None:
+    """What is asked for; None when that is for the transfer to say that is replaced."""
+    asked = sum((bool(pays), sweep is not None, is_consolidation, cancel is not None, speed_up is not None))
+    if not asked and replaces:
+        return None
+    if asked != 1:
+        purposes = "--pay, --sweep, --consolidate, --cancel and --speed-up, or --replaces alone"
+        raise click.UsageError(f"say what the transfer is for: one of {purposes}")
     if len(pays) > MAX_PAYMENTS:
         raise click.UsageError(f"one request pays {MAX_PAYMENTS} payees at most")
     if sweep is not None:
@@ -171,7 +192,18 @@ def _wanted(
         return Wanted(Purpose.CONSOLIDATION, (), replaces)
     if cancel is not None:
         return Wanted(Purpose.CANCELLATION, (), (cancel, *replaces))
+    if speed_up is not None:
+        return Wanted(Purpose.CHILD, (), replaces, speed_up)
     return Wanted(Purpose.PAYMENT, tuple(_payment(each) for each in pays), replaces)
+
+
+def _repeated(replaces: tuple[str, ...], history: History | None) -> Wanted:
+    """What the first of the transfers to be replaced is for."""
+    if history is None:
+        raise click.UsageError("--offline, no log says what is replaced: say beside --replaces what it is for")
+    request = history.transfer(_named(replaces[0], history)).request
+    parent = None if request.parent is None else request.parent.hex()
+    return Wanted(request.purpose, request.payments, replaces, parent)
 
 
 def _payment(text: str) -> RequestedPayment:
@@ -196,7 +228,7 @@ def _person(charter: Charter, key: bytes) -> Person:
     return found
 
 
-def _replaced(text: str, history: History | None) -> bytes:
+def _named(text: str, history: History | None) -> bytes:
     """A transfer's id; without a log it must be whole."""
     if history is not None:
         return find_id(text, history.transfers, "transfer")
@@ -251,8 +283,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
         transfer = history.transfer(transfer_id)
     if decision.verdict is Verdict.DENY:
         output().talk("\n".join(decision_lines(decision)))
-        charter = history.charter
-        refuse_denied(case_of(transfer.draft, transfer.request, charter), charter, history.facts(SystemClock().now()))
+        refuse_denied(history.case(transfer), history.charter, history.facts(SystemClock().now()))
     output().emit(
         {
             "transfer": transfer_id.hex(),

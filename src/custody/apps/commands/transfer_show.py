@@ -12,14 +12,15 @@ import click
 
 from custody.apps.coordinator import coordinator, find_id
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, moment, rate, sats, screen, table
+from custody.apps.station_commands.ties import fee_rows, fees_data, named, tied, tied_data
 from custody.apps.terminal import JsonValue, Verb, output
 from custody.charter.decide import Decision
 from custody.charter.rules import Case
 from custody.envelope import Envelope
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
-from custody.transfer.draft import case_of, paid_outputs
+from custody.transfer.draft import paid_outputs
 from custody.transfer.history import History
-from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.request import Purpose, TransferRequest, read_request
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Status, Transfer
 from custody.units import rate_of
@@ -97,7 +98,7 @@ def warn_frozen(history: History) -> None:
 
 def case(transfer: Transfer, history: History) -> Case:
     """What the transfer means to the rules."""
-    return case_of(transfer.draft, transfer.request, history.charter)
+    return history.case(transfer)
 
 
 def status_text(transfer: Transfer) -> str:
@@ -134,12 +135,13 @@ def transfer_text(transfer: Transfer, history: History) -> str:
         ("why", request.reason),
         ("what", f"a {request.purpose} from vault {meaning.vault}"),
         ("until", moment(request.expires)),
-        *(("replaces", each.hex()) for each in request.replaces),
+        *tied(transfer),
     ]
     fee_rate = rate(rate_of(meaning.fee, meaning.vbytes))
     money = [
         ("spends", bitcoin(spent), sats(spent), f"{len(transfer.draft.outpoints)} coin(s)"),
         ("fee", bitcoin(meaning.fee), sats(meaning.fee), fee_rate),
+        *fee_rows(meaning),
         ("leaves", bitcoin(meaning.outflow), sats(meaning.outflow), "payees and fee together"),
         ("change", bitcoin(meaning.change), sats(meaning.change), "returns to the vault"),
     ]
@@ -226,6 +228,8 @@ def transfer_data(transfer: Transfer, history: History) -> JsonValue:
         "inputs": [str(each) for each in transfer.draft.outpoints],
         "sats": {"fee": meaning.fee, "change": meaning.change, "outflow": meaning.outflow},
         "sat_per_kvb": rate_of(meaning.fee, meaning.vbytes),
+        **fees_data(meaning),
+        "tied": tied_data(transfer),
         "verdict": None if transfer.decision is None else transfer.decision.verdict.value,
         "findings": findings_data(transfer.decision),
         "approvals": approvals_data(transfer, history),
@@ -277,6 +281,7 @@ def request_data(request: TransferRequest) -> JsonValue:
         "vault_id": request.vault.hex(),
         "payments": [{"payee": each.payee, "sats": each.amount} for each in request.payments],
         "replaces": [each.hex() for each in request.replaces],
+        "parent": None if request.parent is None else request.parent.hex(),
         "issued": request.issued,
         "expires": request.expires,
     }
@@ -292,7 +297,7 @@ def request_text(request: TransferRequest) -> str:
             ("pays", f"{'everything' if each.amount is None else bitcoin(each.amount)} to {each.payee}")
             for each in request.payments
         ),
-        *(("replaces", each.hex()) for each in request.replaces),
+        *named(request),
         ("until", moment(request.expires)),
     ]
     return block(f"Request {request.digest().hex()}", table(rows))
@@ -328,5 +333,15 @@ def next_step(transfer: Transfer, history: History) -> str:
         Status.COMBINED: f"custody transfer combine {name}",
         Status.VERIFIED: f"custody transfer release {name}{witness}",
         Status.RELEASED: "custody transfer deliver",
-        Status.BROADCAST: "custody observe, until it is deep enough",
+        Status.BROADCAST: f"custody observe, until it is deep enough{_if_stuck(transfer, name)}",
     }.get(transfer.status, "")
+
+
+def _if_stuck(transfer: Transfer, name: str) -> str:
+    """What helps a transfer that waits too long; empty for one that stands in a block."""
+    if transfer.seen is not None:
+        return ""
+    # A child is replaced by another: one that speeds up a child would carry two.
+    is_parent = transfer.draft.change is not None and transfer.request.purpose is not Purpose.CHILD
+    ways = f"--replaces {name}" + (f" or --speed-up {name}" if is_parent else "")
+    return f"; when it waits too long: custody transfer request {ways}"

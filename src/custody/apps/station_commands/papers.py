@@ -32,6 +32,7 @@ from custody.apps.station_commands.statement_screens import (
     statement_data,
     statement_lines,
 )
+from custody.apps.station_commands.ties import named
 from custody.apps.terminal import JsonValue
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
@@ -278,7 +279,7 @@ def _request_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         ("why", request.reason),
         ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
-        *(("replaces", each.hex()) for each in request.replaces),
+        *named(request),
         ("signature", state),
     ]
     payments = [

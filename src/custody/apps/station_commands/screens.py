@@ -29,6 +29,7 @@ from custody.apps.station_commands.layout import (
     table,
     under,
 )
+from custody.apps.station_commands.ties import fee_rows, fees_data, tied, tied_data
 from custody.apps.terminal import JsonValue
 from custody.bitcoin.script import address
 from custody.charter.document import AddressPayee, Charter, CharterVault
@@ -89,8 +90,7 @@ def _asked(found: Examination, now: int) -> list[str]:
         ("when", f"{moment(request.issued)}, holds until {moment(request.expires)}"),
         ("now", f"{moment(now)} by the clock of this machine{_history_age(found, now)}"),
     ]
-    rows += [("replaces", each.hex()) for each in request.replaces]
-    return table(rows)
+    return table([*rows, *tied(found.transfer)])
 
 
 def _purpose(found: Examination) -> str:
@@ -103,6 +103,8 @@ def _purpose(found: Examination) -> str:
             return "a consolidation: many coins of the vault become one, nobody else is paid"
         case Purpose.CANCELLATION:
             return "a cancellation: the coins return to the vault, so that what it replaces can never confirm"
+        case Purpose.CHILD:
+            return "a child that pays for its parent: the change of a waiting transfer returns, and both get its fee"
 
 
 def _history_age(found: Examination, now: int) -> str:
@@ -137,6 +139,7 @@ def _money(found: Examination) -> list[str]:
     rows = [
         ("spends", bitcoin(spent), sats(spent), f"{counted(len(found.reading.inputs), 'coin')} of the vault, proved"),
         ("fee", bitcoin(case.fee), sats(case.fee), fee),
+        *fee_rows(case),
         ("leaves", bitcoin(case.outflow), sats(case.outflow), "payees and fee together"),
         ("change", bitcoin(case.change), sats(case.change), "returns to the vault" if changes else "none"),
     ]
@@ -204,7 +207,9 @@ def examination_data(found: Examination) -> Data:
             "issued": found.request.issued,
             "expires": found.request.expires,
             "replaces": [each.hex() for each in found.request.replaces],
+            "parent": None if found.request.parent is None else found.request.parent.hex(),
         },
+        "tied": tied_data(found.transfer),
         "payments": [{"payee": p.payee, "address": p.address, "sats": p.amount} for p in found.payments],
         "change": [{"index": index, "address": text} for index, text in _changes(found)],
         "sats": {
@@ -214,6 +219,7 @@ def examination_data(found: Examination) -> Data:
             "outflow": case.outflow,
         },
         "sat_per_kvb": rate_of(case.fee, case.vbytes),
+        **fees_data(case),
         "inputs": [str(each) for each in draft.outpoints],
         "verdict": found.decision.verdict.value,
         "findings": [

@@ -1,0 +1,184 @@
+"""Which draft does the coordinator make of a signed request, from which coins and at which rate?
+
+A payment, sweep or consolidation takes coins that nothing else holds. A replacement takes the coins of the newest of
+those it replaces, then of all of them, and others only when these do not suffice; a cancellation takes one coin of each
+and no more than it needs; a child takes its parent's change. Whatever comes out is checked here as everybody else will
+check it, before a coin is held for it; and where nodes would rather keep what waits, nothing is drafted.
+
+Rates are sat/kvB, amounts sats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.charter.decide import Frozen
+from custody.logbook import Work
+from custody.ports import Relay
+from custody.transfer.child import carried, check_waiting, select_change
+from custody.transfer.draft import Draft, Plan, ReplaceNoConflict, check_conflicts, draft, terms_of
+from custody.transfer.history import History
+from custody.transfer.replacement import Evicted, check_payees, check_relayed, check_replacement
+from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
+from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything
+from custody.transfer.state import Transfer
+from custody.units import rate_of
+from custody.vault.coins import Coin
+from custody.vault.descriptor import Branch
+
+FALLBACK_RATE: Final = 2_000
+"""sat/kvB when nobody has an estimate."""
+LONG_TERM_RATE: Final = 10_000
+"""sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
+
+
+def usual_rate(relay: Relay) -> int:
+    """The rate of a draft for which none was given: the node's estimate, else a fallback that it would take."""
+    return relay.fee_rate() or max(FALLBACK_RATE, relay.min_fee_rate())
+
+
+def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[Draft, bytes]:
+    """The draft for a request at `rate`, and the id of the group of conflicting transfers it is in.
+
+    Raises:
+        Frozen, RequestExpired, RequestInUse: nothing is drafted for it now.
+        ReplaceNoConflict, ReplacePayees, ReplaceInputs, ReplaceFeeLow: it may not replace what it names, or not so.
+        ChildParent, ChildFeeLow: what it names cannot be sped up, or not so.
+        InsufficientFunds, TooHeavy, OutputDust: its coins do not make it.
+    """
+    history = work.history
+    if history.frozen_by is not None:
+        raise Frozen(why=history.frozen_by)
+    request = check_request(history.request(request_id), history.charter)
+    refuse_expired_request(request, work.now)
+    history.refuse_drafted(request_id)
+    replaced = history.replaced_by(request)
+    check_payees(request, replaced)
+    plan = _plan(work, request, rate)
+    drafted = draft(plan, _select(plan, _Coins.of(history, request, replaced), history, below), below)
+    check_conflicts(drafted, {each.id: each.draft for each in replaced})
+    check_replacement(drafted, request, replaced)
+    check_relayed(drafted, plan.vault, _evicted(history, replaced))
+    return drafted, replaced[0].group if replaced else drafted.transfer_id
+
+
+def _plan(work: Work, request: TransferRequest, rate: int) -> Plan:
+    entry, vault = work.history.charter.vault_by_id(request.vault)
+    return Plan(
+        request=request,
+        charter=work.history.charter,
+        entry=entry,
+        vault=vault,
+        next_change=work.history.next_index(vault.id, Branch.CHANGE),
+        next_receive=work.history.next_receive(),
+        height=work.history.height,
+        rate=rate,
+        at=work.now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Coins:
+    """What a draft may take: `free` coins that nothing holds, and those of each transfer it replaces, oldest first."""
+
+    free: tuple[Coin, ...]
+    replaced: tuple[tuple[Transfer, tuple[Coin, ...]], ...]
+
+    @classmethod
+    def of(cls, history: History, request: TransferRequest, replaced: Sequence[Transfer]) -> _Coins:
+        """Look them up.
+
+        Raises:
+            ReplaceNoConflict: a transfer to be replaced has no coin left that could be spent.
+        """
+        groups = frozenset(each.group for each in replaced)
+        mature = {coin.outpoint: coin for coin in history.spendable(request.vault, groups)}
+        found: list[tuple[Transfer, tuple[Coin, ...]]] = []
+        for each in replaced:
+            own = tuple(_available(history, mature, each.draft.outpoints))
+            if not own:
+                raise ReplaceNoConflict(transfer=each.id.hex())
+            found.append((each, own))
+        theirs = {coin.outpoint for _, own in found for coin in own}
+        return cls(tuple(coin for outpoint, coin in mature.items() if outpoint not in theirs), tuple(found))
+
+    def newest(self) -> tuple[Coin, ...]:
+        """Those of the newest transfer to be replaced that still may confirm."""
+        live = [own for each, own in self.replaced if each.is_live]
+        return live[-1] if live else self.replaced[-1][1]
+
+    def all_replaced(self) -> tuple[Coin, ...]:
+        """Those of all transfers to be replaced, each once."""
+        return tuple({coin.outpoint: coin for _, own in self.replaced for coin in own}.values())
+
+    def one_each(self) -> tuple[Coin, ...]:
+        """One of each transfer to be replaced, the largest, as few as that takes."""
+        must: dict[OutPoint, Coin] = {}
+        for _, own in self.replaced:
+            if not any(coin.outpoint in must for coin in own):
+                largest = max(own, key=lambda coin: (coin.amount, coin.outpoint))
+                must[largest.outpoint] = largest
+        return tuple(must.values())
+
+    def same_purpose(self, purpose: Purpose) -> tuple[Coin, ...]:
+        """Those of the newest transfer to be replaced that is for the same; else of the newest."""
+        same = [own for each, own in self.replaced if each.request.purpose is purpose]
+        return same[-1] if same else self.newest()
+
+
+def _available(history: History, mature: dict[OutPoint, Coin], outpoints: Iterable[OutPoint]) -> Iterator[Coin]:
+    for outpoint in outpoints:
+        # What a child spends is change of a transfer in no block: no deposit yet, and all the same to be spent again.
+        coin = mature.get(outpoint) or history.unconfirmed(outpoint)
+        if coin is not None:
+            yield coin
+
+
+def _select(plan: Plan, coins: _Coins, history: History, below: Below) -> Selection:
+    terms, purpose = terms_of(plan, LONG_TERM_RATE), plan.request.purpose
+    match purpose:
+        case Purpose.PAYMENT:
+            return _pay_again(coins, terms, below) if coins.replaced else select_coins(coins.free, terms, below)
+        case Purpose.SWEEP | Purpose.CONSOLIDATION if coins.replaced:
+            return select_everything((), replace(terms, must=coins.same_purpose(purpose)), limit=False)
+        case Purpose.SWEEP | Purpose.CONSOLIDATION:
+            return select_everything(coins.free, terms, limit=purpose is Purpose.CONSOLIDATION)
+        case Purpose.CANCELLATION:
+            return _cancel(coins, terms)
+        case Purpose.CHILD:
+            parent = history.parent_of(plan.request)
+            return select_change(check_waiting(parent, plan.vault), carried(parent, plan.vault), terms)
+
+
+def _pay_again(coins: _Coins, terms: Terms, below: Below) -> Selection:
+    """The newest one's coins; all of theirs; others beside them only when these do not suffice."""
+    for must in (coins.newest(), coins.all_replaced()):
+        try:
+            return select_coins((), replace(terms, must=must), below)
+        except InsufficientFunds:
+            continue
+    return select_coins(coins.free, replace(terms, must=coins.all_replaced()), below)
+
+
+def _cancel(coins: _Coins, terms: Terms) -> Selection:
+    """One coin of each; all of theirs when that does not pay the fee."""
+    try:
+        return select_everything((), replace(terms, must=coins.one_each()), limit=False)
+    except InsufficientFunds:
+        return select_everything((), replace(terms, must=coins.all_replaced()), limit=False)
+
+
+def _evicted(history: History, replaced: Iterable[Transfer]) -> Iterator[Evicted]:
+    """What nodes may hold of the transfers to be replaced, each with the children that would go with it."""
+    for each in replaced:
+        if each.verified is not None and each.release is not None and each.is_live:
+            size = Transaction.parse(each.verified.raw).vsize
+            yield Evicted(_fees_with_children(history, each), rate_of(each.draft.fee, size))
+
+
+def _fees_with_children(history: History, transfer: Transfer) -> int:
+    children = (each for each in history.children(transfer) if each.release is not None and each.is_live)
+    return transfer.draft.fee + sum(_fees_with_children(history, each) for each in children)
