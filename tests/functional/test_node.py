@@ -19,10 +19,10 @@ from custody.backends.bitcoind import (
     CookieFile,
     Refusal,
     Rpc,
-    Standing,
     UserPassword,
 )
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.chain import START
 from custody.testing.node import NodeChain, OfflineNode

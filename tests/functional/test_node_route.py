@@ -5,9 +5,9 @@ No wallet of the node is used. The node is one of the judges.
 
 import pytest
 
-from custody.backends.bitcoind import Standing
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
+from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import HOUR, Scenario

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from custody.backends.kernel.pending import MIN_FEE_RATE, Moment, PendingPool, Refusal, Unspent, fee_of
+from custody.backends.kernel.pending import MIN_FEE_RATE, Moment, PendingPool, Refusal, Unspent, fee_of, refuse_cheap
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.units import MAX_MONEY
 
@@ -31,8 +31,9 @@ def pool():
 
 
 def add(pool, transaction):
-    spent = pool.examine(transaction, MOMENT)
-    pool.add(transaction, fee_of(transaction, spent))
+    fee = fee_of(transaction, pool.examine(transaction, MOMENT))
+    with pool.all_or_nothing():
+        refuse_cheap([pool.add(transaction, fee)])
     return transaction
 
 
