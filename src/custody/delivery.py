@@ -202,7 +202,8 @@ def underway(history: History, rows: Sequence[OutboxRow], relay: Relay) -> tuple
     found: list[Underway] = []
     for row in _newest(history, rows):
         transfer = history.transfer(row.transfer_id)
-        if row.was_sent and transfer.seen is None and transfer.verified is not None:
+        # Not the row's own word for it: one whose block was lost is queued anew.
+        if transfer.status is Status.BROADCAST and transfer.seen is None and transfer.verified is not None:
             transaction = Transaction.parse(transfer.verified.raw)
             found.append(Underway(transfer.id, transaction.txid, relay.standing(transaction)))
     return tuple(found)

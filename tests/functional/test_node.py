@@ -429,6 +429,14 @@ ALTERED = {
         {"testmempoolaccept": [{"txid": "11" * 32, "allowed": True}]},
         lambda view: BitcoindJudge(view).judge(SOME.serialize(), []),
     ),
+    "a package of others": (
+        {"submitpackage": {"package_msg": "success", "tx-results": {"11" * 32: {"txid": "11" * 32}}}},
+        lambda view: BitcoindRelay(view).send_package([SOME.serialize()]),
+    ),
+    "a package of none": (
+        {"submitpackage": {"package_msg": "success", "tx-results": {}}},
+        lambda view: BitcoindRelay(view).send_package([SOME.serialize()]),
+    ),
     "no opinion": (
         {"testmempoolaccept": []},
         lambda view: BitcoindJudge(view).judge(SOME.serialize(), []),

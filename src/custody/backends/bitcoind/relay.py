@@ -73,12 +73,13 @@ class BitcoindRelay:
             reason = answer.reason
         else:
             found = {each.txid: each for each in answer.results.values()}
-            taken = found.get(child.txid)
-            if taken is not None and not taken.error:
+            if child.txid not in found:
+                raise self._node.failed("submitpackage: it spoke about another transaction")
+            if not found[child.txid].error:
                 return
             # A child is "missing inputs" because of its parent: what is wrong with the parent says more.
-            reasons = [found[each.txid].error for each in transactions if each.txid in found]
-            reason = plain_reason(next(filter(None, reasons), answer.message))
+            errors = (found[each.txid].error for each in transactions if each.txid in found)
+            reason = plain_reason(next(filter(None, errors)))
         if self.mined_in(child) is None:
             raise RelayRefused(txid=child.txid_hex, reason=reason)
 
