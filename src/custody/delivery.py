@@ -126,8 +126,8 @@ class Delivery:
                 sent[each.transfer] = each
                 # A parent that was refused alone came in with its child.
                 failures.pop(each.transfer, None)
-        for failure in failures.values():
-            raise failure
+        if failures:
+            raise next(iter(failures.values()))
         return tuple(sent.values())
 
     def underway(self) -> tuple[Underway, ...]:

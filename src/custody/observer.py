@@ -105,7 +105,7 @@ class _Look:
 
     @property
     def reached(self) -> _Place:
-        """The newest block there is nothing more to read below."""
+        """The block up to which everything was read."""
         if self.blocks:
             return _Place(self.blocks[-1].height, self.blocks[-1].hash)
         return _Place(self.tip.height, self.tip.hash)
@@ -178,7 +178,7 @@ def _look(history: History, views: Sequence[ChainView]) -> _Look:
     view = views[0]
     since = _newest(history)
     fork, block = _fork(history, view)
-    if since is None or not _is_gone(view, _Place(since.height, since.block)):
+    if since is None or block == since.block:
         return _Look(since, tip, fork, None, frozenset(), tuple(_batch(view, fork, block, tip)))
     # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
     height = min(max(fork, 0), tip.height)
