@@ -3,8 +3,9 @@
     observe -> (coins) ; submit -> draft -> decide -> approve... -> authorize -> request_signatures
             -> [stations sign] -> receive -> combine -> verify -> release -> deliver -> observe (settles)
 
-Every method has one shape: inside one store transaction, load the history, call one pure verb, append. Talking to the
-outside happens in `observe` and `deliver` alone. The log is the truth; what a method returns stands in it.
+Every method has one shape: inside one store transaction, load the history, call one pure verb, append. Nobody holds
+the store while the outside is asked: nodes in `observe`, judges and nodes in the last steps, which are `delivery`'s.
+The log is the truth; what a method returns stands in it.
 
 The custodian is the coordinator's side and is trusted by nobody: stations judge its evidence from bytes.
 """
@@ -18,12 +19,12 @@ from typing import Final, Protocol
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import Transaction, TransactionEncoding
-from custody.charter.decide import Decision, Verdict, decide, refuse_denied
+from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
-from custody.drafter import draft_for, usual_rate
+from custody.delivery import Delivery, Underway, refuse_denied_now
+from custody.drafter import draft_for
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
-from custody.errors import BackendError, Refused
+from custody.errors import Refused
 from custody.log import (
     Checkpoint,
     Cosignature,
@@ -34,8 +35,9 @@ from custody.log import (
 )
 from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work
-from custody.observer import Lookout, Observation, observe
-from custody.ports import ChainView, Clock, Judge, NodeNotReady, OutboxRow, Relay, StateChanged, Store
+from custody.observer import Lookout, Observation, Progress, observe
+from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store
+from custody.rate import rate_for
 from custody.transfer.approval import (
     Approval,
     ApprovalTwice,
@@ -52,6 +54,7 @@ from custody.transfer.draft import Draft
 from custody.transfer.evidence import (
     Evidence,
     EvidenceBody,
+    Examination,
     Stage,
     Trust,
     check_authorized,
@@ -64,7 +67,7 @@ from custody.transfer.evidence import (
 from custody.transfer.history import History
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below
-from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, release
+from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
     CombinedPsbt,
     SignedPsbt,
@@ -75,19 +78,12 @@ from custody.transfer.signing import (
     with_signatures,
 )
 from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind, Status, Transfer
-from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
+from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
-
-
-class NothingToSend(Refused, code="NOTHING_TO_SEND"):
-    """An outbox without rows."""
-
-    message = "no released transfer waits to be sent"
-    hint = "Release one first: custody transfer release."
 
 
 class TransferLive(Refused, code="TRANSFER_LIVE"):
@@ -146,6 +142,9 @@ class Custodian:
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
         self._lookout = Lookout()
+        self._delivery = Delivery(
+            store, self._logbook, outside.clock, outside.relay, outside.judges, self._examine_for_release
+        )
 
     # --- what is so --------------------------------------------------------------------------------------------------
 
@@ -181,11 +180,11 @@ class Custodian:
         return request
 
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
-        """Choose coins at `rate` sat/kvB (else the node's estimate), make the transaction, and hold its coins."""
+        """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins."""
         self._refuse_unready()
-        rate = rate or usual_rate(self._outside.relay)
+        chosen = rate_for(self._outside.relay, rate)
         with self._work() as work:
-            drafted, group = draft_for(work, request_id, rate, self._outside.below)
+            drafted, group = draft_for(work, request_id, chosen.rate, self._outside.below)
             work.store.hold(drafted.outpoints, group)
             work.append(Kind.DRAFTED, drafted, drafted.transfer_id, request_id)
         return drafted
@@ -242,7 +241,7 @@ class Custodian:
                 return transfer.authorization
             if transfer.decision is None:
                 raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
-            self._refuse_denied(work, transfer)
+            refuse_denied_now(work.history, transfer, work.now)
             authorization = authorize(
                 transfer.draft,
                 transfer.request,
@@ -267,7 +266,7 @@ class Custodian:
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
             check_authorized(transfer, work.history.charter, transfer.decision, work.now)
-            self._refuse_denied(work, transfer)
+            refuse_denied_now(work.history, transfer, work.now)
             body = self._body(work, transfer)
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
             work.append(Kind.SIGNING_REQUESTED, requested, transfer_id, body.digest())
@@ -336,93 +335,29 @@ class Custodian:
 
     def verify(self, transfer_id: bytes) -> VerifiedTransaction:
         """Finalize, extract, and have every judge agree."""
-        with self._work() as work:
-            transfer = work.history.transfer(transfer_id)
-            if transfer.verified is not None:
-                return transfer.verified
-            verified = self._verify_in(work, transfer)
-            work.append(Kind.VERIFIED, verified, transfer_id)
-        return verified
+        return self._delivery.verify(transfer_id)
 
     def release(self, transfer_id: bytes) -> Release:
         """Run the whole gate again and let the outbox have the transaction."""
         self._refuse_unready()
-        with self._work() as work:
-            transfer = work.history.transfer(transfer_id)
-            if transfer.release is not None:
-                return transfer.release
-            if transfer.verified is None:
-                raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
-            evidence = self._evidence_in(work, transfer)
-            examine(evidence, Trust(self._pinned), Stage.RELEASE, work.now)
-            again = self._verify_in(work, transfer)
-            if again.raw != transfer.verified.raw:
-                raise StateChanged(
-                    what="the finished transaction", expected=_txid(transfer.verified.raw), actual=_txid(again.raw)
-                )
-            released = release(transfer.verified, work.now)
-            work.append(Kind.RELEASED, released, transfer_id)
-            work.store.queue(transfer_id, transfer.verified.raw, work.now)
-        return released
+        return self._delivery.release(transfer_id)
 
     def deliver(self) -> tuple[Broadcast, ...]:
-        """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time.
+        """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time."""
+        return self._delivery.deliver()
 
-        Of transfers that replace each other only the one queued last is sent. One that fails does not keep the others.
-
-        Raises:
-            NothingToSend: the outbox is empty.
-            RelayRefused, NodeUnavailable: the node says no or nothing; the row stays.
-            Refused: the gate says no.
-        """
-        with self._store.read() as view:
-            rows = view.outbox()
-        if not rows:
-            raise NothingToSend
-        transfers = self.history().transfers
-        newest = {transfers[row.transfer_id].group: row for row in rows if row.transfer_id in transfers}
-        sent: list[Broadcast] = []
-        failures: list[BackendError | Refused] = []
-        for row in newest.values():
-            try:
-                sent.append(self._deliver_one(row))
-            except (BackendError, Refused) as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-        return tuple(sent)
-
-    def _deliver_one(self, row: OutboxRow) -> Broadcast:
-        with self._work() as work:
-            transfer = work.history.transfer(row.transfer_id)
-            self._gate(work, transfer, row.raw)
-        # The node is asked outside the store's transaction: it may take its time, and sending twice does no harm.
-        try:
-            self._outside.relay.send(row.raw)
-        except BackendError as error:
-            with self._work() as work:
-                _attempted(work, row.transfer_id, str(error))
-            raise
-        with self._work() as work:
-            _attempted(work, row.transfer_id, None)
-            transfer = work.history.transfer(row.transfer_id)
-            if transfer.release is None:
-                raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
-            sent = broadcast(transfer.release, work.now)
-            if transfer.status is Status.RELEASED:
-                work.append(Kind.BROADCAST, sent, transfer.id)
-        return sent
+    def underway(self) -> tuple[Underway, ...]:
+        """Where the node has what was sent and stands in no block yet: one that was dropped is to be sent again."""
+        return self._delivery.underway()
 
     # --- looking at the chain ----------------------------------------------------------------------------------------
 
-    def observe(self) -> Observation:
-        """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released."""
-        with self._work() as work:
-            observation = observe(work, self._outside.views, self._lookout)
-            for transfer in work.history.live():
-                if not transfer.is_bearer and transfer.request.expires <= work.now:
-                    work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
-        return observation
+    def observe(self, progress: Progress | None = None) -> Observation:
+        """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released.
+
+        A long look tells `progress` the height it has reached and the one it goes to, now and then.
+        """
+        return observe(self._logbook, self._outside.clock, self._outside.views, self._lookout, progress)
 
     # --- what the steps share ----------------------------------------------------------------------------------------
 
@@ -455,6 +390,9 @@ class Custodian:
         check_witnesses(signed, charter)
         return Evidence(body=body, part=part_of(signed, list(work.store.entries(0, signed.checkpoint.size))))
 
+    def _examine_for_release(self, work: Work, transfer: Transfer) -> Examination:
+        return examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.RELEASE, work.now)
+
     def _cosigned_now(self, work: Work) -> SignedCheckpoint:
         """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
         request = self._checkpoint_in(work)
@@ -471,24 +409,6 @@ class Custodian:
         signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
         return WitnessRequest(checkpoint=signed.text(), leaves=tuple(work.store.leaves()))
 
-    def _verify_in(self, work: Work, transfer: Transfer) -> VerifiedTransaction:
-        if transfer.combined is None:
-            raise StateChanged(what="the transfer", expected=Status.COMBINED, actual=transfer.status)
-        return verify(transfer.combined, transfer.draft, work.vault_of(transfer), self._outside.judges, work.now)
-
-    def _gate(self, work: Work, transfer: Transfer, raw: bytes) -> None:
-        """What must hold each time before a transaction leaves: released, these bytes, the approved transaction."""
-        if transfer.release is None or transfer.verified is None or transfer.ended is not None:
-            raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
-        if transfer.verified.raw != raw:
-            raise StateChanged(what="the transaction to send", expected=_txid(transfer.verified.raw), actual=_txid(raw))
-        refuse_other_transaction(raw, transfer.draft)
-        self._refuse_denied(work, transfer)
-
-    def _refuse_denied(self, work: Work, transfer: Transfer) -> None:
-        """No rule refuses the transfer as things stand now: a freeze may be newer than any checkpoint."""
-        refuse_denied(work.history.case(transfer), work.history.charter, work.history.facts(work.now))
-
 
 def why_unready(view: ChainView, now: int) -> str | None:
     """Why nothing is drafted or released on what `view` shows at `now` (Unix seconds); None when it is up to date.
@@ -501,12 +421,6 @@ def why_unready(view: ChainView, now: int) -> str | None:
     if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
         return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
     return None
-
-
-def _attempted(work: Work, transfer_id: bytes, error: str | None) -> None:
-    """Note an attempt to send, unless somebody has settled the transfer meanwhile."""
-    if any(row.transfer_id == transfer_id for row in work.store.outbox()):
-        work.store.attempted(transfer_id, error)
 
 
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
@@ -527,10 +441,3 @@ def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoin
     for line in other.signatures:
         known = known.with_signature(line)
     return known
-
-
-def _txid(raw: bytes) -> str:
-    try:
-        return Transaction.parse(raw).txid_hex
-    except TransactionEncoding:
-        return "no transaction"

@@ -17,7 +17,6 @@ from typing import Final
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Frozen
 from custody.logbook import Work
-from custody.ports import Relay
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, ReplaceNoConflict, check_conflicts, draft, terms_of
 from custody.transfer.history import History
@@ -29,15 +28,8 @@ from custody.units import rate_of
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 
-FALLBACK_RATE: Final = 2_000
-"""sat/kvB when nobody has an estimate."""
 LONG_TERM_RATE: Final = 10_000
 """sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
-
-
-def usual_rate(relay: Relay) -> int:
-    """The rate of a draft for which none was given: the node's estimate, else a fallback that it would take."""
-    return relay.fee_rate() or max(FALLBACK_RATE, relay.min_fee_rate())
 
 
 def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[Draft, bytes]:

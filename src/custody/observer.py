@@ -3,21 +3,26 @@
 1. Find the newest block seen before that is still part of the chain.
 2. Take back deposits and confirmations whose blocks no longer are.
 3. Scan every block from there to the tip for deposits and spends.
-4. Deposits deep enough become coins; spends deep enough settle their transfers.
+4. Deposits deep enough become coins; spends deep enough settle their transfers; what expired unsigned ends.
 
 All views must agree on the tip before anything is believed. Looking twice adds nothing: whatever a block says is
 entered once, however often the block is read.
+
+The node is asked while nobody holds the store, a batch of blocks at a time, and each batch is entered in one unit of
+work. When somebody else has looked at the chain in between, the batch is let go and read again from where they came to.
+A long look that is ended half-way is taken up again after its last batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from custody.errors import BackendError
-from custody.logbook import Work
-from custody.ports import BlockUnknown, ChainView, NodeNotReady
+from custody.logbook import Logbook, Work
+from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady
+from custody.transfer.history import History
 from custody.transfer.observe import (
     BlockView,
     ChainSeen,
@@ -40,6 +45,13 @@ RECEIVE_GAP: Final = 1_000
 """Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
 CHANGE_GAP: Final = 100
 """The same for change, whose indexes nobody but a draft gives out."""
+BATCH_BLOCKS: Final = 1_000
+"""Blocks at most that are read before they are entered."""
+BATCH_TRANSACTIONS: Final = 50_000
+"""Transactions after which a batch ends: a dozen full blocks, some 150 MB once they are parsed."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told the height that was reached, and the one to be reached."""
 
 
 class ViewsDisagree(BackendError, code="VIEWS_DISAGREE"):
@@ -56,7 +68,7 @@ class ChainMoved(BackendError, code="CHAIN_MOVED"):
     """A chain that changed while it was read."""
 
     message = "the block at height {height} does not follow the one read before it"
-    hint = "Look again: nothing was entered."
+    hint = "Look again: nothing of it was entered."
     height: int
 
 
@@ -68,15 +80,50 @@ class Observation:
     added: tuple[Kind, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a block stands."""
+
+    height: int
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the node said to a log whose newest block was `since`.
+
+    `fork` is the height up to which what the log says still holds. When `fork_block` is given, blocks above it are
+    gone: `lost` are those that the log names. `blocks` follow the fork, up to `tip` or as far as a batch goes.
+    """
+
+    since: ChainSeen | None
+    tip: Tip
+    fork: int
+    fork_block: bytes | None
+    lost: frozenset[_Place]
+    blocks: tuple[BlockView, ...]
+
+    @property
+    def reached(self) -> _Place:
+        """The block up to which everything was read."""
+        if self.blocks:
+            return _Place(self.blocks[-1].height, self.blocks[-1].hash)
+        return _Place(self.tip.height, self.tip.hash)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it reaches the tip."""
+        return self.reached.height == self.tip.height
+
+
 class Lookout:
     """The scripts that are looked for, derived once and kept between looks; none of it comes from the log."""
 
     def __init__(self) -> None:
         self._scripts: dict[bytes, ScriptIndex] = {}
 
-    def watches(self, work: Work) -> list[Watch]:
+    def watches(self, history: History) -> list[Watch]:
         """Every vault with its window, ahead of each address given out and each deposit seen."""
-        history = work.history
         furthest: dict[tuple[bytes, int], int] = {}
         for holding in history.holdings.values():
             place = (holding.seen.vault, holding.seen.branch)
@@ -92,35 +139,73 @@ class Lookout:
         return found
 
 
-def observe(work: Work, views: Sequence[ChainView], lookout: Lookout) -> Observation:
+def observe(
+    logbook: Logbook, clock: Clock, views: Sequence[ChainView], lookout: Lookout, progress: Progress | None = None
+) -> Observation:
     """Bring the log up to the tip that all `views` share.
 
     Raises:
         ViewsDisagree: they do not share one.
         NodeNotReady: a node is still downloading the chain.
         NodeUnavailable: a node does not answer.
+        BlockUnknown: the node has pruned a block that was not looked at yet.
         ChainMoved: the chain changed while it was read.
     """
-    before = work.store.size
+    added: list[Kind] = []
+    while True:
+        history = logbook.read()
+        look = _look(history, views)
+        # The scripts take a moment to derive the first time; nobody has to wait for that either.
+        lookout.watches(history)
+        with logbook.write(clock.now()) as work:
+            # Whoever looked meanwhile has come further: their blocks count, and this look begins again above them.
+            is_ours = _newest(work.history) == look.since
+            if is_ours:
+                added += _enter(work, look, lookout)
+        if is_ours and look.is_whole:
+            return Observation(look.tip.height, tuple(added))
+        if progress is not None:
+            progress(look.reached.height, look.tip.height)
+
+
+def _newest(history: History) -> ChainSeen | None:
+    return history.tips[-1] if history.tips else None
+
+
+def _look(history: History, views: Sequence[ChainView]) -> _Look:
+    """Ask the node; nothing is entered."""
     tip = _agreed_tip(views)
     view = views[0]
-    fork = _fork_height(work, view)
-    tips = work.history.tips
-    if tips and _is_gone(view, tips[-1].height, tips[-1].block):
-        # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
-        fork = min(max(fork, 0), tip.height)
-        _see_chain(work, fork, view.block_hash(fork))
-        _take_back(work, view, fork)
-    _scan(work, _blocks(view, fork, tip), lookout.watches(work))
-    if not work.history.tips or tip.height > fork:
-        _see_chain(work, tip.height, tip.hash)
-    _mature(work, tip)
-    _settle(work, tip)
-    return Observation(tip.height, tuple(Kind(each.head.entry) for each in work.store.entries(before)))
+    since = _newest(history)
+    fork, block = _fork(history, view)
+    if since is None or block == since.block:
+        return _Look(since, tip, fork, None, frozenset(), tuple(_batch(view, fork, block, tip)))
+    # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
+    height = min(max(fork, 0), tip.height)
+    if block is None or height != fork:
+        block = view.block_hash(height)
+    lost = frozenset(place for place in _places_above(history, height) if _is_gone(view, place))
+    return _Look(since, tip, height, block, lost, tuple(_batch(view, height, block, tip)))
 
 
-def _see_chain(work: Work, height: int, block: bytes) -> None:
-    work.append(Kind.CHAIN_SEEN, ChainSeen(height=height, block=block, at=work.now))
+def _enter(work: Work, look: _Look, lookout: Lookout) -> list[Kind]:
+    """Enter what the node said; the kinds of the entries."""
+    before = work.store.size
+    if look.fork_block is not None:
+        _see_chain(work, _Place(look.fork, look.fork_block))
+        _take_back(work, look.lost)
+    _scan(work, look.blocks, lookout.watches(work.history))
+    if not work.history.tips or look.reached.height > look.fork:
+        _see_chain(work, look.reached)
+    if look.is_whole:
+        _mature(work, look.tip)
+        _settle(work, look.tip)
+        _expire(work)
+    return [Kind(each.head.entry) for each in work.store.entries(before)]
+
+
+def _see_chain(work: Work, place: _Place) -> None:
+    work.append(Kind.CHAIN_SEEN, ChainSeen(height=place.height, block=place.block, at=work.now))
 
 
 def _agreed_tip(views: Sequence[ChainView]) -> Tip:
@@ -138,35 +223,46 @@ def _agreed_tip(views: Sequence[ChainView]) -> Tip:
     return lowest
 
 
-def _fork_height(work: Work, view: ChainView) -> int:
-    """Height up to which what was scanned still holds; below everything that was scanned when nothing does."""
-    tips = work.history.tips
-    for seen in reversed(tips):
-        if not _is_gone(view, seen.height, seen.block):
-            return seen.height
-    birthday = min(entry.birthday for entry in work.history.charter.vaults)
-    return min([birthday - 1, *(seen.height for seen in tips[:1])])
+def _fork(history: History, view: ChainView) -> tuple[int, bytes | None]:
+    """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
+    for seen in reversed(history.tips):
+        if not _is_gone(view, _Place(seen.height, seen.block)):
+            return seen.height, seen.block
+    return min([lowest_birthday(history) - 1, *(seen.height for seen in history.tips[:1])]), None
 
 
-def _is_gone(view: ChainView, height: int, block: bytes) -> bool:
-    """Whether the block that stood at `height` is no longer part of the chain."""
+def lowest_birthday(history: History) -> int:
+    """The height from which on blocks must be looked at: that of the oldest vault."""
+    return min(entry.birthday for entry in history.charter.vaults)
+
+
+def _is_gone(view: ChainView, place: _Place) -> bool:
+    """Whether the block that stood at a place is no longer part of the chain."""
     try:
-        return view.block_hash(height) != block
+        return view.block_hash(place.height) != place.block
     except BlockUnknown:
         return True
 
 
-def _take_back(work: Work, view: ChainView, fork: int) -> None:
-    """Reverse what stood in blocks above `fork` that are no longer part of the chain."""
+def _places_above(history: History, fork: int) -> frozenset[_Place]:
+    """Every block above `fork` that the log names for a deposit or a transfer."""
+    spends = [each.seen for each in history.transfers.values() if each.seen is not None]
+    places = {_Place(each.height, each.block) for each in spends}
+    places |= {_Place(each.seen.height, each.seen.block) for each in history.holdings.values()}
+    return frozenset(each for each in places if each.height > fork)
+
+
+def _take_back(work: Work, lost: frozenset[_Place]) -> None:
+    """Reverse what stood in blocks that are no longer part of the chain."""
     for transfer in list(work.history.transfers.values()):
         seen = transfer.seen
-        if seen is not None and seen.height > fork and _is_gone(view, seen.height, seen.block):
+        if seen is not None and _Place(seen.height, seen.block) in lost:
             gone = Unconfirmation(transfer=transfer.id, txid=seen.txid, block=seen.block, at=work.now)
             work.append(Kind.UNCONFIRMED, gone, transfer.id)
             _hold_again(work, work.history.members(transfer.group))
     for holding in list(work.history.holdings.values()):
         deposit = holding.seen
-        if deposit.height > fork and _is_gone(view, deposit.height, deposit.block):
+        if _Place(deposit.height, deposit.block) in lost:
             reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
             work.append(Kind.DEPOSIT_REVERSED, reversed_, deposit.txid)
 
@@ -198,15 +294,48 @@ def _dequeue(work: Work, transfer: Transfer) -> None:
         work.store.dequeue(transfer.id)
 
 
-def _blocks(view: ChainView, fork: int, tip: Tip) -> Iterator[BlockView]:
-    """The blocks above `fork` up to `tip`, each following the one before."""
-    previous = view.block_hash(fork) if 0 <= fork < tip.height else None
-    for height in range(fork + 1, tip.height + 1):
-        block = view.block(height)
-        if previous not in (None, block.previous) or (height == tip.height and block.hash != tip.hash):
+def _batch(view: ChainView, fork: int, block: bytes | None, tip: Tip) -> Iterator[BlockView]:
+    """The next blocks above `fork` towards `tip`, each following the one before; the first follows `block`, if any.
+
+    Raises:
+        BlockUnknown: the node has pruned some of them.
+        ChainMoved: one does not follow.
+    """
+    if fork < tip.height:
+        _refuse_pruned(range(fork + 1, view.first_block()))
+    previous, read = block, 0
+    for height in range(fork + 1, min(fork + BATCH_BLOCKS, tip.height) + 1):
+        found = view.block(height)
+        if previous not in (None, found.previous) or (height == tip.height and found.hash != tip.hash):
             raise ChainMoved(height=height)
-        previous = block.hash
-        yield block
+        previous = found.hash
+        yield found
+        read += len(found.transactions)
+        if read >= BATCH_TRANSACTIONS:
+            return
+
+
+def pruned_unread(history: History, first_block: int, tip: int) -> range:
+    """Heights that are still to be looked at, of which a node that has blocks from `first_block` on has none."""
+    newest = _newest(history)
+    due = lowest_birthday(history) if newest is None else newest.height + 1
+    return range(due, first_block) if due <= tip else range(0)
+
+
+def refuse_pruned_unread(history: History, view: ChainView) -> None:
+    """Pass when the node has every block that is still to be looked at.
+
+    Raises:
+        BlockUnknown: with the heights that it has not.
+    """
+    _refuse_pruned(pruned_unread(history, view.first_block(), view.tip().height))
+
+
+def _refuse_pruned(missing: range) -> None:
+    if missing:
+        heights = f"heights {missing[0]} to {missing[-1]}" if len(missing) > 1 else f"height {missing[0]}"
+        reason = f"they are still to be looked at, and it has pruned them: it gives blocks from {missing.stop} on"
+        raise BlockUnknown(block=heights, reason=reason)
 
 
 def _look_ahead(scripts: ScriptIndex, branch: int, used: int) -> bool:
@@ -291,6 +420,13 @@ def _settle(work: Work, tip: Tip) -> None:
         _dequeue(work, transfer)
         _end_others(work, transfer)
         work.free(transfer)
+
+
+def _expire(work: Work) -> None:
+    """End what may be ended: a transfer that expired before anybody was asked to sign."""
+    for transfer in work.history.live():
+        if not transfer.is_bearer and transfer.request.expires <= work.now:
+            work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
 
 
 def _end_others(work: Work, confirmed: Transfer) -> None:

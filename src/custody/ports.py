@@ -13,13 +13,14 @@ Hashes and txids are bytes in internal order, amounts are sats, fee rates are sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import OutPoint
+from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
 from custody.log import Frontier, LogEntry
 from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
@@ -47,6 +48,7 @@ __all__ = [
     "RelayRefused",
     "Signer",
     "SignerRefused",
+    "Standing",
     "StateChanged",
     "StationMemory",
     "StationState",
@@ -90,7 +92,10 @@ class BlockUnknown(BackendError, code="BLOCK_UNKNOWN"):
     """A height above the node's tip, or a block whose data it no longer has."""
 
     message = "the node has no block data for {block}: {reason}"
-    hint = "Use a height up to the node's tip. A pruned node cannot give old blocks: ask one that keeps them."
+    hint = (
+        "Use a height up to the node's tip. A pruned node cannot give old blocks: ask one that keeps them. Coins are "
+        "still found without them: custody node scan."
+    )
     block: str
     reason: str
 
@@ -136,12 +141,24 @@ class ChainView(Protocol):
             BlockUnknown: the chain is shorter, or the node has pruned the block.
         """
 
+    def first_block(self) -> int:
+        """The lowest height from which on it can give every block: above 0 when it prunes."""
+
     def is_initial_download(self) -> bool:
         """Whether the node says itself that it is still catching up."""
 
 
+class Standing(StrEnum):
+    """Where a transaction is, as far as one node knows. It is that node's word at that moment, and changes nothing."""
+
+    WAITING = "waiting"
+    MINED = "mined"
+    GONE = "gone"
+    """In no block, and not waiting: after it was sent, dropped, or replaced. Sending it again brings it back."""
+
+
 class Relay(Protocol):
-    """Sends finished transactions."""
+    """Sends finished transactions, and says where one is."""
 
     def send(self, raw: bytes) -> None:
         """Give `raw` (a serialized transaction) to the network. Sending it again is success while it is still known.
@@ -150,6 +167,19 @@ class Relay(Protocol):
             RelayRefused: the node says no.
             NodeUnavailable: nobody knows whether it was sent; send it again.
         """
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """Give a transaction, the last of `raws`, together with what it spends, so that its fee pays for all of them.
+
+        The parents are in no block, do not spend each other, and come before it. Sending the same again is success.
+
+        Raises:
+            RelayRefused: the node does not take the last one; whether it took parents is not said.
+            NodeUnavailable: nobody knows whether they were sent; send them again.
+        """
+
+    def standing(self, transaction: Transaction) -> Standing:
+        """Where `transaction` is now."""
 
     def fee_rate(self) -> int | None:
         """sat/kvB that confirm soon by the node's estimate, rounded up; None when it has none."""

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.units import COIN, Network, fee_at
 
@@ -171,6 +172,95 @@ def test_a_replacement_must_pay_for_itself_and_for_what_it_replaces(chain):
     assert chain.view.pending() == (better,)
     with refuses("RELAY_REFUSED"):
         chain.view.send(first.serialize())
+
+
+# --- where a transaction is, and packages -----------------------------------------------------------------------------
+
+
+def child_of(chain, parent, fee, vout=0):
+    """A spend of the faucet's output `vout` of `parent`."""
+    output = parent.outputs[vout]
+    bare = Transaction(
+        2, (TxIn(OutPoint(parent.txid, vout), b"", REPLACEABLE),), (TxOut(output.amount - fee, ELSEWHERE),), 0
+    )
+    return chain._sign(bare, [output])
+
+
+def test_a_transaction_is_gone_until_it_is_sent_then_waits_then_stands_in_a_block(chain):
+    payment = spend(chain, TxOut(49 * COIN, PAYEE))
+    assert chain.view.standing(payment) is Standing.GONE
+    chain.view.send(payment.serialize())
+    assert chain.view.standing(payment) is Standing.WAITING
+    chain.mine()
+    assert chain.view.standing(payment) is Standing.MINED
+    chain.mine(3)
+    assert chain.view.standing(payment) is Standing.MINED
+
+
+def test_what_was_replaced_is_gone(chain):
+    first, second = spend(chain, TxOut(50 * COIN - 1_000, PAYEE)), spend(chain, TxOut(50 * COIN - 9_000, ELSEWHERE))
+    chain.view.send(first.serialize())
+    chain.view.send(second.serialize())
+    assert [chain.view.standing(each) for each in (first, second)] == [Standing.GONE, Standing.WAITING]
+
+
+def test_what_lost_its_block_waits_or_is_gone(chain):
+    left_out, beaten = spend(chain, TxOut(49 * COIN, PAYEE)), spend(chain, TxOut(48 * COIN, PAYEE), coin=1)
+    winner = spend(chain, TxOut(47 * COIN, ELSEWHERE), coin=1)
+    for each in (left_out, beaten):
+        chain.view.send(each.serialize())
+    chain.mine()
+    chain.reorganise(1, leave_out=[left_out.txid, beaten.txid], instead=[winner])
+    found = [chain.view.standing(each) for each in (left_out, beaten, winner)]
+    assert found == [Standing.WAITING, Standing.GONE, Standing.MINED]
+
+
+def test_a_package_waits_and_sending_it_again_is_success_until_it_is_mined_and_after(chain):
+    parent = spend(chain, TxOut(50 * COIN - 500, chain.faucet_script))
+    child = child_of(chain, parent, 5_000)
+    package = [parent.serialize(), child.serialize()]
+    with refuses("RELAY_REFUSED"):
+        chain.view.send(child.serialize())
+    for _ in range(2):
+        chain.view.send_package(package)
+        assert chain.view.pending() == (parent, child)
+    chain.mine()
+    chain.view.send_package(package)
+    assert chain.view.pending() == ()
+
+
+def test_a_package_with_several_parents_of_which_one_waits_already(chain):
+    parents = [spend(chain, TxOut(50 * COIN - 500, chain.faucet_script), coin=each) for each in (0, 1)]
+    chain.view.send(parents[1].serialize())
+    inputs = tuple(TxIn(OutPoint(each.txid, 0), b"", REPLACEABLE) for each in parents)
+    bare = Transaction(2, inputs, (TxOut(99 * COIN, ELSEWHERE),), 0)
+    child = chain._sign(bare, [each.outputs[0] for each in parents])
+    chain.view.send_package([each.serialize() for each in (*parents, child)])
+    assert set(chain.view.pending()) == {*parents, child}
+
+
+def test_a_package_is_refused_by_the_name_of_its_child_when_any_of_it_may_not_wait(chain):
+    good = spend(chain, TxOut(50 * COIN - 500, chain.faucet_script))
+    bad = spend(chain, TxOut(51 * COIN, chain.faucet_script), coin=1)
+    forged = child_of(chain, good, 5_000)
+    forged = Transaction(2, forged.inputs, forged.outputs, 0, ((bytes(71), bytes(33)),))
+    cases = [
+        ("script-verify-flag-failed", [good, forged]),
+        ("bad-txns-in-belowout", [bad, child_of(chain, bad, 5_000)]),
+        ("fee not met", [good, child_of(chain, good, 0)]),
+    ]
+    for reason, package in cases:
+        with refuses("RELAY_REFUSED") as caught:
+            chain.view.send_package([each.serialize() for each in package])
+        assert re.search(reason, caught.error.reason), (reason, caught.error.reason)
+        assert caught.error.txid == package[-1].txid_hex
+        assert chain.view.standing(package[-1]) is Standing.GONE
+    with refuses("RELAY_REFUSED"):
+        chain.view.send_package([good.serialize(), b"no transaction"])
+
+
+def test_a_chain_that_prunes_nothing_has_every_block(chain):
+    assert chain.view.first_block() == 0
 
 
 def test_rates_are_whole_numbers_and_nothing_is_estimated_on_a_chain_without_competition(chain):

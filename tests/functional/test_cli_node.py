@@ -169,7 +169,7 @@ def test_without_a_node_only_regtest_has_a_chain(tmp_path, network):
 
 
 def settings(network, **node):
-    rest = dict.fromkeys(("node", "cookie", "rpc_user", "rpc_password_file")) | node
+    rest = dict.fromkeys(("node", "cookie", "rpc_user", "rpc_password_file", "signet_challenge")) | node
     chain = "bitcoind" if node else "kernel"
     return Settings(network=network, charter=bytes(32), coordinator_key="k", passphrase_file=None, chain=chain, **rest)
 
@@ -273,7 +273,9 @@ def test_the_node_s_status_tells_how_far_it_is_and_what_it_takes(placed, chain):
         "is_initial_download": False,
         "first_block": 0,
         "fee_rate": 2_000,
-        "is_fee_estimated": False,
+        "fee_rate_source": "fallback",
+        "missing_blocks": None,
+        "underway": [],
         "log_height": 103,
         "log": "agrees",
         "is_ready": True,

@@ -19,10 +19,10 @@ from custody.backends.bitcoind import (
     CookieFile,
     Refusal,
     Rpc,
-    Standing,
     UserPassword,
 )
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.chain import START
 from custody.testing.node import NodeChain, OfflineNode
@@ -428,6 +428,14 @@ ALTERED = {
     "an opinion on another transaction": (
         {"testmempoolaccept": [{"txid": "11" * 32, "allowed": True}]},
         lambda view: BitcoindJudge(view).judge(SOME.serialize(), []),
+    ),
+    "a package of others": (
+        {"submitpackage": {"package_msg": "success", "tx-results": {"11" * 32: {"txid": "11" * 32}}}},
+        lambda view: BitcoindRelay(view).send_package([SOME.serialize()]),
+    ),
+    "a package of none": (
+        {"submitpackage": {"package_msg": "success", "tx-results": {}}},
+        lambda view: BitcoindRelay(view).send_package([SOME.serialize()]),
     ),
     "no opinion": (
         {"testmempoolaccept": []},

@@ -4,12 +4,17 @@ No wallet of the node is used. The node is one of the judges.
 """
 
 import pytest
+from pydantic import TypeAdapter
 
-from custody.backends.bitcoind import Standing
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
+from custody.custodian import Custodian
+from custody.envelope import sign
+from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
+from custody.testing.memory import InMemoryStore
+from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import HOUR, Scenario
 from custody.transfer.state import Kind, Status
 from custody.units import COIN, Network
@@ -19,6 +24,7 @@ from custody.vault.templates import ScriptType
 SUPPLIER_SCRIPT = script_of(payee_address(SUPPLIER), Network.REGTEST)
 JUDGES = ("libbitcoinkernel", "python-bitcointx", "testmempoolaccept")
 DAY = 24 * HOUR
+NUMBER = TypeAdapter(int)
 
 
 @pytest.fixture
@@ -245,3 +251,31 @@ def test_a_coin_beyond_every_window_is_found_in_the_set_of_unspent_outputs(story
     scan = story.chain.node_view.scan(vault_scripts(story, 2_000), batch=1_000)
     assert scan.total == known + 7_000_000
     assert [each.outpoint for each in scan.outputs if each.output.script_pubkey == far] == [outpoint]
+
+
+def test_a_vault_younger_than_what_was_pruned_is_looked_at_from_its_birthday(bitcoind):
+    with OfflineNode(bitcoind, options=("-prune=1", "-fastprune")) as running, NodeChain(running) as chain:
+        cast = Scenario.begin(chain=chain.fund(4)).cast
+        script = cast.vault.script_pubkey(Branch.RECEIVE, 0)
+        chain.pay(script, 1_000_000)
+        chain.mine(700)
+        running.rpc.ask(NUMBER, "pruneblockchain", 400)
+        first = chain.view.first_block()
+        assert first > 200
+        later = chain.pay(script, 2_000_000)
+        chain.mine()
+        for birthday in (first - 1, first):
+            entry = cast.charter.vaults[0].model_copy(update={"birthday": birthday})
+            charter = cast.charter.model_copy(update={"vaults": (entry,)})
+            store = InMemoryStore(Network.REGTEST, charter.origin)
+            outside = Scenario.begin(chain=chain).custodian._outside
+            custodian = Custodian(store, charter.digest(), cast.coordinator, outside)
+            custodian.adopt_charter(sign(charter, cast.coordinator, cast.witness, *cast.people.values()))
+            if birthday < first:
+                with refuses("BLOCK_UNKNOWN") as caught:
+                    custodian.observe()
+                assert caught.error.block == f"height {birthday}"
+                assert custodian.history().tips == []
+            else:
+                assert custodian.observe().height == 804
+                assert set(custodian.history().holdings) == {later}

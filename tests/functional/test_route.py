@@ -734,7 +734,7 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
     story.sent(story.request(replaces=(first,)), rate=12_000)
     story.mine()
     with refuses("STATE_CHANGED"):
-        story.custodian._deliver_one(row)
+        story.custodian._delivery._gate((row,))
 
 
 def test_what_is_not_written_yet_is_read_by_nobody(story):

@@ -6,15 +6,16 @@ and what its answers are worth, is for `backends.bitcoind`. Hashes are in intern
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from custody.apps.config import ConfigInvalid, Place, Settings, shown
 from custody.backends.files import read_file
-from custody.bitcoin.transaction import TxOut
+from custody.bitcoin.transaction import Transaction, TxOut
 from custody.errors import InvalidInput
-from custody.ports import BlockView, ChainView, Judge, NodeUnavailable, Relay, Tip
+from custody.ports import BlockView, ChainView, Judge, NodeUnavailable, Relay, RelayRefused, Standing, Tip
 from custody.units import Network
 
 # The node's client and the consensus library take long to load: each is imported where it is used.
@@ -62,15 +63,15 @@ class Chain(ChainView, Relay, Protocol):
         """Let others have it."""
 
 
-def open_chain(where: Place, settings: Settings) -> Chain:
-    """The chain that `settings` name; nothing is asked of it yet.
+def open_chain(where: Place, settings: Settings, sent: Callable[[], Sequence[bytes]] = tuple) -> Chain:
+    """The chain that `settings` name; nothing is asked of it yet. `sent()` gives the transactions that were sent.
 
     Raises:
         ChainMissing: none is named, and the network is not regtest.
         NodeAddressInvalid: the node's address is none.
         FileMissing, FileUnusable: the file with the node's password cannot be read.
     """
-    return OwnChain(where) if settings.node is None else NodeChain(settings.node, settings)
+    return OwnChain(where, sent) if settings.node is None else NodeChain(settings.node, settings)
 
 
 def own_chain(chain: Chain) -> OwnChain:
@@ -87,6 +88,8 @@ def own_chain(chain: Chain) -> OwnChain:
 class OwnChain:
     """The chain in the coordinator's folder. Implements `Chain`.
 
+    What waits there for a block does not outlive a command, so what was sent is handed in again when it is opened.
+
     Raises:
         ChainMissing: nothing here sees this network's chain.
         NodeUnavailable: another command uses it, or it is gone.
@@ -95,10 +98,11 @@ class OwnChain:
     name = "regtest's own chain"
     judges: tuple[Judge, ...] = ()
 
-    def __init__(self, where: Place) -> None:
+    def __init__(self, where: Place, sent: Callable[[], Sequence[bytes]] = tuple) -> None:
         if where.network is not Network.REGTEST:
             raise ChainMissing(network=where.network)
         self._folder = where.chain
+        self._sent = sent
         self._opened: tuple[KernelChain, RegtestChain] | None = None
 
     @property
@@ -115,6 +119,10 @@ class OwnChain:
             if not self._folder.is_dir():
                 raise NodeUnavailable(node="regtest", reason=f"there is no chain in {shown(self._folder)}")
             kernel = KernelChain(self._folder)
+            for raw in self._sent():
+                # One whose place another transfer of its group has taken is refused, as a node would have dropped it.
+                with suppress(RelayRefused):
+                    kernel.send(raw)
             self._opened = kernel, RegtestChain(view=kernel)
         return self._opened
 
@@ -163,6 +171,10 @@ class OwnChain:
         """The block at `height`."""
         return self._kernel.block(height)
 
+    def first_block(self) -> int:
+        """0: it keeps every block."""
+        return self._kernel.first_block()
+
     def is_initial_download(self) -> bool:
         """False: there are no peers to catch up with."""
         return self._kernel.is_initial_download()
@@ -170,6 +182,14 @@ class OwnChain:
     def send(self, raw: bytes) -> None:
         """Let `raw` wait for a block."""
         self._kernel.send(raw)
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """Let the last of `raws` wait with the others, for which it pays."""
+        self._kernel.send_package(raws)
+
+    def standing(self, transaction: Transaction) -> Standing:
+        """Where `transaction` is now."""
+        return self._kernel.standing(transaction)
 
     def fee_rate(self) -> int | None:
         """None: nobody competes for block space here."""
@@ -193,13 +213,14 @@ class NodeChain:
 
         self._rpc = Rpc(url, _credentials(settings))
         self._network = settings.network
+        self._challenge = settings.signet_challenge
         self._opened: tuple[BitcoindView, BitcoindRelay] | None = None
 
     def _open(self) -> tuple[BitcoindView, BitcoindRelay]:
         if self._opened is None:
-            from custody.backends.bitcoind import BitcoindRelay, BitcoindView  # noqa: PLC0415 - as said above
+            from custody.backends.bitcoind import SIGNET_CHALLENGE, BitcoindRelay, BitcoindView  # noqa: PLC0415 - as said above
 
-            view = BitcoindView(self._rpc, self._network)
+            view = BitcoindView(self._rpc, self._network, self._challenge or SIGNET_CHALLENGE)
             self._opened = view, BitcoindRelay(view)
         return self._opened
 
@@ -252,6 +273,10 @@ class NodeChain:
         """The block at `height`."""
         return self.view.block(height)
 
+    def first_block(self) -> int:
+        """The lowest height from which on the node can give every block."""
+        return self.view.first_block()
+
     def is_initial_download(self) -> bool:
         """Whether the node says itself that it is still catching up."""
         return self.view.is_initial_download()
@@ -259,6 +284,14 @@ class NodeChain:
     def send(self, raw: bytes) -> None:
         """Give `raw` to the network."""
         self._relay.send(raw)
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """Give the last of `raws` to the network with the others, for which it pays."""
+        self._relay.send_package(raws)
+
+    def standing(self, transaction: Transaction) -> Standing:
+        """Where `transaction` is now, as far as the node knows."""
+        return self._relay.standing(transaction)
 
     def fee_rate(self) -> int | None:
         """sat/kvB by the node's estimate; None when it has none."""

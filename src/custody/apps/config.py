@@ -28,7 +28,7 @@ from custody.backends.files import create_directory, read_file, replace_atomical
 from custody.errors import InvalidInput, Refused
 from custody.logbook import RolledBack
 from custody.ports import FileMissing, StoreView
-from custody.record import Digest, Record, RecordInvalid, RecordNotCanonical, canonical
+from custody.record import Digest, HexBytes, Record, RecordInvalid, RecordNotCanonical, canonical
 from custody.units import Count, Network
 
 R = TypeVar("R", bound=Record)
@@ -70,7 +70,8 @@ class Settings(Record):
     """What `custody init` pinned. Paths are absolute.
 
     `kernel` is regtest's own chain. `bitcoind` is the node at `node` (http://HOST:PORT), to which its `cookie` file
-    opens the door, or `rpc_user` with the password that `rpc_password_file` holds.
+    opens the door, or `rpc_user` with the password that `rpc_password_file` holds. `signet_challenge` is the script
+    that blocks of a signet of one's own are signed for (BIP 325); None is the public signet.
     """
 
     kind: ClassVar[str] = "coordinator-settings"
@@ -84,6 +85,7 @@ class Settings(Record):
     cookie: str | None
     rpc_user: str | None
     rpc_password_file: str | None
+    signet_challenge: HexBytes | None
 
     @model_validator(mode="after")
     def _names_one_chain(self) -> Self:
@@ -93,11 +95,13 @@ class Settings(Record):
         is_open = has_user == has_password and has_cookie != has_user
         if (self.chain == "bitcoind") != (self.node is not None) or is_open != (self.node is not None):
             raise ValueError("a node has an address and either a cookie file or a user with a password file")
+        if self.signet_challenge is not None and (self.network is not Network.SIGNET or not self.signet_challenge):
+            raise ValueError("a challenge belongs to a signet, and is not empty")
         return self
 
 
 _LEFT_OUT: Final[dict[str, object]] = dict.fromkeys(
-    ("passphrase_file", "node", "cookie", "rpc_user", "rpc_password_file")
+    ("passphrase_file", "node", "cookie", "rpc_user", "rpc_password_file", "signet_challenge")
 )
 """What stands in the file only where it is set."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import InvalidInput
 from custody.logbook import Logbook
-from custody.ports import Judge, RelayRefused, Store
+from custody.ports import Judge, OutboxRow, Store
 from custody.transfer.history import History
 from custody.transfer.ledger import TransferUnknown
 
@@ -124,23 +124,27 @@ class Coordinator:
             NodeUnavailable: the node does not answer, or another command uses the chain; when it is looked at.
         """
         key = CoordinatorKey(self.settings.coordinator_key, passphrase_file or self.settings.passphrase_file)
-        with closing(open_chain(self.place, self.settings)) as chain:
+        with self.chain() as chain:
             try:
                 yield Work(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
                 with self.store.read() as view:
                     self.place.remember_seen(view)
 
-    def refill(self, chain: Chain) -> None:
-        """Give the chain again what was sent and stands in no block: its waiting room does not outlive a command."""
+    def chain(self) -> AbstractContextManager[Chain]:
+        """The chain alone, for commands that only ask it something.
+
+        Raises:
+            ChainMissing, NodeUnavailable: as `work`.
+        """
+        return closing(
+            open_chain(self.place, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
+        )
+
+    def outbox(self) -> tuple[OutboxRow, ...]:
+        """What was released and is not settled, in the order it was queued."""
         with self.store.read() as view:
-            rows = [row for row in view.outbox() if row.was_sent]
-        for row in rows:
-            try:
-                chain.send(row.raw)
-            except RelayRefused:
-                # Another transfer of its group waits or has confirmed: a node would have dropped this one too.
-                continue
+            return view.outbox()
 
 
 def coordinator() -> Coordinator:

@@ -110,6 +110,11 @@ class Output:
         """Something for a person only: it stands on stderr."""
         click.echo(plain(text), err=True)
 
+    def progress(self, text: str) -> None:
+        """How far a long task has come: said at a terminal only."""
+        if sys.stderr.isatty():
+            self.talk(text)
+
     def next_step(self, text: str) -> None:
         """What a person would do next. Scripts are not told."""
         if not self.is_json:

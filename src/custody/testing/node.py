@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,7 +26,7 @@ from custody.backends.kernel import BlockRefused, Unspent
 from custody.bitcoin.block import HEADER_SIZE
 from custody.bitcoin.script import double_sha256
 from custody.bitcoin.transaction import OutPoint, Transaction
-from custody.ports import NodeUnavailable, plain_reason
+from custody.ports import NodeUnavailable, Standing, plain_reason
 from custody.testing.chain import RegtestChain
 from custody.units import Network
 
@@ -194,6 +194,16 @@ class NodeView(BitcoindView):
         """As `BitcoindRelay.send`."""
         self.relay.send(raw)
         self._sent.setdefault(Transaction.parse(raw).txid, len(self._sent))
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """As `BitcoindRelay.send_package`."""
+        self.relay.send_package(raws)
+        for raw in raws:
+            self._sent.setdefault(Transaction.parse(raw).txid, len(self._sent))
+
+    def standing(self, transaction: Transaction) -> Standing:
+        """As `BitcoindRelay.standing`."""
+        return self.relay.standing(transaction)
 
     def fee_rate(self) -> int | None:
         """As `BitcoindRelay.fee_rate`."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from custody.backends.kernel.pending import MIN_FEE_RATE, Moment, PendingPool, Refusal, Unspent, fee_of
+from custody.backends.kernel.pending import MIN_FEE_RATE, Moment, PendingPool, Refusal, Unspent, fee_of, refuse_cheap
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.units import MAX_MONEY
 
@@ -31,8 +31,9 @@ def pool():
 
 
 def add(pool, transaction):
-    spent = pool.examine(transaction, MOMENT)
-    pool.add(transaction, fee_of(transaction, spent))
+    fee = fee_of(transaction, pool.examine(transaction, MOMENT))
+    with pool.all_or_nothing():
+        refuse_cheap([pool.add(transaction, fee)])
     return transaction
 
 
@@ -138,3 +139,36 @@ def test_a_transaction_that_lost_its_block_waits_before_those_that_spend_it(pool
     pool._unspent = CHAIN.get
     pool.rebuild([parent], lambda _: False, MOMENT)
     assert waiting(pool) == [parent, child]
+
+
+def package(pool, *transactions):
+    with pool.all_or_nothing():
+        refuse_cheap([pool.add(each, fee_of(each, pool.examine(each, MOMENT))) for each in transactions])
+
+
+def test_a_child_pays_for_a_parent_that_pays_nothing(pool):
+    parent = spending(COIN_A, pays=100_000)
+    with pytest.raises(Refusal, match="min relay fee not met"):
+        add(pool, parent)
+    child = spending(OutPoint(parent.txid, 0), pays=90_000)
+    package(pool, parent, child)
+    assert waiting(pool) == [parent, child]
+
+
+def test_a_package_pays_to_the_sat_or_nothing_of_it_waits(pool):
+    parent = spending(COIN_A, pays=100_000)
+    both = 2 * parent.vsize * MIN_FEE_RATE // 1000
+    with pytest.raises(Refusal, match="1 sat too little"):
+        package(pool, parent, spending(OutPoint(parent.txid, 0), pays=100_000 - both + 1))
+    assert waiting(pool) == []
+    assert not pool.is_spent(COIN_A)
+    assert list(pool.made()) == []
+    package(pool, parent, spending(OutPoint(parent.txid, 0), pays=100_000 - both))
+    assert len(waiting(pool)) == 2
+
+
+def test_a_parent_does_not_pay_for_its_child(pool):
+    parent = spending(COIN_A, pays=50_000)
+    with pytest.raises(Refusal, match="min relay fee not met"):
+        package(pool, parent, spending(OutPoint(parent.txid, 0), pays=50_000))
+    assert waiting(pool) == []

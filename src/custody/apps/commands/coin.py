@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import click
 
-from custody.apps.commands.transfer_show import warn_frozen
+from custody.apps.commands.sending import tell_progress, underway_data
+from custody.apps.commands.transfer_show import warn_dropped, warn_frozen
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.layout import bitcoin, table
 from custody.apps.terminal import JsonValue, Verb, output
@@ -178,18 +179,19 @@ def _totals(history: History, vault: str | None) -> Iterator[tuple[str, Counter[
 def observe() -> None:
     """Look at the chain: deposits, maturity, confirmations, alarms.
 
-    Everything found is entered in the log. A spend that no released transfer explains freezes everything.
+    Everything found is entered in the log. A spend that no released transfer explains freezes everything. What was sent
+    and has been dropped since by the node is told; that is the node's word, and not entered.
     """
     with coordinator().work() as work:
-        seen = work.custodian.observe()
-    tell_observation(seen)
-
-
-def tell_observation(seen: Observation) -> None:
-    """Print what a look at the chain added."""
+        seen = work.custodian.observe(tell_progress())
+        # Before the node is asked again, which may fail: the alarm must not.
+        warn_of_theft(seen)
+        underway = work.custodian.underway()
     counts = Counter(each.value for each in seen.added)
-    output().emit({"height": seen.height, "added": dict(counts)}, observation_text(seen))
-    warn_of_theft(seen)
+    output().emit(
+        {"height": seen.height, "added": dict(counts), "underway": underway_data(underway)}, observation_text(seen)
+    )
+    warn_dropped(underway)
 
 
 def observation_text(seen: Observation) -> str:

@@ -112,6 +112,7 @@ def _looks(where: Place) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "charter", lambda: _charter(where)
     yield "store", lambda: _store(where)
     yield "chain", lambda: _chain(where)
+    yield "blocks", lambda: _blocks(where)
 
 
 def _versions() -> str:
@@ -187,3 +188,15 @@ def _chain(where: Place) -> str:
         if reason := why_unready(chain, SystemClock().now()):
             raise NodeNotReady(reason=reason)
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
+
+
+def _blocks(where: Place) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+    from custody.observer import refuse_pruned_unread  # noqa: PLC0415
+
+    where.settings()
+    desk = coordinator()
+    history = desk.history()
+    with desk.chain() as chain:
+        refuse_pruned_unread(history, chain)
+    return f"looked at up to height {history.height}, and the chain gives every one above"

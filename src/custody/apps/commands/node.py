@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from custody.apps.chains import Chain
+from custody.apps.commands.sending import rate_text, underway_data
+from custody.apps.commands.transfer_show import standing_text, txid, warn_dropped
 from custody.apps.coordinator import coordinator
 from custody.apps.station_commands.desk import SystemClock
 from custody.apps.station_commands.layout import moment, rate, span, table
 from custody.apps.terminal import Verb, output
 from custody.custodian import why_unready
-from custody.drafter import FALLBACK_RATE
-from custody.ports import BlockUnknown
+from custody.delivery import Underway, underway
+from custody.observer import pruned_unread
+from custody.ports import BlockUnknown, OutboxRow
+from custody.rate import ChosenRate, rate_for
 from custody.transfer.history import History
 
 # The node's client takes long to load, and only its types are needed here.
@@ -42,30 +47,30 @@ _AGREEMENT_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found. Rates are sat/kvB; `estimate` is None when the node has none. `unready` says why, if it is."""
+    """What was found. `rate` is what a draft would use; `missing` what is still to be looked at and was pruned.
+
+    `unready` says why, if it is.
+    """
 
     status: ChainStatus
-    min_rate: int
-    estimate: int | None
+    rate: ChosenRate
     agreement: Agreement
+    missing: range
+    underway: tuple[Underway, ...]
     unready: str | None
-
-    @property
-    def rate(self) -> int:
-        """The rate that a draft would use."""
-        return self.estimate or max(FALLBACK_RATE, self.min_rate)
 
 
 @click.command(cls=Verb)
 def status() -> None:
     """Show how far the node is, and its fees.
 
-    Drafting and release wait for a node that still downloads the chain, or whose newest block is hours old.
+    Drafting and release wait for a node that still downloads the chain, or whose newest block is hours old. Shown too:
+    whether it still has the blocks that are to be looked at, and where it has what was sent.
     """
     desk = coordinator()
     history, now = desk.history(), SystemClock().now()
-    with desk.work() as work:
-        look, name = _look(work.chain, history, now), work.chain.name
+    with desk.chain() as chain:
+        look, name = _look(chain, history, desk.outbox(), now), chain.name
     found = look.status
     output().emit(
         {
@@ -78,9 +83,11 @@ def status() -> None:
             "headers": found.headers,
             "is_initial_download": found.is_initial_download,
             "first_block": found.first_block,
-            "min_fee_rate": look.min_rate,
-            "fee_rate": look.rate,
-            "is_fee_estimated": look.estimate is not None,
+            "missing_blocks": {"first": look.missing[0], "last": look.missing[-1]} if look.missing else None,
+            "min_fee_rate": look.rate.least,
+            "fee_rate": look.rate.rate,
+            "fee_rate_source": look.rate.source.value,
+            "underway": underway_data(look.underway),
             "log_height": history.height,
             "log": look.agreement.value,
             "is_ready": look.unready is None,
@@ -90,11 +97,18 @@ def status() -> None:
             table([("node", name), ("network", desk.settings.network.value), *_rows(look, history, now)])
         ),
     )
+    warn_dropped(look.underway)
 
 
-def _look(chain: Chain, history: History, now: int) -> Look:
+def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -> Look:
+    status = chain.status()
     return Look(
-        chain.status(), chain.min_fee_rate(), chain.fee_rate(), agreement(chain, history), why_unready(chain, now)
+        status=status,
+        rate=rate_for(chain),
+        agreement=agreement(chain, history),
+        missing=pruned_unread(history, status.first_block, status.tip.height),
+        underway=underway(history, rows, chain),
+        unready=why_unready(chain, now),
     )
 
 
@@ -113,15 +127,23 @@ def agreement(chain: Chain, history: History) -> Agreement:
 def _rows(look: Look, history: History, now: int) -> list[tuple[str, str]]:
     found = look.status
     age = span(max(0, now - found.tip.time))
-    source = "the node's estimate" if look.estimate is not None else "no estimate: a fallback"
-    pruned = f"from height {found.first_block} on" if found.first_block else "all"
+    kept = f"from height {found.first_block} on" if found.first_block else "all"
     return [
         ("version", found.version),
         ("height", f"{found.tip.height} of {found.headers}"),
         ("newest block", f"{moment(found.tip.time)}, {age} ago"),
-        ("blocks kept", pruned),
-        ("fee rate", f"{rate(look.rate)} ({source})"),
-        ("least fee rate", rate(look.min_rate)),
+        ("blocks kept", kept),
+        *([("MISSING", _missing_text(look.missing))] if look.missing else []),
+        ("fee rate", rate_text(look.rate)),
+        ("least fee rate", rate(look.rate.least)),
+        *(("sent", f"{txid(each.txid)} {standing_text(each.standing)}") for each in look.underway),
         ("log", f"height {history.height}: {_AGREEMENT_TEXT[look.agreement]}"),
         ("ready", "yes" if look.unready is None else f"NO: {look.unready}"),
     ]
+
+
+def _missing_text(missing: range) -> str:
+    return (
+        f"blocks {missing[0]} to {missing[-1]} are still to be looked at and were pruned: "
+        "observe and reconcile cannot go on with this node; node scan can"
+    )

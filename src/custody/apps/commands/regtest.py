@@ -1,8 +1,7 @@
 """How does regtest's own chain get blocks and payments? Only there; nothing here exists for other networks.
 
 The chain lives in the coordinator's folder; a node mines by itself, and is refused here. What waits for a block does
-not outlive a command, so payments are mined at once and what the coordinator has sent is handed in again before each
-block.
+not outlive a command, so payments are mined at once; what the coordinator has sent is handed in again by `OwnChain`.
 """
 
 from __future__ import annotations
@@ -29,10 +28,8 @@ def mine(*, count: int, address: str | None) -> None:
     The first block holds what was delivered and waits. A reward may be spent 100 blocks later.
     """
     script = None if address is None else script_of(address, Network.REGTEST)
-    desk = coordinator()
-    with desk.work() as work:
+    with coordinator().work() as work:
         chain = own_chain(work.chain)
-        desk.refill(chain)
         mined = len(chain.regtest.view.pending())
         chain.regtest.mine(count, script)
         seen = work.custodian.observe()
@@ -52,10 +49,8 @@ def pay(*, address: str, amount: str) -> None:
     The faucet pays AMOUNT, in sats or with its unit, such as '0.6 BTC'. Then the chain is looked at.
     """
     script, sats = script_of(address, Network.REGTEST), parse_amount(amount)
-    desk = coordinator()
-    with desk.work() as work:
+    with coordinator().work() as work:
         chain = own_chain(work.chain)
-        desk.refill(chain)
         outpoint = chain.regtest.pay(script, sats)
         chain.regtest.mine(1)
         seen = work.custodian.observe()

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from custody.apps.chains import Chain, OwnChain, open_chain
+from custody.apps.commands.sending import tell_progress
 from custody.apps.config import Place, Settings, place, shown
 from custody.apps.coordinator import absolute, outside
 from custody.apps.station_commands.desk import KeyNotListed, open_person, read_key_file, read_paper
@@ -30,6 +31,18 @@ FAUCET_BLOCKS = 10
 """Block rewards that regtest's faucet can spend from the start."""
 
 
+def _challenge(_: click.Context, __: click.Parameter, value: str | None) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        found = bytes.fromhex(value)
+    except ValueError:
+        raise click.BadParameter("it is not hexadecimal") from None
+    if not found:
+        raise click.BadParameter("it is empty")
+    return found
+
+
 @click.command(
     cls=Verb,
     epilog="Example: custody init charter.json legal winner thank ... --coordinator-key coordinator.key.json "
@@ -43,12 +56,19 @@ FAUCET_BLOCKS = 10
 @click.option("--cookie", metavar="FILE", help="The node's cookie file.")
 @click.option("--rpc-user", metavar="NAME", help="A user of the node, instead of its cookie.")
 @click.option("--rpc-password-file", metavar="FILE", help="The file that holds this user's password.")
+@click.option(
+    "--signet-challenge",
+    metavar="HEX",
+    callback=_challenge,
+    help="The challenge of a signet of your own; otherwise it is the public one.",
+)
 def init(
     *,
     charter_file: str,
     words: tuple[str, ...],
     keyfile: str,
     passphrase_file: str | None,
+    signet_challenge: bytes | None,
     **node: str | None,
 ) -> None:
     """Set up the coordinator under a signed charter.
@@ -57,6 +77,7 @@ def init(
     over a line you trust; they are asked for when left out. The charter's digest is pinned in the configuration,
     outside the store; the paths of KEYFILE and of --passphrase-file are kept beside it, and so is the node: its address
     and the path of its cookie or password file. On regtest, without a node, a chain is made, with coins in its faucet.
+    The node must be on the charter's network: its genesis block says so, and on a signet its challenge.
     """
     _check_node(**node)
     envelope = read_paper(Envelope, charter_file)
@@ -64,6 +85,8 @@ def init(
     check_spoken(digest, read_words(words, "the charter"))
     charter = verify_charter(envelope, digest)
     where = _place_of(charter)
+    if signet_challenge is not None and charter.network is not Network.SIGNET:
+        raise click.UsageError(f"--signet-challenge belongs to a signet; the charter is for {charter.network}.")
     settings = Settings(
         network=charter.network,
         charter=digest,
@@ -74,6 +97,7 @@ def init(
         cookie=_absolute(node["cookie"]),
         rpc_user=node["rpc_user"],
         rpc_password_file=_absolute(node["rpc_password_file"]),
+        signet_challenge=signet_challenge,
     )
     where.refuse_set_up()
     # Before anything is written: an address that is none, or a network without a chain, sets nothing up.
@@ -142,7 +166,7 @@ def _make(where: Place, settings: Settings, envelope: Envelope, key: Ed25519Sign
         custodian = Custodian(store, settings.charter, key, outside(chain))
         custodian.adopt_charter(envelope)
         if is_ready:
-            custodian.observe()
+            custodian.observe(tell_progress())
         else:
             output().talk("the node is still downloading the chain; once it has: custody observe")
         with store.read() as view:

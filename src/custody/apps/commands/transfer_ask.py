@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 
+from custody.apps.commands.sending import rate_text
 from custody.apps.commands.transfer_show import (
     SHORT,
     approval_lines,
@@ -26,7 +27,7 @@ from custody.apps.commands.transfer_show import (
 from custody.apps.config import shown
 from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
 from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
-from custody.apps.station_commands.layout import bitcoin
+from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
 from custody.charter.decide import Verdict, refuse_denied
 from custody.charter.document import Charter, read_charter, verify_charter
@@ -34,10 +35,11 @@ from custody.charter.people import Person
 from custody.custodian import TransferLive
 from custody.envelope import Envelope, show_key, sign
 from custody.errors import InvalidInput
+from custody.rate import ChosenRate, rate_for
 from custody.transfer.approval import Withdrawal
 from custody.transfer.history import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
-from custody.transfer.state import Status
+from custody.transfer.state import Status, Transfer
 from custody.units import parse_amount
 from custody.words import show_words
 
@@ -264,20 +266,25 @@ def submit(*, file: str) -> None:
 @click.command(cls=Verb)
 @click.argument("request_id", metavar="REQUEST")
 @click.option(
-    "--feerate", type=click.IntRange(1), metavar="SAT_PER_KVB", help="Fee rate; otherwise the node's estimate."
+    "--feerate",
+    type=click.IntRange(1),
+    metavar="SAT_PER_KVB",
+    help="Fee rate, at least what the node takes; otherwise its estimate.",
 )
 def draft(*, request_id: str, feerate: int | None) -> None:
     """Make the transaction for a request, and apply the rules.
 
-    Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4.
+    Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4. Without
+    --feerate and without an estimate of the node, a fallback is used, and said.
     """
     desk = coordinator()
     with desk.work() as work:
         history = work.custodian.history()
         found = find_id(request_id, history.requests, "request")
-        transfer_id = _unfinished(history, found)
+        transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
-            transfer_id = work.custodian.draft(found, feerate).transfer_id
+            chosen = rate_for(work.chain, feerate)
+            transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
         decision = work.custodian.decide(transfer_id)
         history = work.custodian.history()
         transfer = history.transfer(transfer_id)
@@ -292,10 +299,16 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "verdict": decision.verdict.value,
             "findings": findings_data(decision),
             "fee": transfer.draft.fee,
+            "fee_rate": transfer.draft.rate,
+            "fee_rate_source": None if chosen is None else chosen.source.value,
         },
-        lambda: transfer_text(transfer, history),
+        lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
     )
     tell_next(transfer, history)
+
+
+def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
+    return f"{rate(transfer.draft.rate)} (drafted earlier)" if chosen is None else rate_text(chosen)
 
 
 def _unfinished(history: History, request_id: bytes) -> bytes | None:

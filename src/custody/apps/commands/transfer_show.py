@@ -10,13 +10,16 @@ from collections.abc import Sequence
 
 import click
 
-from custody.apps.coordinator import coordinator, find_id
+from custody.apps.coordinator import Coordinator, coordinator, find_id
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, moment, rate, sats, screen, table
 from custody.apps.station_commands.ties import fee_rows, fees_data, named, tied, tied_data
 from custody.apps.terminal import JsonValue, Verb, output
 from custody.charter.decide import Decision
 from custody.charter.rules import Case
+from custody.delivery import Underway, underway
 from custody.envelope import Envelope
+from custody.errors import BackendError
+from custody.ports import Standing
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
 from custody.transfer.draft import paid_outputs
 from custody.transfer.history import History
@@ -71,9 +74,10 @@ def _table(requests: Sequence[TransferRequest], transfers: Sequence[Transfer], h
 def show(*, transfer_id: str) -> None:
     """Show one transfer: payees, rules, approvals, signatures.
 
-    ID is a transfer's or a request's, whole or its beginning.
+    ID is a transfer's or a request's, whole or its beginning. Where the node has what was sent is asked of it.
     """
-    history = coordinator().history()
+    desk = coordinator()
+    history = desk.history()
     warn_frozen(history)
     requests = {each.digest(): each for each in undrafted(history)}
     found = find_id(transfer_id, [*history.transfers, *requests], "transfer")
@@ -83,8 +87,30 @@ def show(*, transfer_id: str) -> None:
         output().next_step(f"custody transfer draft {found.hex()[:SHORT]}")
         return
     transfer = history.transfer(found)
-    output().emit(transfer_data(transfer, history), lambda: transfer_text(transfer, history))
+    sent = _underway(desk, transfer)
+    standing = sent[0].standing if sent else None
+    output().emit(
+        {**transfer_data(transfer, history), "standing": standing},
+        lambda: screen(transfer_text(transfer, history), block("At the node", _standing(standing))),
+    )
+    warn_dropped(sent)
     tell_next(transfer, history)
+
+
+def _underway(desk: Coordinator, transfer: Transfer) -> list[Underway]:
+    """Where the node has the transfer, if it was sent and no block is known to hold it; nothing when it is away."""
+    if transfer.release is None or transfer.seen is not None or not transfer.is_live:
+        return []
+    try:
+        with desk.chain() as chain:
+            return [each for each in underway(desk.history(), desk.outbox(), chain) if each.transfer == transfer.id]
+    except BackendError as error:
+        output().talk(f"whether it still waits for a block is not known: {error}")
+        return []
+
+
+def _standing(standing: Standing | None) -> list[str]:
+    return [] if standing is None else [f"{INDENT}{standing_text(standing)}"]
 
 
 def warn_frozen(history: History) -> None:
@@ -210,7 +236,32 @@ def txid(internal: bytes) -> str:
     return internal[::-1].hex()
 
 
-def transfer_data(transfer: Transfer, history: History) -> JsonValue:
+_STANDINGS = {
+    Standing.WAITING: "waits for a block",
+    Standing.MINED: "stands in a block: custody observe",
+    Standing.GONE: "DROPPED: it waits nowhere, and stands in no block",
+}
+
+
+def standing_text(standing: Standing) -> str:
+    """Where a sent transaction is, by the node's word."""
+    return _STANDINGS[standing]
+
+
+def warn_dropped(found: Sequence[Underway]) -> None:
+    """Say loudly what the node no longer has, and what brings it back."""
+    for each in found:
+        if each.standing is Standing.GONE:
+            name = each.transfer.hex()[:SHORT]
+            output().talk(
+                f"DROPPED: transfer {name} was sent as {txid(each.txid)}, but it stands in no block, and the node does "
+                "not keep it waiting any more.\n"
+                "Send it again: custody transfer deliver. If its fee has become too low for that, ask for one that "
+                f"pays more in its place: custody transfer request --replaces {name} ..."
+            )
+
+
+def transfer_data(transfer: Transfer, history: History) -> dict[str, JsonValue]:
     """The whole transfer for a program."""
     meaning = case(transfer, history)
     return {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from custody.apps.commands.coin import warn_of_theft
+from custody.apps.commands.sending import tell_progress
 from custody.apps.coordinator import Work, coordinator
 from custody.apps.station_commands.layout import bitcoin, counted, table
 from custody.apps.terminal import JsonValue, Verb, output
@@ -154,8 +155,8 @@ _ahead_option = click.option(
 def scan(*, ahead: int) -> None:
     """Ask the chain for every coin of every vault.
 
-    The whole set of unspent outputs is searched, whatever the log says: on the main network it takes minutes. Nothing
-    is entered in the log.
+    The whole set of unspent outputs is searched, whatever the log says: on the main network it takes minutes. A pruned
+    node has all of it. Nothing is entered in the log.
     """
     desk = coordinator()
     history = desk.history()
@@ -256,7 +257,7 @@ def _at_one_block(work: Work, ahead: int) -> tuple[History, UtxoScan, dict[bytes
     """
     height = 0
     for _ in range(_LOOKS):
-        warn_of_theft(work.custodian.observe())
+        warn_of_theft(work.custodian.observe(tell_progress()))
         history = work.custodian.history()
         known = places(history, ahead)
         found = work.chain.scan(known.keys())

@@ -8,7 +8,7 @@
 the node is used, and nothing that only one implementation of bitcoind has: Bitcoin Core from 29 on will do, or Knots.
 """
 
-from custody.backends.bitcoind.relay import BitcoindJudge, BitcoindRelay, Standing
+from custody.backends.bitcoind.relay import BitcoindJudge, BitcoindRelay
 from custody.backends.bitcoind.rpc import CookieFile, NodeAddressInvalid, Refusal, Rpc, UserPassword
 from custody.backends.bitcoind.view import (
     SIGNET_CHALLENGE,
@@ -29,7 +29,6 @@ __all__ = [
     "NodeAddressInvalid",
     "Refusal",
     "Rpc",
-    "Standing",
     "UnspentOutput",
     "UserPassword",
     "UtxoScan",

@@ -159,6 +159,20 @@ class Acceptance(_Answer):
     details: str = Field("", alias="reject-details")
 
 
+class PackageResult(_Answer):
+    """What submitpackage says of one transaction. No error: it waits now, or did before."""
+
+    txid: Hash
+    error: str = ""
+
+
+class PackageAnswer(_Answer):
+    """submitpackage. Results are by wtxid."""
+
+    message: str = Field(alias="package_msg")
+    results: dict[str, PackageResult] = Field(alias="tx-results")
+
+
 HASH: Final = TypeAdapter(Hash)
 BYTES: Final = TypeAdapter(Bytes)
 CHAIN_INFO: Final = TypeAdapter(ChainInfo)
@@ -171,4 +185,5 @@ OUTPUT_INFO: Final[TypeAdapter[OutputInfo | None]] = TypeAdapter(OutputInfo | No
 SCAN: Final = TypeAdapter(Scan)
 FEE_ESTIMATE: Final = TypeAdapter(FeeEstimate)
 MEMPOOL_INFO: Final = TypeAdapter(MempoolInfo)
+PACKAGE: Final = TypeAdapter(PackageAnswer)
 ACCEPTANCES: Final = TypeAdapter(list[Acceptance])

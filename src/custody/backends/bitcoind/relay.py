@@ -1,8 +1,9 @@
 """Will this node take a transaction, what would it cost, and where is one that was sent?
 
 `BitcoindRelay` sends, and says where a transaction stands: waiting, in a block, or nowhere, which is how one that was
-dropped from the mempool is noticed. Sending it again brings it back. `BitcoindJudge` asks for the node's opinion
-(testmempoolaccept) without sending.
+dropped from the mempool is noticed. Sending it again brings it back; one that pays too little for a full mempool comes
+back in a package, with a child that pays for both (submitpackage: Bitcoin Core 27 and newer, and Knots).
+`BitcoindJudge` asks for the node's opinion (testmempoolaccept) without sending.
 
 The node's own ceiling on fees is put aside: what a transfer may cost is the charter's to say, and judged before. Node
 policies differ (Knots has limits that Bitcoin Core has not), so a refusal here need not be one elsewhere.
@@ -13,14 +14,13 @@ Amounts are sats, fee rates sat/kvB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final
 
 from custody.backends.bitcoind import answers
 from custody.backends.bitcoind.rpc import Refusal
 from custody.backends.bitcoind.view import BitcoindView
 from custody.bitcoin.transaction import Transaction, TransactionEncoding, TxOut
-from custody.ports import BlockUnknown, RelayRefused, plain_reason
+from custody.ports import BlockUnknown, RelayRefused, Standing, plain_reason
 
 CONFIRM_WITHIN: Final = 6
 """Blocks within which a fee estimate is for: about an hour."""
@@ -30,14 +30,6 @@ _NO_CEILING: Final = 0
 _IN_MEMPOOL: Final = "txn-already-in-mempool"
 _INPUTS_GONE: Final = -25
 _IN_UTXO_SET: Final = -27
-
-
-class Standing(StrEnum):
-    """Where a transaction is, as far as this node knows."""
-
-    WAITING = "waiting"
-    MINED = "mined"
-    GONE = "gone"
 
 
 class BitcoindRelay:
@@ -54,10 +46,7 @@ class BitcoindRelay:
             RelayRefused: the node says no, with its reason.
             NodeUnavailable: nobody knows whether it was sent; send it again.
         """
-        try:
-            transaction = Transaction.parse(raw)
-        except TransactionEncoding as error:
-            raise RelayRefused(txid="(unreadable)", reason=f"TX decode failed: {error}") from None
+        transaction = _parse(raw)
         answer = self._node.attempt(answers.HASH, "sendrawtransaction", raw.hex(), _NO_CEILING)
         if isinstance(answer, bytes):
             if answer != transaction.txid:
@@ -68,6 +57,31 @@ class BitcoindRelay:
         if answer.code in (_IN_UTXO_SET, _INPUTS_GONE) and self.mined_in(transaction) is not None:
             return
         raise RelayRefused(txid=transaction.txid_hex, reason=answer.reason)
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """Give the last of `raws` together with its unconfirmed parents, for whom it pays.
+
+        Raises:
+            RelayRefused: the node does not take the last one, with the first reason it gives.
+            NodeUnavailable: nobody knows whether they were sent; send them again.
+        """
+        transactions = [_parse(raw) for raw in raws]
+        child = transactions[-1]
+        package = [raw.hex() for raw in raws]
+        answer = self._node.attempt(answers.PACKAGE, "submitpackage", package, _NO_CEILING)
+        if isinstance(answer, Refusal):
+            reason = answer.reason
+        else:
+            found = {each.txid: each for each in answer.results.values()}
+            if child.txid not in found:
+                raise self._node.failed("submitpackage: it spoke about another transaction")
+            if not found[child.txid].error:
+                return
+            # A child is "missing inputs" because of its parent: what is wrong with the parent says more.
+            errors = (found[each.txid].error for each in transactions if each.txid in found)
+            reason = plain_reason(next(filter(None, errors)))
+        if self.mined_in(child) is None:
+            raise RelayRefused(txid=child.txid_hex, reason=reason)
 
     def fee_rate(self) -> int | None:
         """sat/kvB at which the node expects a block within six; never below `min_fee_rate`. None without an estimate.
@@ -83,7 +97,7 @@ class BitcoindRelay:
         return max(info.min_fee, info.min_relay_fee)
 
     def standing(self, transaction: Transaction) -> Standing:
-        """Where `transaction` is. GONE, after it was sent: dropped, replaced, or mined long ago; send it again."""
+        """Where `transaction` is. One mined long ago, all its outputs spent since, may be GONE: see `mined_in`."""
         if self._view.waiting(transaction.txid) is not None:
             return Standing.WAITING
         return Standing.GONE if self.mined_in(transaction) is None else Standing.MINED
@@ -114,6 +128,13 @@ class BitcoindRelay:
         except BlockUnknown:
             return None
         return block_hash if proof is not None else None
+
+
+def _parse(raw: bytes) -> Transaction:
+    try:
+        return Transaction.parse(raw)
+    except TransactionEncoding as error:
+        raise RelayRefused(txid="(unreadable)", reason=f"TX decode failed: {error}") from None
 
 
 class BitcoindJudge:

@@ -27,6 +27,8 @@ SIGNET_CHALLENGE: Final = bytes.fromhex(
     "210359ef5021964fe22d6f8e05b2463c9540ce96883fe3b278760f048f5189f2e6c452ae"
 )
 """What the blocks of the public signet are signed for (BIP 325; Bitcoin Core, SigNetParams)."""
+_CHALLENGE_SHOWN: Final = 160
+"""Digits of a challenge in messages: all of the public signet's."""
 SCAN_BATCH: Final = 100_000
 """Scripts in one question to the set of unspent outputs: some 9 MB, and one walk through the whole set."""
 SCAN_TIMEOUT: Final = 3600
@@ -152,6 +154,10 @@ class BitcoindView:
         """Whether the node says itself that it is still catching up."""
         return self._chain().initial_download
 
+    def first_block(self) -> int:
+        """The lowest height from which on it can give every block: above 0 when it prunes."""
+        return self._chain().prune_height
+
     def status(self) -> ChainStatus:
         """How far the node is, and which blocks it can give."""
         chain = self._chain()
@@ -171,8 +177,8 @@ class BitcoindView:
         if self._network is Network.SIGNET and chain.signet_challenge != self._challenge:
             raise NetworkMismatch(
                 what=what,
-                expected=f"the signet with challenge {self._challenge.hex()[:16]}...",
-                actual=f"one with {chain.signet_challenge.hex()[:16]}...",
+                expected=f"the signet with challenge {self._challenge.hex()[:_CHALLENGE_SHOWN]}",
+                actual=f"one with {chain.signet_challenge.hex()[:_CHALLENGE_SHOWN]}",
             )
         return chain
 

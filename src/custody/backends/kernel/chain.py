@@ -11,7 +11,7 @@ It gives no access to the unspent outputs either, so they are followed here, blo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,21 @@ import pbk.capi.bindings
 import pbk.validation
 
 from custody.backends.kernel.judge import KernelJudge
-from custody.backends.kernel.pending import MIN_FEE_RATE, Moment, PendingPool, Refusal, Unspent, fee_of, spendable
+from custody.backends.kernel.pending import (
+    MIN_FEE_RATE,
+    Moment,
+    PendingPool,
+    Refusal,
+    Unspent,
+    Waiting,
+    fee_of,
+    refuse_cheap,
+    spendable,
+)
 from custody.bitcoin.script import NetworkMismatch, double_sha256
 from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding
 from custody.errors import Refused
-from custody.ports import BlockUnknown, BlockView, NodeUnavailable, RelayRefused, Tip
+from custody.ports import BlockUnknown, BlockView, NodeUnavailable, RelayRefused, Standing, Tip
 from custody.units import Network
 
 HEADER_SIZE: Final = 80
@@ -151,6 +161,10 @@ class KernelChain:
             raise BlockUnknown(block=f"height {height}", reason=f"the chain ends at height {len(self._blocks) - 1}")
         return self._blocks[height].view
 
+    def first_block(self) -> int:
+        """0: it keeps every block."""
+        return 0
+
     def is_initial_download(self) -> bool:
         """False: there are no peers to catch up with."""
         return False
@@ -185,18 +199,33 @@ class KernelChain:
         Raises:
             RelayRefused: with the reason.
         """
+        self.send_package([raw])
+
+    def send_package(self, raws: Sequence[bytes]) -> None:
+        """Let the last of `raws` wait together with the others, which it spends; its fee pays for all of them.
+
+        Raises:
+            RelayRefused: with the reason; then none of them waits that did not before.
+        """
+        transactions = [_parse(raw) for raw in raws]
+        new = [each for each in transactions if self.standing(each) is Standing.GONE]
         try:
-            transaction = Transaction.parse(raw)
-        except TransactionEncoding as error:
-            raise RelayRefused(txid="(unreadable)", reason=f"TX decode failed: {error}") from None
-        if transaction.txid in self._confirmed or transaction.txid in self._pool:
-            return
-        try:
-            spent = self._pool.examine(transaction, self._moment())
-            self._check_scripts(raw, spent)
-            self._pool.add(transaction, fee_of(transaction, spent))
+            with self._pool.all_or_nothing():
+                refuse_cheap([self._admit(each) for each in new])
         except Refusal as refusal:
-            raise RelayRefused(txid=transaction.txid_hex, reason=str(refusal)) from None
+            raise RelayRefused(txid=transactions[-1].txid_hex, reason=str(refusal)) from None
+
+    def _admit(self, transaction: Transaction) -> Waiting:
+        """Let `transaction` wait, whether or not it pays enough for itself."""
+        spent = self._pool.examine(transaction, self._moment())
+        self._check_scripts(transaction.serialize(), spent)
+        return self._pool.add(transaction, fee_of(transaction, spent))
+
+    def standing(self, transaction: Transaction) -> Standing:
+        """Where `transaction` is now."""
+        if transaction.txid in self._confirmed:
+            return Standing.MINED
+        return Standing.WAITING if transaction.txid in self._pool else Standing.GONE
 
     def _check_scripts(self, raw: bytes, spent: tuple[Unspent, ...]) -> None:
         reason = self._judge.judge(raw, [each.output for each in spent])
@@ -298,3 +327,10 @@ class KernelChain:
             for outpoint, _ in spendable(transaction):
                 self._unspent.pop(outpoint, None)
         return connected.view.transactions[1:]
+
+
+def _parse(raw: bytes) -> Transaction:
+    try:
+        return Transaction.parse(raw)
+    except TransactionEncoding as error:
+        raise RelayRefused(txid="(unreadable)", reason=f"TX decode failed: {error}") from None

@@ -9,7 +9,8 @@ validation.cpp for the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,16 +106,16 @@ class PendingPool:
             raise Refusal("bad-txns-in-belowout")
         return spent
 
-    def add(self, transaction: Transaction, fee: int) -> None:
+    def add(self, transaction: Transaction, fee: int) -> Waiting:
         """Let an examined and judged `transaction` wait, in place of those it conflicts with.
 
+        Whether it pays enough for itself is for `refuse_cheap`: another may pay for it.
+
         Raises:
-            Refusal: it pays too little.
+            Refusal: it pays too little for what it replaces.
         """
         replaced = self._conflicts(transaction)
         own = fee_at(MIN_FEE_RATE, transaction.vsize)
-        if fee < own:
-            raise Refusal(f"min relay fee not met, {fee} < {own}")
         owed = sum(self._waiting[each].fee for each in replaced)
         if replaced and fee < owed + own:
             raise Refusal(f"insufficient fee, rejecting replacement; {fee} < {owed} + {own}")
@@ -122,7 +123,19 @@ class PendingPool:
             raise Refusal("bad-txns-spends-conflicting-tx")
         for each in replaced:
             self._remove(each)
-        self._insert(Waiting(transaction, fee))
+        waiting = Waiting(transaction, fee)
+        self._insert(waiting)
+        return waiting
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """What is added in this block waits only when the block ends without a refusal."""
+        before = dict(self._waiting), dict(self._made), dict(self._spenders)
+        try:
+            yield
+        except Refusal:
+            self._waiting, self._made, self._spenders = before
+            raise
 
     def rebuild(self, returned: Iterable[Transaction], is_confirmed: Callable[[bytes], bool], moment: Moment) -> None:
         """After the chain moved: transactions that lost their block come back, and what no longer fits goes.
@@ -175,6 +188,20 @@ class PendingPool:
 def fee_of(transaction: Transaction, spent: Iterable[Unspent]) -> int:
     """Sats that `transaction` leaves to the miner; below zero when it makes money."""
     return sum(each.output.amount for each in spent) - sum(output.amount for output in transaction.outputs)
+
+
+def refuse_cheap(package: Sequence[Waiting]) -> None:
+    """Pass when the last of `package` pays for itself, and for those before it that do not.
+
+    Fees go from a child to its parents and never the other way, as a miner could take the parents alone.
+
+    Raises:
+        Refusal: it does not.
+    """
+    owed = [fee_at(MIN_FEE_RATE, each.transaction.vsize) - each.fee for each in package]
+    lacking = sum(max(0, each) for each in owed[:-1]) + sum(owed[-1:])
+    if lacking > 0:
+        raise Refusal(f"min relay fee not met, {lacking} sat too little")
 
 
 def _check_shape(transaction: Transaction) -> None:
