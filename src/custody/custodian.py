@@ -489,7 +489,7 @@ class Custodian:
         ):
             signed = self._cosigned_now(work)
         check_witnesses(signed, charter)
-        return Evidence(body=body, part=part_of(signed, list(work.store.entries(0, signed.checkpoint.size))))
+        return Evidence(body=body, part=part_of(signed, work.store.entries(0, signed.checkpoint.size)))
 
     def _cosigned_now(self, work: Work) -> SignedCheckpoint:
         """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""

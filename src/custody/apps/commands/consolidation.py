@@ -26,12 +26,13 @@ class LeftBehind:
         """What a person should know; nothing when every coin was taken."""
         told: list[str] = []
         if self.for_another:
+            larger = "1 larger coin is" if self.for_another == 1 else f"{self.for_another} larger coins are"
             told.append(
                 f"{self.taken} coins are taken, the smallest: more do not fit into one transaction. "
-                f"{counted(self.for_another, 'larger coin')} left for another consolidation"
+                f"{larger} left for another consolidation"
             )
         if self.not_worth_it:
-            told.append(f"{counted(self.not_worth_it, 'coin')} left alone: spending one costs more than it is worth")
+            told.append(f"{counted(self.not_worth_it, 'coin')} left alone: not worth the fee of spending it")
         return told
 
 
