@@ -12,9 +12,13 @@ from random import Random
 
 import pytest
 
-from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
-from custody.testing.cast import OFFICERS, Setting
+from custody.bitcoin.transaction import OutPoint, TxOut
+from custody.testing.asserts import refuses
+from custody.testing.cast import OFFICERS, SUPPLIER, Setting
+from custody.testing.chain import RegtestChain
 from custody.testing.node import NodeChain, OfflineNode
+from custody.testing.scenario import Scenario
+from custody.transfer.request import Purpose
 from custody.units import MAX_TRANSACTION_WEIGHT
 from custody.vault.descriptor import Branch
 
@@ -114,8 +118,27 @@ def test_what_stations_gave_back_is_the_transaction_that_was_mined(story):
     assert combined["txid"] == shown["txid"] == transaction.txid_hex
     block = story.chain.view.block(shown["height"])
     assert transaction.serialize() in [each.serialize() for each in block.transactions]
-    assert isinstance(transaction, Transaction)
     assert all(Path(each).stat().st_size > FIT * 500 for each in files)
+
+
+def test_coins_whose_file_nobody_would_take_back_are_refused_while_the_draft_can_be_withdrawn():
+    with RegtestChain.funded(4) as chain:
+        scenario = Scenario.begin(SETTING, chain=chain)
+        scenario.custodian.observe()
+        scripts = scenario.cast.vault.scripts(Branch.RECEIVE, 0, 1_000)
+        chain.pay_all([TxOut(30_000 + at, script) for at, script in enumerate(scripts)])
+        scenario.mine()
+        request = scenario.custodian.submit(scenario.request(purpose=Purpose.CONSOLIDATION))
+        drafted = scenario.custodian.draft(request.digest(), 2_000)
+        with refuses("SIGNING_FILE") as caught:
+            scenario.custodian.decide(drafted.transfer_id)
+        assert caught.error.inputs == FIT
+        assert not scenario.transfer(drafted.transfer_id).is_bearer
+        scenario.custodian.withdraw(scenario.withdrawal(drafted.transfer_id))
+        assert len(scenario.history().spendable(scenario.cast.vault.id)) == len(scripts)
+        # The same coins can be moved in smaller parts.
+        few, _ = scenario.drafted(scenario.request((SUPPLIER, 5_000_000)))
+        assert len(few.outpoints) < FIT
 
 
 def test_the_whole_route_in_one_process_needs_no_more_than_that_either(bitcoind, weigh):
