@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := src tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench fuzz errors fixtures lock clean
+.PHONY: help setup check format test demo bench fuzz agree errors fixtures lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,10 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 fuzz: setup ## run the long fuzzing campaigns
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
 	$(BIN)/pytest tests/hostile -m campaign $(ARGS)
+
+agree: setup ## compare the addresses of 1,000 vaults with bdkpython's and wallycore's
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt
+	$(BIN)/pytest tests/functional/test_node_agrees.py -m campaign $(ARGS)
 
 errors: setup ## write docs/reference/errors.md from the error classes
 	$(BIN)/python scripts/error_reference.py

@@ -388,7 +388,7 @@ class Custodian:
         ):
             signed = self._cosigned_now(work)
         check_witnesses(signed, charter)
-        return Evidence(body=body, part=part_of(signed, list(work.store.entries(0, signed.checkpoint.size))))
+        return Evidence(body=body, part=part_of(signed, work.store.entries(0, signed.checkpoint.size)))
 
     def _examine_for_release(self, work: Work, transfer: Transfer) -> Examination:
         return examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.RELEASE, work.now)

@@ -10,16 +10,20 @@ import pty
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
+from typing import Self
 
 import pytest
 from click.testing import CliRunner, Result
 
 from custody.apps.cli import program as custody
 from custody.apps.station import program as custody_station
+from custody.apps.terminal import Program
 from custody.backends.keyfile import LEAST_TEST_COST, KeyFile, create_document_key, create_master_key
 from custody.testing.cast import DEPOSITOR, OFFICERS, PASSPHRASE, REQUESTER, WITNESS, Cast, Setting, make_cast, secret
 from custody.units import Network
@@ -37,7 +41,7 @@ class Office:
     counter: int = field(default=0)
 
     @classmethod
-    def open(cls, folder: Path, setting: Setting | None = None) -> "Office":
+    def open(cls, folder: Path, setting: Setting | None = None) -> Self:
         office = cls(folder, make_cast(setting))
         (folder / "passphrase").write_bytes(PASSPHRASE + b"\n")
         (folder / "charter.json").write_bytes(office.cast.envelope.to_bytes())
@@ -69,14 +73,20 @@ class Office:
         self.counter += 1
         return self.path(f"{self.counter:03d}-{name}")
 
-    def types(self, *arguments: object, stdin: bytes | None = None, **environment: str | None) -> Result:
+    def types(self, *arguments: object, stdin: bytes | None = None, **environment: str | None) -> "Result | Ended":
         """What a `custody` command does, however it ends."""
         variables = {
             "CUSTODY_DIR": self.path("coordinator"),
             "CUSTODY_PASSPHRASE_FILE": self.path("passphrase"),
             "CUSTODY_NETWORK": None,
         }
-        return CliRunner().invoke(custody, [str(each) for each in arguments], input=stdin, env=variables | environment)
+        return self.run(custody, [str(each) for each in arguments], variables | environment, stdin)
+
+    def run(
+        self, program: Program, arguments: list[str], environment: dict[str, str | None], stdin: bytes | None = None
+    ) -> "Result | Ended":
+        """Run a command in this process."""
+        return CliRunner().invoke(program, arguments, input=stdin, env=environment)
 
     def does(self, *arguments: object) -> object:
         """What a `custody` command answers as JSON; it must end well."""
@@ -193,6 +203,64 @@ class Office:
         return str(sent[0]["txid"])
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command's own process ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+@dataclass
+class WeighedOffice(Office):
+    """The same with a process of its own for each command, whose memory is noted."""
+
+    peaks: list[tuple[str, int]] = field(default_factory=list)
+    """Each command, and the most bytes of memory that its process had at a time."""
+
+    def run(
+        self, program: Program, arguments: list[str], environment: dict[str, str | None], stdin: bytes | None = None
+    ) -> Ended:
+        given = {key: value for key, value in environment.items() if value is not None}
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | given
+        command = (str(Path(sys.executable).with_name(str(program.name))), *arguments)
+        ended, peak = weighed(command, variables, stdin)
+        words = takewhile(str.isalpha, arguments[2:] if arguments[0] == "--state" else arguments)
+        self.peaks.append((" ".join((str(program.name), *words)), peak))
+        return ended
+
+    def unweighed(self) -> Office:
+        """The same office with its commands in this process, which is quicker."""
+        return Office(self.folder, self.cast, self.counter)
+
+
+_WEIGH = """
+import os, sys
+report, *command = sys.argv[1:]
+child = os.posix_spawn(command[0], command, os.environ)
+_, status, usage = os.wait4(child, 0)
+with open(report, "w") as file:
+    file.write(str(usage.ru_maxrss))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def weighed(command: tuple[str, ...], environment: dict[str, str], stdin: bytes | None = None) -> tuple[Ended, int]:
+    """Run `command` as a process; how it ended, and the most bytes of memory it had at a time (ru_maxrss)."""
+    # A process begins with what its parent had at most, as Linux counts, and this one is large: a small one stands
+    # between them.
+    with tempfile.NamedTemporaryFile() as report:
+        between = [sys.executable, "-I", "-S", "-c", _WEIGH, report.name, *command]
+        done = subprocess.run(between, input=stdin or b"", capture_output=True, env=environment, check=False)
+        peak = int(Path(report.name).read_text()) * 1024
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode()), peak
+
+
 def _document_key(name: str) -> KeyFile:
     seed = secret(f"person {name}")
     return create_document_key(PASSPHRASE, name=name, network=Network.REGTEST, seed=seed, cost=LEAST_TEST_COST)
@@ -213,6 +281,18 @@ def office(tmp_path: Path) -> Office:
 def open_office(tmp_path: Path) -> Callable[[Setting], Office]:
     """An office under another charter."""
     return lambda setting: Office.open(tmp_path, setting)
+
+
+@pytest.fixture(scope="module")
+def open_weighed_office(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setting], WeighedOffice]:
+    """An office whose commands are processes, for all tests of a file."""
+    return lambda setting: WeighedOffice.open(tmp_path_factory.mktemp("office"), setting)
+
+
+@pytest.fixture(scope="session")
+def weigh() -> Callable[..., tuple[Ended, int]]:
+    """Run (command, environment): how it ended, and the most bytes of memory it had at a time."""
+    return weighed
 
 
 INTERRUPT = "\x03"

@@ -40,7 +40,7 @@ from custody.errors import Refused
 from custody.record import SecretMaterial
 from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE
 
-MAX_FILE: Final = 20_000_000
+MAX_FILE: Final = 32_000_000
 """Bytes of the largest transfer file; devices stop far below."""
 MAX_MAPS: Final = MAX_TRANSACTION_WEIGHT // WITNESS_SCALE // 31
 """Most inputs, and most outputs, of a transaction that nodes relay: each takes 31 bytes or more besides its witness."""
@@ -350,7 +350,7 @@ class TransferPsbt:
 
 
 def read_transfer_file(data: bytes, direction: Direction) -> TransferPsbt:
-    """Read a file that crossed the air gap, sizes first: at most 20 MB and 3,225 inputs or outputs.
+    """Read a file that crossed the air gap, sizes first: at most 32 MB and 3,225 inputs or outputs.
 
     Raises:
         LimitExceeded: larger, before more is read than the count.

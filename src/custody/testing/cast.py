@@ -99,6 +99,8 @@ class Setting:
     max_inputs: int = 250
     confirmations: int = 1
     is_witnessed: bool = True
+    more_payees: tuple[str, ...] = ()
+    """Names of payees beyond the usual four; the rule on known payees allows them."""
 
 
 REQUESTER: Final = "Dana"
@@ -130,9 +132,11 @@ def make_cast(setting: Setting | None = None) -> Cast:
         AddressPayee(name=STRANGER, address=payee_address(STRANGER)),
         AddressPayee(name=SUPPLIER, address=payee_address(SUPPLIER)),
         AddressPayee(name=TAX_OFFICE, address=payee_address(TAX_OFFICE)),
+        *(AddressPayee(name=name, address=payee_address(name)) for name in setting.more_payees),
     )
+    known = tuple(sorted(("Reserve", SUPPLIER, TAX_OFFICE, *setting.more_payees)))
     rules: tuple[Rule, ...] = (
-        AllowRule(name="known payees", vaults=("reserve",), payees=("Reserve", SUPPLIER, TAX_OFFICE)),
+        AllowRule(name="known payees", vaults=("reserve",), payees=known),
         FeeRule(
             name="modest fees",
             vaults=("reserve",),
@@ -165,7 +169,7 @@ def make_cast(setting: Setting | None = None) -> Cast:
                 max_inputs=setting.max_inputs,
             ),
         ),
-        payees=payees,
+        payees=tuple(sorted(payees, key=lambda payee: payee.name)),
         rules=rules,
     )
     everyone = [coordinator, *people.values(), *([witness] if setting.is_witnessed else [])]

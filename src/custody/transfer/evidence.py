@@ -21,7 +21,7 @@ What a reader cannot judge is listed, never passed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
@@ -238,7 +238,7 @@ def gather(transfer: Transfer, charter: Envelope, previous: Sequence[bytes]) -> 
     )
 
 
-def part_of(checkpoint: SignedCheckpoint, entries: Sequence[LogEntry]) -> StationPart:
+def part_of(checkpoint: SignedCheckpoint, entries: Iterable[LogEntry]) -> StationPart:
     """The part for a reader: the log up to the checkpoint. Deposits stay heads only: amounts are proved by the body."""
     shown = (withhold(entry) if entry.head.entry in _WITHHELD else entry for entry in entries)
     return StationPart(checkpoint=checkpoint.text(), lines=tuple(write_line(entry).decode("utf-8") for entry in shown))

@@ -19,7 +19,7 @@ from typing import ClassVar, Final
 from custody.bitcoin.curve import nonce_of
 from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.lock import Lock
-from custody.bitcoin.profile import Direction, FieldForbidden, ProfileInput, ProfileOutput, TransferPsbt
+from custody.bitcoin.profile import MAX_FILE, Direction, FieldForbidden, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.taproot import SCHNORR_SIGNATURE
 from custody.bitcoin.transaction import PreviousTransaction
@@ -33,6 +33,8 @@ from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import refuse_secrets
 from custody.vault.ownership import PrevtxMissing, claims_of
 
+MAX_PREVIOUS_TOTAL: Final = MAX_FILE - 2_000_000
+"""Bytes that the previous transactions of one file may come to; what else a transfer says fits into the rest."""
 _MOST_TEXT: Final = 1_000
 """Bytes of the longest field that is looked through for secrets written as text."""
 
@@ -74,6 +76,19 @@ class NonceReuse(Refused, code="NONCE_REUSE"):
     )
     cosigner: str
     input: int
+
+
+class SigningFileTooLarge(Refused, code="SIGNING_FILE"):
+    """A transfer whose file would be larger than anybody reads, since every input carries its previous transaction."""
+
+    message = "the previous transactions of {inputs} inputs come to {size} bytes; a signing file holds {most}"
+    hint = (
+        "Withdraw the draft (custody transfer cancel), and move these coins in several transfers of fewer inputs: "
+        "payments take as few as they need."
+    )
+    inputs: int
+    size: int
+    most: int
 
 
 class SigningRequested(Record):
@@ -131,6 +146,7 @@ def signing_psbt(drafted: Draft, vault: Vault, previous: Mapping[bytes, bytes]) 
 
     Raises:
         PrevtxMissing: one is not there.
+        SigningFileTooLarge: they would make a file that nobody takes back.
     """
     transaction = drafted.transaction
     inputs: list[ProfileInput] = []
@@ -142,6 +158,9 @@ def signing_psbt(drafted: Draft, vault: Vault, previous: Mapping[bytes, bytes]) 
             raise PrevtxMissing(index=index)
         own = vault.input_fields(seat.branch, seat.index)
         inputs.append(replace(own, previous_transaction=raw, witness_utxo=spent.output))
+    size = sum(len(each.previous_transaction) for each in inputs)
+    if size > MAX_PREVIOUS_TOTAL:
+        raise SigningFileTooLarge(inputs=len(inputs), size=size, most=MAX_PREVIOUS_TOTAL)
     change = None if drafted.change is None else vault.script_pubkey(Branch.CHANGE, drafted.change)
     outputs = tuple(
         claims_of(vault, Branch.CHANGE, drafted.change)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from custody.bitcoin.key_paths import KeyPath, TapKeyPath
 from custody.bitcoin.profile import (
+    MAX_FILE,
     MAX_KEYS,
     MAX_MAPS,
     MAX_SCRIPT,
@@ -554,4 +555,4 @@ def test_more_inputs_than_a_transaction_holds_are_refused_before_they_are_read()
 
 def test_a_file_above_the_largest_size_is_refused():
     with refuses("LIMIT"):
-        read_transfer_file(bytes(20_000_001), TO)
+        read_transfer_file(bytes(MAX_FILE + 1), TO)

@@ -10,6 +10,7 @@ from custody.bitcoin.sighash import ALL
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.testing.asserts import refuses
 from custody.transfer.signing import (
+    MAX_PREVIOUS_TOTAL,
     SignedPsbt,
     accept,
     check_signature,
@@ -71,6 +72,15 @@ def test_only_the_vault_s_own_change_is_explained_to_a_device(told, sent):
 def test_the_psbt_is_the_same_bytes_each_time(told, sent):
     previous = {PreviousTransaction(raw).txid: raw for raw in reversed(told.to_sign.body.previous)}
     assert signing_psbt(told.draft, told.cast.vault, previous).to_psbt().serialize() == sent.to_psbt().serialize()
+
+
+def test_a_file_that_nobody_would_take_back_is_not_made(told):
+    inputs = told.draft.transaction.inputs
+    fits = MAX_PREVIOUS_TOTAL // len(inputs)
+    assert signing_psbt(told.draft, told.cast.vault, {each.outpoint.txid: bytes(fits) for each in inputs})
+    with refuses("SIGNING_FILE") as caught:
+        signing_psbt(told.draft, told.cast.vault, {each.outpoint.txid: bytes(fits + 1) for each in inputs})
+    assert caught.error.size > MAX_PREVIOUS_TOTAL
 
 
 def test_an_amount_without_proof_is_not_sent_out(told):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import click
 
+from custody.apps.commands.consolidation import left_behind
+from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
 from custody.apps.commands.sending import rate_text
 from custody.apps.commands.transfer_show import (
     SHORT,
@@ -28,7 +30,7 @@ from custody.apps.config import shown
 from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
 from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
 from custody.charter.decide import Verdict, refuse_denied
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
@@ -66,12 +68,16 @@ class VaultUnclear(InvalidInput, code="VAULT_UNCLEAR"):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the options of `transfer request` ask for. `replaces` and `parent` are ids, whole or their beginnings."""
+    """What the options of `transfer request` ask for. `replaces` and `parent` are ids, whole or their beginnings.
+
+    `list_file` names a file that holds the payments; it is read once there is a charter to read it under.
+    """
 
     purpose: Purpose
     payments: tuple[RequestedPayment, ...]
     replaces: tuple[str, ...]
     parent: str | None = None
+    list_file: str | None = None
 
 
 @click.command(
@@ -79,11 +85,14 @@ class Wanted:
     epilog="""\b
 Examples:
   custody transfer request --pay 'Supplier=0.25 BTC' --reason 'invoice 17' --key dana.key.json
+  custody transfer request --pay-csv wages.csv --total '12.5 BTC' --reason 'May' --key dana.key.json
   custody transfer request --cancel 3fd1c0a9b2 --reason 'lost trust in it' --key dana.key.json
   custody transfer request --replaces 3fd1c0a9b2 --reason 'it waits too long' --key dana.key.json""",
 )
 @click.option("--vault", metavar="NAME", help="The vault that pays; may be left out when the charter has one.")
 @click.option("--pay", "pays", metavar="PAYEE=AMOUNT", multiple=True, help="Pay this much: sats, or with its unit BTC.")
+@click.option("--pay-csv", metavar="FILE", help="Pay everybody in a CSV file with the columns payee,amount.")
+@click.option("--total", metavar="AMOUNT", help="Refuse unless all payments come to this.")
 @click.option("--sweep", metavar="PAYEE", help="Send everything the vault can spend to one payee.")
 @click.option("--consolidate", "is_consolidation", is_flag=True, help="Turn many coins of the vault into one.")
 @click.option("--cancel", metavar="TRANSFER", help="Spend this transfer's coins back to the vault.")
@@ -107,6 +116,8 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     *,
     vault: str | None,
     pays: tuple[str, ...],
+    pay_csv: str | None,
+    total: str | None,
     sweep: str | None,
     is_consolidation: bool,
     cancel: str | None,
@@ -122,11 +133,12 @@ def request(  # noqa: PLR0913 - click gives each option by its name
 ) -> None:
     """Ask for a transfer, and sign the request.
 
-    Say what it is for with one of --pay (any number of times), --sweep, --consolidate, --cancel and --speed-up; with
-    --replaces alone it is for what that transfer is for. Payees are names of the charter; a request carries no
-    addresses. The request is entered in the log, unless --offline is given.
+    Say what it is for with one of --pay (any number of times), --pay-csv, --sweep, --consolidate, --cancel and
+    --speed-up; with --replaces alone it is for what that transfer is for. Payees are names of the charter; a request
+    carries no addresses. The request is entered in the log, unless --offline is given.
     """
-    wanted = _wanted(pays, sweep, cancel, speed_up, replaces, is_consolidation=is_consolidation)
+    wanted = _wanted(pays, pay_csv, sweep, cancel, speed_up, replaces, is_consolidation=is_consolidation)
+    expected = _control_total(total, wanted)
     if is_offline and (charter_file is None or out is None):
         raise click.UsageError("--offline needs --charter FILE and -o FILE")
     if out is not None:
@@ -134,10 +146,13 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     desk = None if is_offline else coordinator()
     history = None if desk is None else desk.history()
     charter = _offline_charter(charter_file or "") if history is None else history.charter
+    wanted = wanted or _repeated(replaces, history)
+    payments = _payments(wanted, charter)
+    if expected is not None:
+        check_total(payments, expected)
     signer = open_own_key(keyfile, passphrase_file)
     requester = _person(charter, signer.public_key)
     now = SystemClock().now()
-    wanted = wanted or _repeated(replaces, history)
     parent = None if wanted.parent is None else _named(wanted.parent, history)
     replaced = tuple(_named(each, history) for each in wanted.replaces)
     envelope = sign(
@@ -146,7 +161,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
             charter=charter.digest(),
             vault=_vault_id(vault, charter, history, replaced if parent is None else (parent,)),
             purpose=wanted.purpose,
-            payments=wanted.payments,
+            payments=payments,
             replaces=replaced,
             parent=parent,
             reason=reason,
@@ -170,8 +185,9 @@ def request(  # noqa: PLR0913 - click gives each option by its name
         output().next_step(f"custody transfer draft {signed.digest().hex()[:SHORT]}")
 
 
-def _wanted(
+def _wanted(  # noqa: PLR0913 - one for each option
     pays: tuple[str, ...],
+    pay_csv: str | None,
     sweep: str | None,
     cancel: str | None,
     speed_up: str | None,
@@ -180,11 +196,12 @@ def _wanted(
     is_consolidation: bool,
 ) -> Wanted | None:
     """What is asked for; None when that is for the transfer to say that is replaced."""
-    asked = sum((bool(pays), sweep is not None, is_consolidation, cancel is not None, speed_up is not None))
-    if not asked and replaces:
+    asked = [bool(pays), pay_csv is not None, sweep is not None, is_consolidation]
+    asked += [cancel is not None, speed_up is not None]
+    if not any(asked) and replaces:
         return None
-    if asked != 1:
-        purposes = "--pay, --sweep, --consolidate, --cancel and --speed-up, or --replaces alone"
+    if sum(asked) != 1:
+        purposes = "--pay, --pay-csv, --sweep, --consolidate, --cancel and --speed-up, or --replaces alone"
         raise click.UsageError(f"say what the transfer is for: one of {purposes}")
     if len(pays) > MAX_PAYMENTS:
         raise click.UsageError(f"one request pays {MAX_PAYMENTS} payees at most")
@@ -196,7 +213,23 @@ def _wanted(
         return Wanted(Purpose.CANCELLATION, (), (cancel, *replaces))
     if speed_up is not None:
         return Wanted(Purpose.CHILD, (), replaces, speed_up)
-    return Wanted(Purpose.PAYMENT, tuple(_payment(each) for each in pays), replaces)
+    payments = tuple(_payment(each) for each in pays)
+    return Wanted(Purpose.PAYMENT, payments, replaces, list_file=pay_csv)
+
+
+def _payments(wanted: Wanted, charter: Charter) -> tuple[RequestedPayment, ...]:
+    if wanted.list_file is None:
+        return wanted.payments
+    return parse_payments(read_input(wanted.list_file, MAX_PAYMENTS_FILE), charter)
+
+
+def _control_total(text: str | None, wanted: Wanted | None) -> int | None:
+    """Sats that the payments must come to; None when nobody said so."""
+    if text is None:
+        return None
+    if wanted is None or wanted.purpose is not Purpose.PAYMENT:
+        raise click.UsageError("--total goes with --pay or --pay-csv")
+    return parse_amount(text)
 
 
 def _repeated(replaces: tuple[str, ...], history: History | None) -> Wanted:
@@ -291,6 +324,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
     if decision.verdict is Verdict.DENY:
         output().talk("\n".join(decision_lines(decision)))
         refuse_denied(history.case(transfer), history.charter, history.facts(SystemClock().now()))
+    left = left_behind(transfer, history)
     output().emit(
         {
             "transfer": transfer_id.hex(),
@@ -301,9 +335,12 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "fee": transfer.draft.fee,
             "fee_rate": transfer.draft.rate,
             "fee_rate_source": None if chosen is None else chosen.source.value,
+            "left_behind": None if left is None else asdict(left),
         },
         lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
     )
+    for line in left.lines() if left is not None else ():
+        output().talk(line)
     tell_next(transfer, history)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from custody.apps.commands.payments_file import total_of
 from custody.apps.coordinator import Coordinator, coordinator, find_id
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, moment, rate, sats, screen, table
 from custody.apps.station_commands.ties import fee_rows, fees_data, named, tied, tied_data
@@ -331,6 +332,7 @@ def request_data(request: TransferRequest) -> JsonValue:
         "purpose": request.purpose.value,
         "vault_id": request.vault.hex(),
         "payments": [{"payee": each.payee, "sats": each.amount} for each in request.payments],
+        "total": total_of(request.payments),
         "replaces": [each.hex() for each in request.replaces],
         "parent": None if request.parent is None else request.parent.hex(),
         "issued": request.issued,
@@ -348,10 +350,17 @@ def request_text(request: TransferRequest) -> str:
             ("pays", f"{'everything' if each.amount is None else bitcoin(each.amount)} to {each.payee}")
             for each in request.payments
         ),
+        *_in_all(request),
         *named(request),
         ("until", moment(request.expires)),
     ]
     return block(f"Request {request.digest().hex()}", table(rows))
+
+
+def _in_all(request: TransferRequest) -> list[tuple[str, str]]:
+    """Count and sum of several payments."""
+    count, total = len(request.payments), total_of(request.payments)
+    return [("in all", f"{bitcoin(total)} in {count} payments")] if total is not None and count > 1 else []
 
 
 def describe(envelope: Envelope) -> str:

@@ -19,8 +19,8 @@ from custody.backends.hwi.errors import Fault
 from custody.record import MAX_REASON, Fingerprint, HexBytes, Record
 from custody.units import Count, Network
 
-MAX_SUBJECT: Final = 28_000_000
-"""Characters of the largest PSBT in base64, a transfer file of 20 MB and some."""
+MAX_SUBJECT: Final = 44_000_000
+"""Characters of the largest PSBT in base64, a transfer file of 32 MB and some."""
 MAX_SMALL_ANSWER: Final = 64 * 1024
 MAX_SIGNED_ANSWER: Final = MAX_SUBJECT + MAX_SMALL_ANSWER
 MAX_PATH: Final = 256
