@@ -61,6 +61,7 @@ from custody.transfer.evidence import (
     part_of,
 )
 from custody.transfer.history import History
+from custody.transfer.plain import leaving
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, Selection, select_coins, select_everything
 from custody.transfer.settlement import Broadcast, Ending, Release, broadcast, release
@@ -71,7 +72,6 @@ from custody.transfer.signing import (
     accept,
     combine,
     refuse_repeated_nonces,
-    with_signatures,
 )
 from custody.transfer.state import AddressIssued, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
@@ -331,11 +331,14 @@ class Custodian:
         return combined
 
     def psbt(self, transfer_id: bytes) -> TransferPsbt:
-        """The transfer as a plain PSBT, with the combined signatures once there are any."""
+        """A plain PSBT with the signatures so far, judged here since none can by it. Raises as `leaving`, `examine`."""
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)
-            sent = work.psbt(transfer)
-            return with_signatures(transfer.combined.signatures, sent) if transfer.combined else sent
+            plain = leaving(transfer, work.vault_of(transfer), work.psbt(transfer))
+            self._refuse_denied(work, transfer)
+            if transfer.release is None:
+                examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.SIGN, work.now)
+        return plain
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
