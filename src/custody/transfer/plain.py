@@ -180,8 +180,10 @@ def _unfinished(inputs: Sequence[ProfileInput], drafted: Draft, vault: Vault) ->
             # Two signatures by one key on one message are how a nonce is used twice (THREATS B8): nobody needs them.
             if found.setdefault(key, signature) != signature:
                 raise FinalWitness(index=index, problem=f"another signature by {key.hex()} stands beside it")
-        signatures = tuple(sorted(found.items()))
-        unfinished.append(replace(claims, final_script_sig=b"", final_witness=(), signatures=signatures))
+        # A finaliser drops what names the leaf, which each signature of taproot is kept under.
+        root = claims.merkle_root or lock.input_fields().merkle_root
+        bare = replace(claims, final_script_sig=b"", final_witness=(), merkle_root=root)
+        unfinished.append(bare.with_signatures(tuple(sorted(found.items()))))
     return tuple(unfinished)
 
 

@@ -205,17 +205,3 @@ def _descriptor(path: str) -> str:
         return read_input(path, MAX_DESCRIPTOR).decode("ascii").strip()
     except UnicodeDecodeError:
         raise FileNotText(what="the descriptor's file") from None
-
-
-@click.command(cls=Verb, epilog="Example: custody vault export reserve -o reserve.descriptor.txt")
-@click.argument("name")
-@out_option("the descriptor", is_required=False)
-def export(*, name: str, out: str | None) -> None:
-    """Print a vault's descriptor, from which any wallet restores it.
-
-    It shows every coin of the vault to whoever has it: keep it confidential, and keep copies at the signers' sites.
-    """
-    vault = coordinator().charter().vault(name)
-    if out is not None:
-        write_output(out, f"{vault.descriptor}\n".encode("ascii"))
-    output().emit({"name": name, "descriptor": vault.descriptor, "id": vault.id.hex()}, vault.descriptor)
