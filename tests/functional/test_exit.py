@@ -7,7 +7,9 @@ cosigners' wallets in bitcoind are made from their seeds, and from the exported 
 import base64
 import json
 import os
+import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,12 +18,13 @@ import pytest
 from embit.bip32 import HDKey
 
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.psbt_fields import InputField
+from custody.bitcoin.psbt_fields import GlobalField, InputField
 from custody.bitcoin.script import script_of
 from custody.testing.cast import SUPPLIER, Setting, payee_address, secret
+from custody.testing.chain import RegtestChain
 from custody.testing.node import NodeChain, OfflineNode
 from custody.units import COIN, HARDENED, Network
-from custody.vault.descriptor import Branch, checksum
+from custody.vault.descriptor import Branch, check, checksum
 from custody.vault.templates import ScriptType
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "leaving.md"
@@ -109,12 +112,17 @@ def master(cosigner):
     return HDKey.from_seed(secret(f"cosigner {cosigner}"))
 
 
+def account_key(cosigner, vault):
+    """The extended private key of a cosigner's account, as text."""
+    root = master(cosigner)
+    origin = vault.cosigner_of(root.my_fingerprint).origin
+    path = "m" + "".join(f"/{step - HARDENED}h" for step in origin.path)
+    return root.derive(path).to_base58(bytes.fromhex("04358394"))
+
+
 def private(branches, cosigner, vault):
     """The same descriptors with one cosigner's private key in its place: what a holder of that seed can write."""
-    root = master(cosigner)
-    own = vault.cosigner_of(root.my_fingerprint)
-    path = "m" + "".join(f"/{step - HARDENED}h" for step in own.origin.path)
-    account = root.derive(path).to_base58(bytes.fromhex("04358394"))
+    own, account = vault.cosigner_of(master(cosigner).my_fingerprint), account_key(cosigner, vault)
     origin = own.expression().partition("]")[0]
     made = []
     for each in branches:
@@ -181,7 +189,12 @@ def signatures_come_back(office, cli, folder):
     left = office.does("transfer", "export", transfer)["psbt"]
     files = [folder / f"{cosigner}.txt" for cosigner in COSIGNERS[:2]]
     for cosigner, file in zip(COSIGNERS, files, strict=False):
-        file.write_text(cli.signs(cosigner, left) + "\n")
+        file.write_text(cli.signs(cosigner, left, "true", "ALL") + "\n")
+    if office.cast.vault.script_type is ScriptType.TR:
+        # A hash type that is written is a second spelling of the same signature: 65 bytes instead of 64.
+        office.refuses("SIGHASH_FORBIDDEN", "transfer", "import", files[0])
+        for cosigner, file in zip(COSIGNERS, files, strict=False):
+            file.write_text(cli.signs(cosigner, left) + "\n")
     (one,) = office.does("transfer", "import", transfer, files[0])["transfers"]
     assert (one["status"], len(one["signed"]), one["threshold"]) == ("signing", 1, 2)
     two = office.does("transfer", "import", *files)
@@ -233,3 +246,153 @@ def bitcoind_spends_alone(office, cli):
     assert "ALARM" in office.types("observe").stderr
     assert txid in office.types("coin", "list").stderr
     office.refuses("FROZEN", "transfer", "draft", office.requested())
+
+
+# --- what does not leave ----------------------------------------------------------------------------------------------
+
+
+def test_no_psbt_leaves_before_it_may_be_signed_nor_a_whole_one_before_it_may_be_sent(office):
+    office.funded()
+    transfer, out = office.drafted(), office.path("left.psbt")
+    export = "transfer", "export", transfer, "-o", out
+    office.refuses("SIGNATURES_NOT_ASKED", *export)
+    office.approved(transfer)
+    message = office.refuses("SIGNATURES_NOT_ASKED", *export)
+    assert "decided" in message
+    # Signatures are asked for now, and no witness has seen it: no station would sign.
+    office.refuses(
+        "HISTORY_UNWITNESSED", "transfer", "evidence", transfer, "--for", "sign", "-o", office.path("no.json")
+    )
+    assert office.does("transfer", "show", transfer)["status"] == "signing"
+    office.refuses("HISTORY_UNWITNESSED", *export)
+    assert not Path(out).exists()
+
+    evidence = office.ready_to_sign(transfer)
+    office.does(*export)
+    office.refuses("FILE_EXISTS", *export)
+    bare = Psbt.parse(Path(out).read_bytes())
+    assert signers_in(bare) == 0
+    # Nothing is said of hash types, so that software takes the one it would take anyway.
+    assert not any(each.of_type(InputField.SIGHASH_TYPE) for each in bare.inputs)
+    assert all(each.of_type(InputField.NON_WITNESS_UTXO) for each in bare.inputs)
+    assert len(bare.global_map.of_type(GlobalField.XPUB)) == 3
+
+    office.does("transfer", "combine", transfer, office.signed(evidence, "astana"))
+    assert signers_in(Psbt.from_base64(office.does("transfer", "export", transfer)["psbt"])) == 1
+    office.does("transfer", "combine", transfer, office.signed(evidence, "almaty"))
+    office.refuses("NOT_RELEASED", "transfer", "export", transfer)
+    office.witnessed()
+    office.does("transfer", "release", transfer)
+    assert signers_in(Psbt.from_base64(office.does("transfer", "export", transfer)["psbt"])) == 2
+
+
+def signers_in(psbt):
+    (count,) = {len(each.of_type(InputField.PARTIAL_SIG)) for each in psbt.inputs}
+    return count
+
+
+def test_the_same_psbt_leaves_as_text_and_as_bytes(office):
+    office.funded()
+    transfer = asked(office)
+    shown = office.types("transfer", "export", transfer)
+    text, told = shown.stdout, shown.stderr
+    assert "not the charter's rules" in told
+    assert f"custody transfer import {transfer[:12]}" in told
+    psbt = Psbt.from_base64(text)
+    for options, expected in (((), psbt.serialize()), (("--base64",), text.encode())):
+        out = Path(office.new_path("left"))
+        assert office.does("transfer", "export", transfer, "-o", out, *options)["psbt"] == text.strip()
+        assert out.read_bytes() == expected
+    piped = office.types("transfer", "export", transfer, "-o", "-")
+    assert piped.stdout_bytes == psbt.serialize()
+
+
+def test_what_came_back_names_its_transfer_and_each_cosigner(office):
+    office.funded()
+    transfer = asked(office)
+    left = Psbt.from_base64(office.does("transfer", "export", transfer)["psbt"])
+    files = []
+    for signer in office.cast.signers:
+        files.append(office.new_path("signed.psbt"))
+        Path(files[-1]).write_bytes(signer.sign(left).serialize())
+    result = office.types("transfer", "import", files[0])
+    assert "signed" in result.stderr
+    assert "1 of 2" in result.stdout
+    assert f"custody transfer export {transfer[:12]}" in result.stderr
+    result = office.types("transfer", "import", transfer[:8], *files[:2])
+    for line in ("had signed before", "2 of 2", "verified", "libbitcoinkernel"):
+        assert line in result.output
+    assert f"custody transfer release {transfer[:12]}" in result.stderr
+    # The third came when nobody needed it any more.
+    assert office.does("transfer", "import", files[2])["files"][0]["cosigners"] == {fingerprint(office, 2): "late"}
+    assert office.does("transfer", "show", transfer)["signed"] == [fingerprint(office, each) for each in (0, 1)]
+    for nothing in ((), (transfer,), ("newest",)):
+        assert office.types("transfer", "import", *nothing).exit_code == 2
+
+
+def fingerprint(office, cosigner):
+    return office.cast.signers[cosigner].fingerprint.hex()
+
+
+@pytest.mark.parametrize("birthday", [0, 3, 100_000])
+def test_bitcoind_reads_blocks_from_the_birthday_on_when_somebody_knows_its_time(open_office, birthday):
+    office = open_office(Setting(birthday=birthday))
+    office.set_up()
+    chain = office.folder / "coordinator" / "regtest" / "chain"
+    with RegtestChain(chain) as running:
+        # A vault that begins after the newest block has nothing in any block so far.
+        height = min(birthday, running.view.tip().height)
+        expected = running.view.block(height).time if birthday else 0
+    told = office.types("vault", "export", "reserve", "--to", "bitcoind")
+    assert {each["timestamp"] for each in json.loads(told.stdout)} == {expected}
+    assert told.stderr.count("bitcoin-cli -chain=regtest") == 2
+
+    chain.rename(chain.with_name("away"))
+    told = office.types("vault", "export", "reserve", "--to", "bitcoind", "-o", office.path("reserve.json"))
+    assert {each["timestamp"] for each in json.loads(told.stdout)} == {0}
+    assert ("every block" in told.stderr) == bool(birthday)
+    assert json.loads(Path(office.path("reserve.json")).read_text()) == json.loads(told.stdout)
+
+
+def test_what_restores_a_vault_holds_the_indexes_used_so_far_and_no_secret(office):
+    office.funded()
+    office.does("vault", "address", "reserve", "--purpose", "another")
+    vault = office.cast.vault
+    receive, change = office.does("vault", "export", "reserve", "--to", "bitcoind")
+    assert (receive["next_index"], receive["range"], receive["internal"]) == (2, [0, 1_001], False)
+    assert (change["next_index"], change["range"], change["internal"]) == (0, [0, 999], True)
+    for each, branch in ((receive, Branch.RECEIVE), (change, Branch.CHANGE)):
+        body = check(each["desc"])
+        assert body == check(vault.descriptor).replace("<0;1>", str(int(branch)))
+        assert "prv" not in body
+    # One that was paid without having been issued counts as used.
+    office.does("regtest", "pay", vault.address(Branch.RECEIVE, 40), "0.1 BTC")
+    receive, _ = office.does("vault", "export", "reserve", "--to", "bitcoind")
+    assert (receive["next_index"], receive["range"]) == (41, [0, 1_040])
+    office.refuses("NAME_UNKNOWN", "vault", "export", "nowhere", "--to", "bitcoind")
+
+
+# --- the page that says how -------------------------------------------------------------------------------------------
+
+
+def test_every_command_of_the_page_does_what_it_says(office, cli, types_page):
+    office.set_up(*named(cli.chain.node))
+    paid(office, cli.chain, 60_000_000)
+    observed(office, cli.chain)
+    asked(office)
+    folder = office.folder / "at-hand"
+    folder.mkdir()
+    # What the cosigners have: the private key of their account.
+    for cosigner in COSIGNERS:
+        (folder / f"{cosigner}.xprv").write_text(account_key(cosigner, office.cast.vault))
+    tool = folder / "bin" / "bitcoin-cli"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec {shlex.join([str(cli.program), *cli.options])} "$@"\n')
+    tool.chmod(0o755)
+    variables = {
+        "CUSTODY_DIR": office.path("coordinator"),
+        "CUSTODY_PASSPHRASE_FILE": office.path("passphrase"),
+        "PATH": os.pathsep.join((str(tool.parent), str(Path(sys.executable).parent), os.environ["PATH"])),
+    }
+    assert types_page(PAGE, folder, **variables) > 15
+    assert "unexplained_spend" in observed(office, cli.chain)
