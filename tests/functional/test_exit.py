@@ -326,6 +326,10 @@ def test_what_came_back_names_its_transfer_and_each_cosigner(office):
     # The third came when nobody needed it any more.
     assert office.does("transfer", "import", files[2])["files"][0]["cosigners"] == {fingerprint(office, 2): "late"}
     assert office.does("transfer", "show", transfer)["signed"] == [fingerprint(office, each) for each in (0, 1)]
+    huge = office.folder / "huge.psbt"
+    with huge.open("wb") as file:
+        file.truncate(100_000_000)
+    office.refuses("FILE_TOO_LARGE", "transfer", "import", huge)
     for nothing in ((), (transfer,), ("newest",)):
         assert office.types("transfer", "import", *nothing).exit_code == 2
 

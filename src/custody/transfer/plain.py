@@ -29,7 +29,7 @@ from custody.transfer.draft import Draft
 from custody.transfer.signing import CosignerAltered, read_answer, signed_tally, with_signatures
 from custody.transfer.state import Transfer
 from custody.units import MAX_TRANSACTION_WEIGHT
-from custody.vault.descriptor import Branch, Vault
+from custody.vault.descriptor import Vault
 from custody.vault.ownership import own_place
 
 _DIGITS: Final = b"0123456789abcdefABCDEF"
@@ -153,9 +153,11 @@ def as_answer(returned: Psbt, drafted: Draft, charter: Charter) -> Answer:
     partial: tuple[bytes, ...] = ()
     if inputs != content.inputs:
         inputs, partial = _by_whole_cosigners(inputs, drafted, vault)
+    # What a wallet rightly says of outputs that it knows, payees among them, is left out; what is false stays, to be
+    # refused.
     outputs = tuple(
-        ProfileOutput() if _is_needless(index, claims, drafted, vault, vaults) else claims
-        for index, claims in enumerate(content.outputs)
+        ProfileOutput() if any(own_place(index, paid, claims, each) for each in vaults) else claims
+        for index, (paid, claims) in enumerate(zip(content.transaction.outputs, content.outputs, strict=True))
     )
     return Answer(replace(content, inputs=inputs, outputs=outputs).to_psbt(), partial)
 
@@ -193,9 +195,9 @@ def _signatures_in(
     """The signatures of a final witness by the keys that made them; each is verified."""
     if claims.final_script_sig != lock.script_sig:
         raise FinalWitness(index=index, problem="its scriptSig is not what this vault's script takes")
-    if lock.script not in claims.final_witness:
-        raise FinalWitness(index=index, problem="its witness does not hold this vault's script")
     frame = frozenset(lock.witness([b""] * len(keys)))
+    if not frame <= {b"", *claims.final_witness}:
+        raise FinalWitness(index=index, problem="its witness does not hold this vault's script")
     found: dict[bytes, bytes] = {}
     for signature in (item for item in claims.final_witness if item not in frame):
         key = next((key for key in keys if key not in found and lock.fault(key, digest, signature) is None), None)
@@ -237,15 +239,3 @@ def _fingerprints(vault: Vault, branch: int, index: int) -> Mapping[bytes, bytes
 
 def _listed(fingerprints: Iterable[bytes]) -> str:
     return ", ".join(sorted(each.hex() for each in fingerprints))
-
-
-# --- what is said of outputs ------------------------------------------------------------------------------------------
-
-
-def _is_needless(index: int, claims: ProfileOutput, drafted: Draft, vault: Vault, vaults: Sequence[Vault]) -> bool:
-    """Whether software rightly says where an output is that was sent without a word: one of `vaults` is the payee."""
-    paid = drafted.transaction.outputs[index]
-    own = own_place(index, paid, claims, vault)
-    if own is not None and own == (Branch.CHANGE, drafted.change):
-        return False
-    return any(own_place(index, paid, claims, each) is not None for each in vaults)
