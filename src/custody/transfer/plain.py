@@ -124,8 +124,8 @@ def read_returned(data: bytes) -> Psbt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What software gave back, as a station would have: `psbt` has signatures only, each under its key.
+class Returned:
+    """What software gave back, in the form of a station's answer: in `psbt` each signature stands under its key.
 
     `partial` are the fingerprints of cosigners whose signatures stood on some inputs only, and are left out.
     """
@@ -134,7 +134,7 @@ class Answer:
     partial: tuple[bytes, ...]
 
 
-def as_answer(returned: Psbt, drafted: Draft, charter: Charter) -> Answer:
+def as_answer(returned: Psbt, drafted: Draft, charter: Charter) -> Returned:
     """Put what any software gave back for `drafted` into the form of a station's answer; `signing.accept` judges it.
 
     Raises:
@@ -159,7 +159,7 @@ def as_answer(returned: Psbt, drafted: Draft, charter: Charter) -> Answer:
         ProfileOutput() if any(own_place(index, paid, claims, each) for each in vaults) else claims
         for index, (paid, claims) in enumerate(zip(content.transaction.outputs, content.outputs, strict=True))
     )
-    return Answer(replace(content, inputs=inputs, outputs=outputs).to_psbt(), partial)
+    return Returned(replace(content, inputs=inputs, outputs=outputs).to_psbt(), partial)
 
 
 # --- finished inputs --------------------------------------------------------------------------------------------------
