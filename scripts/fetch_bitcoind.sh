@@ -2,9 +2,9 @@
 # Prints the path of a bitcoind for the tests: $BITCOIND, else the one on PATH, else Debian's bitcoin-knots, fetched.
 #
 # Debian has it in sid. It is unpacked into .cache/bitcoind with the libraries it needs and runs through its own loader,
-# so the system is not touched and no root is needed. apt gets it from this machine's own mirror, into lists of our own,
-# and checks signatures; hashes follow from there. .cache/bitcoind/VERSION says what was fetched. Talk is on standard
-# error; where none can be had, its last line says why and the exit status is 1.
+# so the system is not touched and no root is needed; the bitcoin-cli of that version stands beside it. apt gets it from
+# this machine's own mirror, into lists of our own, and checks signatures; hashes follow from there. .cache/bitcoind/VERSION
+# says what was fetched. Talk is on standard error; where none can be had, its last line says why and the exit status is 1.
 set -euo pipefail
 
 say() { printf 'bitcoind: %s\n' "$*" >&2; }
@@ -39,7 +39,7 @@ done
 mkdir -p .cache
 exec 9>.cache/bitcoind.lock
 flock 9
-if [[ -x $PLACE/bitcoind ]] && works "$PLACE/bitcoind"; then
+if [[ -x $PLACE/bitcoin-cli ]] && works "$PLACE/bitcoind"; then
     echo "$PLACE/bitcoind"
     exit 0
 fi
@@ -131,13 +131,15 @@ done
 loader=$(cd "$work/root" && find . -name 'ld-linux*.so.*' -print -quit)
 [[ -n $loader ]] || fail "the fetched C library has no loader for this machine"
 libraries=$(cd "$work/root" && find . -regex '.*/lib[^/]*\.so\.[0-9.]*' -printf '%h\n' | sort -u | sed 's#^\.#$here/root#' | paste -s -d :)
-cat >"$work/bitcoind" <<WRAPPER
+for program in bitcoind bitcoin-cli; do
+    cat >"$work/$program" <<WRAPPER
 #!/bin/sh
-# Runs the bitcoind beside this file through its own loader, on its own libraries.
+# Runs the $program beside this file through its own loader, on its own libraries.
 here=\$(dirname "\$(readlink -f "\$0")")
-exec "\$here/root/${loader#./}" --library-path "$libraries" "\$here/root/usr/bin/bitcoind" "\$@"
+exec "\$here/root/${loader#./}" --library-path "$libraries" "\$here/root/usr/bin/$program" "\$@"
 WRAPPER
-chmod +x "$work/bitcoind"
+    chmod +x "$work/$program"
+done
 works "$work/bitcoind" || fail "the fetched bitcoind does not run here: $("$work/bitcoind" -version 2>&1 | tail -n 1)"
 
 for deb in "$work"/debs/*.deb; do

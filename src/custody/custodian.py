@@ -65,6 +65,7 @@ from custody.transfer.evidence import (
     part_of,
 )
 from custody.transfer.history import History
+from custody.transfer.plain import leaving
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release
@@ -75,7 +76,6 @@ from custody.transfer.signing import (
     accept,
     combine,
     refuse_repeated_nonces,
-    with_signatures,
 )
 from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind, Status, Transfer
 from custody.transfer.verify import VerifiedTransaction
@@ -325,11 +325,14 @@ class Custodian:
         return combined
 
     def psbt(self, transfer_id: bytes) -> TransferPsbt:
-        """The transfer as a plain PSBT, with the combined signatures once there are any."""
+        """A plain PSBT with the signatures so far, judged here since none can by it. Raises as `leaving`, `examine`."""
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)
-            sent = work.psbt(transfer)
-            return with_signatures(transfer.combined.signatures, sent) if transfer.combined else sent
+            plain = leaving(transfer, work.vault_of(transfer), work.psbt(transfer))
+            refuse_denied_now(work.history, transfer, work.now)
+            if transfer.release is None:
+                examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.SIGN, work.now)
+        return plain
 
     # --- sending -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ story takes seconds.
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -337,3 +338,68 @@ def _converse(folder: Path, answers: list[tuple[str, str]], *arguments: str) -> 
 def converse() -> Callable[..., str]:
     """A conversation on a terminal: (folder, [(question, answer), ...], arguments of Python) -> everything shown."""
     return _converse
+
+
+FENCE = re.compile(r"^```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+EXIT = re.compile(r"\s+# exit (?P<code>\d+)$")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command on a page, what it prints there, and how it ends."""
+
+    command: str
+    printed: str
+    exit_code: int
+
+    @classmethod
+    def on(cls, page: Path) -> list["Typed"]:
+        found = []
+        for block in FENCE.finditer(page.read_text(encoding="utf-8")):
+            for part in re.split(r"^\$ ", block["body"], flags=re.MULTILINE)[1:]:
+                lines = part.splitlines()
+                count = 1
+                while count < len(lines) and lines[count].startswith(">"):
+                    count += 1
+                command = "\n".join([lines[0], *(line[1:].removeprefix(" ") for line in lines[1:count])])
+                expected = EXIT.search(command)
+                code = int(expected["code"]) if expected else 0
+                found.append(cls(EXIT.sub("", command), "\n".join(lines[count:]), code))
+        return found
+
+    def is_met(self, code: int, printed: str) -> bool:
+        pattern = re.escape(self.printed.strip()).replace(r"\.\.\.", ".*?")
+        is_said = not self.printed or re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+        return code == self.exit_code and is_said
+
+
+@pytest.fixture
+def types_page(tmp_path: Path) -> Callable[..., int]:
+    """Type every command of a page as it stands, in one shell, and compare: (page, folder, variables) -> how many.
+
+    A `console` block holds commands (after `$ `, going on after `>`) and what they print. `...` stands for any text,
+    also for whole lines. A command that says `# exit 4` at its end must end so; all others end with 0. Nothing is typed
+    when a program asks. The folder is also the home, unless a variable says otherwise.
+    """
+
+    def types(page: Path, folder: Path, **variables: str) -> int:
+        out = tmp_path / "typed"
+        out.mkdir()
+        steps = Typed.on(page)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1"} | variables
+        script = "\n".join(
+            f"{{\n{step.command}\n}} > {out}/{n}.out 2>&1 < /dev/null; echo $? > {out}/{n}.code"
+            for n, step in enumerate(steps)
+        )
+        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=300)
+        for n, step in enumerate(steps):
+            code, printed = int((out / f"{n}.code").read_text()), (out / f"{n}.out").read_text()
+            if not step.is_met(code, printed):
+                pytest.fail(
+                    f"$ {step.command}\nended with {code} (expected {step.exit_code}) and printed:\n{printed}\n"
+                    f"the page says:\n{step.printed}"
+                )
+        return len(steps)
+
+    return types

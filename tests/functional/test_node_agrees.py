@@ -179,6 +179,7 @@ def test_finished_transactions_are_bitcoind_s_byte_for_byte(node, setting):
     for request in requests:
         transfer_id = story.authorized(request)
         story.signed(transfer_id)
+        story.custodian.release(transfer_id)
         transfer = story.transfer(transfer_id)
         psbt = story.custodian.psbt(transfer_id).to_psbt().to_base64()
         finished = node.rpc.ask(OBJECT, "finalizepsbt", psbt)
@@ -204,6 +205,7 @@ def test_every_signature_set_of_a_vault_finishes_as_bitcoind_finishes_it(node):
             story.custodian.receive(transfer_id, story.signature(transfer_id, cosigner))
         story.custodian.combine(transfer_id)
         raw = story.custodian.verify(transfer_id).raw
+        story.custodian.release(transfer_id)
         psbt = story.custodian.psbt(transfer_id).to_psbt().to_base64()
         assert node.rpc.ask(OBJECT, "finalizepsbt", psbt)["hex"] == raw.hex()
         story.close()

@@ -19,6 +19,7 @@ from custody.backends.bitcointx import BitcointxJudge
 from custody.backends.kernel import KernelJudge
 from custody.backends.sql import create_store, open_store
 from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
@@ -32,6 +33,7 @@ from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, RATE, RememberedState, Scenario
 from custody.transfer.evidence import Evidence, Stage, Trust, examine
 from custody.transfer.observe import ChainSeen
+from custody.transfer.signing import signing_psbt
 from custody.transfer.state import Kind, Status
 from custody.units import Network
 from custody.words import show_words
@@ -603,7 +605,9 @@ def test_the_signatures_of_another_transfer_are_not_taken(route):
     custodian.decide(drafted.transfer_id)
     with refuses("STATE_CHANGED"):
         custodian.receive(drafted.transfer_id, route.returned[0])
-    other = story.cast.signers[0].sign(custodian.psbt(drafted.transfer_id).to_psbt())
+    previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).body.previous}
+    asked = signing_psbt(drafted, story.cast.vault, previous).to_psbt()
+    other = story.cast.signers[0].sign(asked)
     with refuses("COSIGNER_ALTERED"):
         custodian.receive(route.transfer_id, other)
     assert custodian.history().transfer(route.transfer_id).status is Status.SIGNING

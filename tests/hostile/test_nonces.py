@@ -6,6 +6,7 @@ The device here signs with nonces of its own choice. What two with one nonce giv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from embit import bip32
@@ -18,6 +19,7 @@ from custody.bitcoin.sighash import SegwitV0
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, secret
 from custody.testing.scenario import Scenario
+from custody.transfer.plain import as_answer, read_returned
 from custody.transfer.signing import InputSignature, SignedPsbt, nonces, refuse_repeated_nonces
 
 ONE = 0x1234567890ABCDEF
@@ -107,6 +109,24 @@ def test_one_nonce_on_two_inputs_is_refused(story):
     with refuses("NONCE_REUSE") as caught:
         story.custodian.receive(transfer_id, signed_by(story, transfer_id, 0, lambda _: ONE))
     assert (caught.error.cosigner, caught.error.input) == (story.cast.signers[0].fingerprint.hex(), 1)
+    assert story.history().size == before
+
+
+def test_one_nonce_on_two_inputs_is_found_in_a_finished_transaction(story):
+    transfer_id = two_inputs(story)
+    transfer, vault = story.transfer(transfer_id), story.cast.vault
+    files = [story.signature(transfer_id, 1), signed_by(story, transfer_id, 0, lambda _: ONE)]
+    stacks = []
+    for index, seat in enumerate(transfer.draft.seats):
+        signed = dict(pair for each in files for pair in each.inputs[index].of_type(InputField.PARTIAL_SIG))
+        keys = vault.holders(seat.branch, seat.index)
+        stacks.append(vault.lock(seat.branch, seat.index).witness([signed.get(key, b"") for key in keys]))
+    finished = replace(transfer.draft.transaction, witness=tuple(stacks)).serialize().hex().encode()
+    answer = as_answer(read_returned(finished), transfer.draft, story.cast.charter)
+    before = story.history().size
+    with refuses("NONCE_REUSE") as caught:
+        story.custodian.receive(transfer_id, answer.psbt)
+    assert caught.error.cosigner == story.cast.signers[0].fingerprint.hex()
     assert story.history().size == before
 
 

@@ -23,7 +23,9 @@ _VAULT: Final = {
     "address": Lazy(f"{_COMMANDS}.deposit:address", "Issue a vault's next deposit address."),
     "addresses": Lazy(f"{_COMMANDS}.deposit:addresses", "List the addresses issued: to whom, what for, what was paid."),
     "statement": Lazy(f"{_COMMANDS}.statement:statement", "Write the paper by which officers state an address."),
-    "export": Lazy(f"{_COMMANDS}.vault:export", "Print a vault's descriptor, from which any wallet restores it."),
+    "export": Lazy(
+        f"{_COMMANDS}.vault_export:export", "Print a vault's descriptor, from which any wallet restores it."
+    ),
 }
 _CHARTER: Final = {
     "template": Lazy(f"{_COMMANDS}.charter:template", "Print a charter's text to fill in."),
@@ -41,6 +43,8 @@ _TRANSFER: Final = {
     ),
     "approve": Lazy(f"{_COMMANDS}.transfer_ask:approve", "Enter an officer's signed yes or no."),
     "combine": Lazy(f"{_COMMANDS}.transfer_sign:combine", "Take signatures from returned PSBTs; combine once enough."),
+    "export": Lazy(f"{_COMMANDS}.transfer_plain:export", "Write a transfer as a plain PSBT, for any software to sign."),
+    "import": Lazy(f"{_COMMANDS}.transfer_plain:import_files", "Take signatures from what any software gives back."),
     "release": Lazy(f"{_COMMANDS}.transfer_sign:release", "Run the whole gate again, and let the transfer go."),
     "deliver": Lazy(f"{_COMMANDS}.transfer_sign:deliver", "Send every released transfer to the network."),
     "cancel": Lazy(f"{_COMMANDS}.transfer_ask:cancel", "Give up a transfer before signatures were asked for."),

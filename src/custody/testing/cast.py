@@ -98,6 +98,7 @@ class Setting:
     max_share: int = 1_000
     max_inputs: int = 250
     confirmations: int = 1
+    birthday: int = 0
     is_witnessed: bool = True
     more_payees: tuple[str, ...] = ()
     """Names of payees beyond the usual four; the rule on known payees allows them."""
@@ -124,7 +125,7 @@ def payee_address(name: str) -> str:
 def make_cast(setting: Setting | None = None) -> Cast:
     """A vault, its people and the charter, signed by everyone it lists."""
     setting = setting or Setting()
-    vault, signers = vault_of(setting.cosigners, setting.threshold, setting.script_type)
+    vault, signers = vault_of(setting.cosigners, setting.threshold, setting.script_type, setting.birthday)
     people = {name: person_key(name) for name in (*OFFICERS, REQUESTER)}
     coordinator, witness = person_key("coordinator"), person_key(WITNESS)
     payees: tuple[Payee, ...] = (
@@ -164,7 +165,7 @@ def make_cast(setting: Setting | None = None) -> Cast:
             CharterVault(
                 name="reserve",
                 descriptor=vault.descriptor,
-                birthday=0,
+                birthday=setting.birthday,
                 confirmations=setting.confirmations,
                 max_inputs=setting.max_inputs,
             ),

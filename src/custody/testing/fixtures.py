@@ -39,7 +39,8 @@ compute; the folder is in the public domain (CC0).
 | approval-*.json | what they sign |
 | authorization.json | the decision with its demands met |
 | evidence-sign.json | what stations examine |
-| signed-*.psbt, combined.psbt | what stations let out, and both together (binary) |
+| signed-*.psbt | what stations let out (binary) |
+| combined.psbt | both together, once released, as any software takes it (binary) |
 | transaction.hex | the finished transaction |
 | checkpoint.txt | the log's last checkpoint, cosigned by its witness |
 | card.json | the payer card of that charter |
@@ -85,6 +86,7 @@ def _play(scenario: Scenario) -> dict[str, bytes]:
     files["evidence-sign.json"] = evidence.to_bytes()
     files |= _signatures(scenario, transfer_id, evidence)
     custodian.release(transfer_id)
+    files["combined.psbt"] = custodian.psbt(transfer_id).to_psbt().serialize()
     custodian.deliver()
     scenario.mine()
     with scenario.store.read() as view:
@@ -106,7 +108,6 @@ def _signatures(scenario: Scenario, transfer_id: bytes, evidence: Evidence) -> d
         scenario.custodian.receive(transfer_id, signed)
         files[f"signed-{cosigner.name}.psbt"] = signed.serialize()
     scenario.custodian.combine(transfer_id)
-    files["combined.psbt"] = scenario.custodian.psbt(transfer_id).to_psbt().serialize()
     files["transaction.hex"] = scenario.custodian.verify(transfer_id).raw.hex().encode() + b"\n"
     return files
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from custody.bitcoin.transaction import OutPoint, PreviousTransaction
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction, Transaction
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
@@ -121,6 +121,15 @@ class Ledger:
         """
         return self._next.get((vault_id, branch), 0)
 
+    def unused_from(self, vault_id: bytes, branch: int) -> int:
+        """The first index of a branch beyond every one that was issued, drafted or seen to be paid.
+
+        For looking only: what is issued next is for `next_index` to say.
+        """
+        seen = (holding.seen for holding in self.holdings.values())
+        last = max((each.index for each in seen if (each.vault, each.branch) == (vault_id, branch)), default=-1)
+        return max(self.next_index(vault_id, branch), last + 1)
+
     def next_receive(self) -> dict[str, int]:
         """Next unused receive index of each of the charter's vaults, by name."""
         return {
@@ -149,6 +158,17 @@ class Ledger:
         if found is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
         return found
+
+    def transfer_of(self, unsigned: bytes) -> Transfer:
+        """The transfer whose raw unsigned transaction this is; of several, the one that signatures were asked for.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        found = [each for each in self.transfers.values() if each.draft.identity.transactions[0] == unsigned]
+        if not found:
+            raise TransferUnknown(what="transfer of the transaction", shown=Transaction.parse(unsigned).txid_hex)
+        return max(found, key=lambda each: each.is_bearer)
 
     def refuse_drafted(self, request_id: bytes) -> None:
         """Pass when no transfer of this request can pay or has: one request pays once.

@@ -183,21 +183,30 @@ def account_keys(vault: Vault) -> tuple[tuple[bytes, KeyPath], ...]:
     )
 
 
+def read_answer(returned: Psbt) -> TransferPsbt:
+    """What a returned file says, which may be no more than fields of a transfer.
+
+    Raises:
+        FieldForbidden, SighashForbidden, TaprootKeypath, LimitExceeded: as `TransferPsbt.from_psbt`.
+        SecretMaterial: a field is refused that holds a private key or a mnemonic.
+    """
+    try:
+        return TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
+    except FieldForbidden:
+        _refuse_secret_text(returned)
+        raise
+
+
 def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now: int) -> tuple[SignedPsbt, ...]:
     """The signatures that `returned` adds, by cosigner, each on every input and each verified.
 
     Raises:
-        FieldForbidden, SighashForbidden: fields that may not come back.
-        SecretMaterial: one of them is a private key or a mnemonic.
+        FieldForbidden, SighashForbidden, SecretMaterial: as `read_answer`.
         CosignerAltered: anything but signatures differs from what was sent.
         SigInvalid: a signature by a key that is not a cosigner's there, or one that does not verify.
         NothingSigned: no signature at all.
     """
-    try:
-        content = TransferPsbt.from_psbt(returned, Direction.FROM_SIGNER)
-    except FieldForbidden:
-        _refuse_secret_text(returned)
-        raise
+    content = read_answer(returned)
     _refuse_altered(content, sent)
     sighashes = drafted.sighashes()
     by_cosigner: dict[bytes, list[InputSignature]] = {}

@@ -176,6 +176,26 @@ def claims_of(vault: Vault, branch: int, index: int) -> ProfileOutput:
     return vault.output_fields(branch, index)
 
 
+def own_place(index: int, output: TxOut, claims: ProfileOutput, vault: Vault) -> tuple[int, int] | None:
+    """(branch, index) at which output number `index` is truly the vault's own, all that is said of it being true.
+
+    None otherwise: a claim that is not true makes the output somebody else's. Only its own derivation counts: other
+    order, other threshold, other script type all end here.
+    """
+    if not claims.key_paths:
+        return None
+    try:
+        branch, place = _claimed_place("output", index, claims.key_paths, vault)
+    except PathMismatch:
+        return None
+    if output.script_pubkey != vault.script_pubkey(branch, place):
+        return None
+    own = claims_of(vault, branch, place)
+    claimed = zip(claims.scripts, own.scripts, strict=True)
+    is_true = all(given in (b"", expected) for (_, given), (_, expected) in claimed)
+    return (branch, place) if is_true and set(claims.key_paths) <= set(own.key_paths) else None
+
+
 def _spent_output(
     index: int, outpoint: OutPoint, claims: ProfileInput, parsed: dict[bytes, PreviousTransaction]
 ) -> TxOut:
@@ -246,20 +266,9 @@ def _check_scripts(index: int, claims: ProfileInput, vault: Vault, branch: int, 
 
 
 def _change_index(index: int, output: TxOut, claims: ProfileOutput, vault: Vault) -> int | None:
-    """The change index at which this output is truly the vault's own, or None.
+    """The change index of an output that is the vault's own, or None.
 
-    A claim that is not true makes the output somebody else's; it does not make the PSBT invalid, since any output may
-    be a payee's. Only its own derivation counts: other order, other threshold, other script type all end here.
+    A false claim does not make the PSBT invalid, since any output may be a payee's.
     """
-    if not claims.key_paths:
-        return None
-    try:
-        branch, place = _claimed_place("output", index, claims.key_paths, vault)
-    except PathMismatch:
-        return None
-    if branch != Branch.CHANGE or output.script_pubkey != vault.script_pubkey(branch, place):
-        return None
-    own = claims_of(vault, branch, place)
-    claimed = zip(claims.scripts, own.scripts, strict=True)
-    is_true = all(given in (b"", expected) for (_, given), (_, expected) in claimed)
-    return place if is_true and set(claims.key_paths) <= set(own.key_paths) else None
+    place = own_place(index, output, claims, vault)
+    return None if place is None or place[0] != Branch.CHANGE else place[1]

@@ -6,16 +6,27 @@ keys are taken from it. A transfer leaves in two steps, release and deliver, and
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from custody.apps.commands.transfer_show import SHORT, status_text, tell_next, txid
 from custody.apps.config import shown
 from custody.apps.coordinator import Work, coordinator, find_id
 from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import table
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
+from custody.apps.station_commands.layout import block, table
+from custody.apps.terminal import (
+    JsonValue,
+    Verb,
+    out_option,
+    output,
+    passphrase_option,
+    read_input,
+    write_output,
+)
 from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import read_psbt_file
+from custody.quorum import Tally
 from custody.transfer.evidence import Stage
 from custody.transfer.history import History
 from custody.transfer.signing import signed_tally
@@ -105,43 +116,66 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
         for path in files:
             signed = work.custodian.receive(found, read_psbt_file(read_input(path, MAX_FILE)))
             output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
-        history = work.custodian.history()
-        transfer = history.transfer(found)
-        _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
-        tally = signed_tally(vault, transfer.signed)
-        if tally.is_met:
-            work.custodian.combine(found)
-            work.custodian.verify(found)
-            history = work.custodian.history()
-            transfer = history.transfer(found)
-    verified = transfer.verified
-    signers, missing = [each.hex() for each in tally.acted], [each.hex() for each in tally.missing]
-    rows = [
-        ("state", status_text(transfer)),
-        ("signed by", f"{', '.join(signers) or 'nobody yet'} ({len(signers)} of {tally.threshold})"),
-    ]
-    if not tally.is_met:
-        rows.append(("may still", ", ".join(missing)))
-    if verified is not None:
-        rows += [("judged by", ", ".join(("our own check", *verified.judges))), ("txid", txid(verified.txid))]
-    output().emit(
-        {
-            "transfer": found.hex(),
-            "status": transfer.status.value,
-            "signed": signers,
-            "threshold": tally.threshold,
-            "missing": missing,
-            "judges": [] if verified is None else list(verified.judges),
-            "txid": None if verified is None else txid(verified.txid),
-        },
-        lambda: "\n".join((f"Transfer {found.hex()}", *table(rows))),
-    )
-    if verified is None:
+        signatures = advance(work, found)
+    output().emit(signatures_data(signatures), lambda: signatures_text(signatures))
+    if signatures.transfer.verified is None:
         output().next_step(
             "carry the evidence to another cosigner: custody-station sign EVIDENCE --key KEYFILE -o FILE"
         )
     else:
-        tell_next(transfer, history)
+        tell_next(signatures.transfer, signatures.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """How far a transfer's signatures have come: who signed and who may still, by fingerprint."""
+
+    transfer: Transfer
+    tally: Tally[bytes]
+    history: History
+
+
+def advance(work: Work, transfer_id: bytes) -> Signatures:
+    """Combine the signatures, finish the transaction and have it judged, once enough cosigners have signed."""
+    history = work.custodian.history()
+    transfer = history.transfer(transfer_id)
+    _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
+    tally = signed_tally(vault, transfer.signed)
+    if tally.is_met:
+        work.custodian.combine(transfer_id)
+        work.custodian.verify(transfer_id)
+        history = work.custodian.history()
+    return Signatures(history.transfer(transfer_id), tally, history)
+
+
+def signatures_text(signatures: Signatures) -> str:
+    """Whose signatures there are, for a person."""
+    transfer, tally = signatures.transfer, signatures.tally
+    signers = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
+    rows = [
+        ("state", status_text(transfer)),
+        ("signed by", f"{signers} ({len(tally.acted)} of {tally.threshold})"),
+    ]
+    if not tally.is_met:
+        rows.append(("may still", ", ".join(each.hex() for each in tally.missing)))
+    if transfer.verified is not None:
+        rows.append(("judged by", ", ".join(("our own check", *transfer.verified.judges))))
+        rows.append(("txid", txid(transfer.verified.txid)))
+    return block(f"Transfer {transfer.id.hex()}", table(rows))
+
+
+def signatures_data(signatures: Signatures) -> JsonValue:
+    """The same for a program."""
+    verified, tally = signatures.transfer.verified, signatures.tally
+    return {
+        "transfer": signatures.transfer.id.hex(),
+        "status": signatures.transfer.status.value,
+        "signed": [each.hex() for each in tally.acted],
+        "threshold": tally.threshold,
+        "missing": [each.hex() for each in tally.missing],
+        "judges": [] if verified is None else list(verified.judges),
+        "txid": None if verified is None else txid(verified.txid),
+    }
 
 
 @click.command(cls=Verb)

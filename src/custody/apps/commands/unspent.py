@@ -91,11 +91,7 @@ def places(history: History, ahead: int) -> dict[bytes, Place]:
     found: dict[bytes, Place] = {}
     for entry in history.charter.vaults:
         vault = history.charter.vault(entry.name)
-        paid = [each.seen for each in history.holdings.values() if each.seen.vault == vault.id]
-        ends = []
-        for branch in Branch:
-            last = max((each.index for each in paid if each.branch == branch), default=-1)
-            ends.append(min(max(history.next_index(vault.id, branch), last + 1) + ahead, HARDENED))
+        ends = [min(history.unused_from(vault.id, branch) + ahead, HARDENED) for branch in Branch]
         scripts = ScriptIndex(vault, *ends)
         for script in scripts:
             branch_and_index = scripts.find(script)

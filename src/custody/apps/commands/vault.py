@@ -173,17 +173,3 @@ def _vault_data(charter: Charter, entry: CharterVault, history: History) -> Json
         "next_change": history.next_index(vault.id, Branch.CHANGE),
         "balance": history.balance(vault.id),
     }
-
-
-@click.command(cls=Verb, epilog="Example: custody vault export reserve -o reserve.descriptor.txt")
-@click.argument("name")
-@out_option("the descriptor", is_required=False)
-def export(*, name: str, out: str | None) -> None:
-    """Print a vault's descriptor, from which any wallet restores it.
-
-    It shows every coin of the vault to whoever has it: keep it confidential, and keep copies at the signers' sites.
-    """
-    vault = coordinator().charter().vault(name)
-    if out is not None:
-        write_output(out, f"{vault.descriptor}\n".encode("ascii"))
-    output().emit({"name": name, "descriptor": vault.descriptor, "id": vault.id.hex()}, vault.descriptor)

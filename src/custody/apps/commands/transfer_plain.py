@@ -1,0 +1,165 @@
+"""How does a transfer leave for any other software as a plain PSBT, and come back with signatures?
+
+Stations get evidence, from which they judge. Other software gets a PSBT, from which it can judge amounts and addresses
+only; so it leaves when a station would sign. What comes back is judged like a station's answer, whatever made it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import click
+
+from custody.apps.commands.transfer_show import SHORT, tell_next
+from custody.apps.commands.transfer_sign import advance, signatures_data, signatures_text
+from custody.apps.config import shown
+from custody.apps.coordinator import NEWEST, Work, coordinator, find_id
+from custody.apps.station_commands.desk import refuse_existing
+from custody.apps.station_commands.layout import table
+from custody.apps.terminal import (
+    JsonValue,
+    Verb,
+    out_option,
+    output,
+    passphrase_option,
+    read_input,
+    write_output,
+)
+from custody.bitcoin.profile import MAX_FILE
+from custody.transfer.plain import as_answer, read_returned
+from custody.words import show_words
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody transfer export 3fd1c0a9b2 -o transfer.psbt
+  custody transfer export newest > transfer.txt""",
+)
+@click.argument("transfer_id", metavar="ID")
+@out_option("the PSBT", is_required=False)
+@click.option(
+    "--base64", "is_base64", is_flag=True, help="Write text instead of the binary form; printed it always is."
+)
+@passphrase_option("the coordinator's key")
+def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_file: str | None) -> None:
+    """Write a transfer as a plain PSBT, for any software to sign.
+
+    It holds the previous transactions, where every key comes from, and the signatures so far (BIP 174, version 0).
+    What it cannot hold is what a station judges by: the charter, the approvals and the log. So it leaves only once
+    signatures were asked for (custody transfer evidence ID --for sign) and a station would sign; and with enough
+    signatures to be sent only once the transfer was released.
+    """
+    if out is not None:
+        refuse_existing(out)
+    with coordinator().work(passphrase_file) as work:
+        found = find_id(transfer_id, work.custodian.history().transfers, "transfer")
+        psbt = work.custodian.psbt(found).to_psbt()
+        transfer = work.custodian.history().transfer(found)
+    text = psbt.to_base64()
+    if out is not None:
+        write_output(out, f"{text}\n".encode("ascii") if is_base64 else psbt.serialize())
+    signed = [each.cosigner.hex() for each in transfer.signed]
+    output().emit(
+        {"transfer": found.hex(), "words": show_words(found), "psbt": text, "signed": signed, "file": out},
+        text if out is None else f"plain PSBT of transfer {found.hex()}: {shown(out)}\n  {show_words(found)}",
+    )
+    output().talk("whoever signs it judges by their own screen: payees, amounts and fee, and not the charter's rules")
+    if transfer.release is None:
+        output().next_step(f"with what comes back: custody transfer import {found.hex()[:SHORT]} FILE")
+    else:
+        output().next_step("it is released, so anybody may send it; from here: custody transfer deliver")
+
+
+class Standing(StrEnum):
+    """What became of one cosigner's signatures in a file."""
+
+    TAKEN = "signed"
+    KNOWN = "had signed before"
+    LATE = "not needed any more"
+    PARTIAL = "not taken, since some inputs lack its signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one file brought, by the fingerprints of the cosigners in it."""
+
+    file: str
+    transfer: bytes
+    cosigners: dict[bytes, Standing]
+
+
+@click.command(
+    name="import",
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody transfer import 3fd1c0a9b2 from-sparrow.psbt from-bitcoind.txt
+  custody transfer import signed.psbt""",
+)
+@click.argument("words", metavar="[ID] FILE...", nargs=-1, required=True)
+def import_files(*, words: tuple[str, ...]) -> None:
+    """Take signatures from what any software gives back.
+
+    A FILE is a PSBT (version 0 or 2, binary or base64), finished or not, or the transaction in hexadecimal. Signatures
+    by the vault's keys are taken from it, each verified, and nothing else of it is believed. Whose transfer it is, its
+    transaction says; with ID it must be that one. A cosigner counts whose signature is on every input.
+
+    With enough of them the transaction is finished and judged by every independent judge, as by transfer combine.
+    """
+    name, files = _split(words)
+    with coordinator().work() as work:
+        found = None if name is None else find_id(name, work.custodian.history().transfers, "transfer")
+        taken = [_take(work, path, found) for path in files]
+        reached = [advance(work, each) for each in dict.fromkeys(each.transfer for each in taken)]
+    output().emit(
+        {"files": [_taken_data(each) for each in taken], "transfers": [signatures_data(each) for each in reached]},
+        lambda: "\n\n".join(map(signatures_text, reached)),
+    )
+    for each in reached:
+        if each.transfer.verified is None:
+            name = each.transfer.id.hex()[:SHORT]
+            output().next_step(f"have another cosigner sign: custody transfer export {name} -o FILE, then import it")
+        else:
+            tell_next(each.transfer, each.history)
+
+
+def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The id, if the first word is one, and the files. A word that names a file is a file."""
+    first, *rest = words
+    is_id = first.lower() == NEWEST or not set(first.lower()) - set("0123456789abcdef")
+    if not is_id or Path(first).exists():
+        return None, words
+    if not rest:
+        raise click.UsageError("give the files that came back")
+    return first, tuple(rest)
+
+
+def _take(work: Work, path: str, named: bytes | None) -> Taken:
+    returned = read_returned(read_input(path, MAX_FILE))
+    history = work.custodian.history()
+    transfer = (
+        history.transfer_of(returned.unsigned_transaction.stripped()) if named is None else history.transfer(named)
+    )
+    answer = as_answer(returned, transfer.draft, history.charter)
+    before = {each.cosigner for each in transfer.signed}
+    signed = [each.cosigner for each in work.custodian.receive(transfer.id, answer.psbt)]
+    after = {each.cosigner for each in work.custodian.history().transfer(transfer.id).signed}
+    taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Standing.PARTIAL))
+    for each in signed:
+        taken.cosigners[each] = Standing.KNOWN if each in before else Standing.TAKEN if each in after else Standing.LATE
+    output().talk(_taken_text(taken))
+    return taken
+
+
+def _taken_text(taken: Taken) -> str:
+    rows = [(each.hex(), standing) for each, standing in sorted(taken.cosigners.items())]
+    return "\n".join((f"{shown(taken.file)}, of transfer {taken.transfer.hex()[:SHORT]}", *table(rows)))
+
+
+def _taken_data(taken: Taken) -> JsonValue:
+    cosigners = {each.hex(): standing.name.lower() for each, standing in taken.cosigners.items()}
+    return {"file": taken.file, "transfer": taken.transfer.hex(), "cosigners": cosigners}
