@@ -221,20 +221,21 @@ class Station:
             SignerNondeterministic: asked twice, it signed in two ways. Neither is kept.
         """
         examination = self.examine(evidence, Stage.SIGN)
-        examination.vault.cosigner_of(signer.fingerprint)
-        signed = self._signed(examination, signer)
-        asked = asked_of(examination, signer.fingerprint, asking)
+        # Read once: whose key it is must not change while it is asked.
+        cosigner = examination.vault.cosigner_of(signer.fingerprint).fingerprint
+        signed = self._signed(examination, signer, cosigner)
+        asked = asked_of(examination, cosigner, asking)
         if asked is Asked.TWICE:
-            refuse_unlike(signed, self._signed(examination, signer))
+            refuse_unlike(signed, self._signed(examination, signer, cosigner))
         fresh = (each for contribution in signed for each in contribution.signatures)
         return Answer(signed, with_signatures(fresh, examination.psbt), asked)
 
-    def _signed(self, examination: Examination, signer: Signer) -> tuple[SignedPsbt, ...]:
+    def _signed(self, examination: Examination, signer: Signer, cosigner: bytes) -> tuple[SignedPsbt, ...]:
         """What the signer answers when it is asked once, checked in everything that one answer shows."""
         returned = signer.sign(examination.psbt.to_psbt())
         signed = accept(returned, examination.psbt, examination.draft, examination.vault, self._clock.now())
         refuse_repeated_nonces(signed, examination.nonces)
-        others = [each.cosigner.hex() for each in signed if each.cosigner != signer.fingerprint]
+        others = [each.cosigner.hex() for each in signed if each.cosigner != cosigner]
         if others:
             raise CosignerAltered(what=f"carrying signatures of {others[0]}, who was not asked")
         return signed

@@ -305,6 +305,19 @@ def test_who_promised_nothing_is_asked_once_unless_somebody_says_twice(story):
         story.stations[0].sign(evidence, device, Asking.TWICE)
 
 
+def test_a_device_that_changes_its_name_while_it_is_asked_is_held_to_the_first(promised):
+    # It says whose it is, which decides what it promised and whose signatures it may give; then it is somebody else.
+    class Turncoat(Watched):
+        @property
+        def fingerprint(self) -> bytes:
+            return promised.cast.signers[1 if self.asked else 0].fingerprint
+
+    transfer_id = two_inputs(promised)
+    with refuses("COSIGNER_ALTERED") as caught:
+        promised.stations[0].sign(promised.custodian.evidence(transfer_id), Turncoat(promised.cast.signers[1]))
+    assert "was not asked" in caught.error.what
+
+
 @pytest.mark.parametrize("asking", Asking)
 def test_schnorr_signatures_are_said_to_be_not_comparable(asking):
     setting = Setting(makers=MAKERS, is_deterministic=True, script_type=ScriptType.TR)
