@@ -167,7 +167,10 @@ def test_devices_in_another_order_are_another_record_and_refused():
         Charter.from_bytes(canonical(tree))
 
 
-@pytest.mark.parametrize("written", ['device = "coinkite"', "device = [1]", "device = { maker = 1 }"])
+@pytest.mark.parametrize(
+    "written",
+    ['device = "coinkite"', "device = [1]", "device = { maker = 1 }", "devices = []", "device = []\ndevices = []"],
+)
 def test_devices_that_are_no_tables_are_refused(written):
     with refuses("CHARTER_INVALID"):
         parse_charter(text().replace("[[rule]]", f"{written}\n[[rule]]", 1))

@@ -444,6 +444,8 @@ def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]
         entry["type"] = "vault" if "vault" in entry else "address"
     if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
         entry["key"] = parse_public_key(str(entry["key"])).hex()
+    if "devices" in entry:
+        raise CharterInvalid(where=f"{singular}.devices", problem="write one [[vault.device]] table for each")
     if "device" in entry:
         entry["devices"] = _devices_of(entry.pop("device"))
     for name in ("roles", "vaults", "payees"):
