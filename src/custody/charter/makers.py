@@ -25,7 +25,7 @@ class VendorConcentration(InvalidInput, code="VENDOR_CONCENTRATION"):
     """A vault that one maker's devices can spend from alone."""
 
     message = "{count} devices of vault {vault} are made by {maker}, and {threshold} signatures are enough"
-    hint = "Give some of the keys to devices of other makers: one flaw, or one dishonest firmware, has all coins else."
+    hint = "Give some of the keys to devices of other makers: one flaw or one dishonest firmware could take every coin."
     vault: str
     maker: str
     count: int
