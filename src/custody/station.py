@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
@@ -22,7 +23,14 @@ from custody.log import EMPTY_ROOT, Checkpoint, Cosignature
 from custody.ports import Clock, Signer, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
-from custody.transfer.signing import CosignerAltered, SignedPsbt, accept, refuse_repeated_nonces, with_signatures
+from custody.transfer.signing import (
+    CosignerAltered,
+    SignedPsbt,
+    accept,
+    refuse_repeated_nonces,
+    refuse_unlike,
+    with_signatures,
+)
 from custody.transfer.statement import (
     StatementExamination,
     StatementPaper,
@@ -31,6 +39,7 @@ from custody.transfer.statement import (
     signed_so_far,
 )
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.templates import ScriptType
 from custody.words import check_spoken
 
 APPROVAL_LIFETIME: Final = 7 * 24 * 3600
@@ -55,12 +64,39 @@ class AlreadyTrusts(Refused, code="STATION_TRUSTS_ANOTHER"):
     given: str
 
 
+class Asking(Enum):
+    """How often a signer is to be asked for one transfer."""
+
+    AS_STATED = "as stated"
+    """Twice when the charter says that the device is deterministic, else once."""
+    TWICE = "twice"
+
+
+class Asked(Enum):
+    """How often a signer is asked, and what its answers can show."""
+
+    ONCE = "once"
+    TWICE = "twice"
+    """Two answers, which must be the same."""
+    NOT_COMPARABLE = "not comparable"
+    """Once, although twice was meant: Schnorr signatures may differ each time."""
+
+
+def asked_of(found: Examination, fingerprint: bytes, asking: Asking) -> Asked:
+    """How often the signer with this fingerprint is asked for the transfer."""
+    stated = found.charter.vault_entry(found.vault_name).device_of(fingerprint)
+    if asking is Asking.AS_STATED and (stated is None or not stated.is_deterministic):
+        return Asked.ONCE
+    return Asked.NOT_COMPARABLE if found.vault.script_type is ScriptType.TR else Asked.TWICE
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What leaves the station: whose signatures, in a PSBT of our own making."""
+    """What leaves the station: whose signatures, in a PSBT of our own making, and how often they were asked for."""
 
     signed: tuple[SignedPsbt, ...]
     psbt: TransferPsbt
+    asked: Asked
 
 
 class Station:
@@ -183,7 +219,7 @@ class Station:
             officer,
         )
 
-    def sign(self, evidence: Evidence, signer: Signer) -> Answer:
+    def sign(self, evidence: Evidence, signer: Signer, asking: Asking = Asking.AS_STATED) -> Answer:
         """Examine, let the signer sign, and check what it signed.
 
         Raises:
@@ -191,17 +227,27 @@ class Station:
             NotAMember: the signer holds no key of this vault.
             SigInvalid, CosignerAltered, NothingSigned: the signer answered wrongly.
             NonceReuse: it repeated a nonce, so what it signed must not leave.
+            SignerNondeterministic: asked twice, it signed in two ways. Neither is kept.
         """
         examination = self.examine(evidence, Stage.SIGN)
-        vault, sent = examination.vault, examination.psbt
-        vault.cosigner_of(signer.fingerprint)
-        returned = signer.sign(sent.to_psbt())
-        signed = accept(returned, sent, examination.draft, vault, self._clock.now())
+        # Read once: whose key it is must not change while it is asked.
+        cosigner = examination.vault.cosigner_of(signer.fingerprint).fingerprint
+        signed = self._signed(examination, signer, cosigner)
+        asked = asked_of(examination, cosigner, asking)
+        if asked is Asked.TWICE:
+            refuse_unlike(signed, self._signed(examination, signer, cosigner))
+        fresh = (each for contribution in signed for each in contribution.signatures)
+        return Answer(signed, with_signatures(fresh, examination.psbt), asked)
+
+    def _signed(self, examination: Examination, signer: Signer, cosigner: bytes) -> tuple[SignedPsbt, ...]:
+        """What the signer answers when it is asked once, checked in everything that one answer shows."""
+        returned = signer.sign(examination.psbt.to_psbt())
+        signed = accept(returned, examination.psbt, examination.draft, examination.vault, self._clock.now())
         refuse_repeated_nonces(signed, examination.nonces)
-        others = [each.cosigner.hex() for each in signed if each.cosigner != signer.fingerprint]
+        others = [each.cosigner.hex() for each in signed if each.cosigner != cosigner]
         if others:
             raise CosignerAltered(what=f"carrying signatures of {others[0]}, who was not asked")
-        return Answer(signed, with_signatures((s for each in signed for s in each.signatures), sent))
+        return signed
 
     def address(self, envelope: Envelope, vault_name: str, branch: Branch, index: int) -> str:
         """An address of a vault, derived here from the trusted charter and from nothing else.

@@ -115,6 +115,13 @@ def test_what_it_signed_it_signs_again_to_the_same_end(enrolled):
     assert [len(each.signatures) for each in again.inputs] == [1] * len(PLACES)
 
 
+def test_asked_twice_it_signs_alike_if_its_kind_is_said_to(enrolled):
+    if not enrolled.signer.device.kind.is_deterministic:
+        pytest.skip("nobody says of this kind that it signs by RFC 6979")
+    sent = transfer_from(enrolled.vault).to_psbt()
+    assert enrolled.signer.sign(sent) == enrolled.signer.sign(sent)
+
+
 def test_a_vault_it_has_no_key_of_is_not_shown_to_it(bench):
     names = (*bench.vault.cosigners[1:], _cosigner(bench, b"\x11\x22\x33\x44"))
     other = Vault.create(2, names, ScriptType.WSH, bench.network)

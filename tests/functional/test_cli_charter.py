@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from custody.envelope import Envelope, EnvelopeSignature
-from custody.testing.cast import OFFICERS, REQUESTER, WITNESS, payee_address
+from custody.testing.cast import OFFICERS, REQUESTER, WITNESS, Setting, payee_address
 from custody.vault.descriptor import Vault
 
 PEOPLE = ("coordinator", REQUESTER, *OFFICERS[:2], WITNESS)
@@ -162,3 +162,46 @@ def test_addresses_come_from_the_charter_and_never_from_another_descriptor(offic
     shown = office.does("vault", "show", "reserve")
     assert (shown["next_receive"], shown["descriptor"]) == (3, vault.descriptor)
     assert office.refuses("NAME_UNKNOWN", "vault", "show", "treasury")
+
+
+# --- makers of devices ---
+
+
+def test_a_charter_that_states_no_makers_says_so_on_every_screen(office):
+    shown = office.types("charter", "show", office.path("charter.json"))
+    assert "makers not stated" in shown.stdout
+    assert not office.does("charter", "show", office.path("charter.json"))["vaults"][0]["makers_stated"]
+    office.set_up()
+    assert "makers not stated" in office.types("doctor").stdout
+    assert "makers not stated" in office.types("vault", "show", "reserve").stdout
+
+
+def test_makers_that_are_stated_are_shown_with_what_is_asked_of_their_devices(open_office):
+    office = open_office(Setting(makers=("coinkite", "ledger", "software"), is_deterministic=True))
+    shown = office.types("charter", "show", office.path("charter.json")).stdout
+    assert "makers not stated" not in shown
+    assert all(f"by {maker}" in shown for maker in ("coinkite", "ledger", "software"))
+    assert shown.count("asked twice for each transfer") == 3
+    office.set_up()
+    assert "makers not stated" not in office.types("doctor").stdout
+    devices = office.does("vault", "show", "reserve")["devices"]
+    assert sorted(each["maker"] for each in devices) == ["coinkite", "ledger", "software"]
+
+
+def test_what_the_template_says_of_devices_is_taken_once_it_is_filled_in(office, written):
+    text = Path(written).read_text()
+    example = "\n".join(line.removeprefix("# ") for line in text.splitlines() if "vault.device" in line)
+    assert example == "[[vault.device]]"
+    prints = [each.fingerprint.hex() for each in office.cast.vault.cosigners]
+    commented = text[text.index("# [[vault.device]]") : text.index("# --- payees")]
+    table = "\n".join(line.removeprefix("# ") for line in commented.splitlines())
+    makers = zip(prints, ("coinkite", "Ledger", "file"), strict=True)
+    tables = "\n".join(table.replace("73c5da0a", each).replace("coinkite", maker) for each, maker in makers)
+    Path(written).write_text(text.replace(commented, f"{tables}\n"))
+    office.does("charter", "new", written, "-o", office.path("stated.json"))
+    shown = office.does("charter", "show", office.path("stated.json"))["charter"]["vaults"][0]["devices"]
+    assert {each["fingerprint"]: each["maker"] for each in shown} == dict(
+        zip(prints, ("coinkite", "ledger", "software"), strict=True)
+    )
+    Path(written).write_text(text.replace(commented, f"{tables}\n".replace('"Ledger"', '"Cold Card"')))
+    office.refuses("VENDOR_CONCENTRATION", "charter", "new", written, "-o", office.path("one-maker.json"))

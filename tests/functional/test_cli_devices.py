@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_a_vault_is_made_from_a_typed_key_and_the_device_that_is_plugged_in(offi
     assert office.does(*command, "--device", "soft")["descriptor"] == vault.descriptor
     plugged_in("soft:astana", "soft:shymkent")
     assert "soft:astana, soft:shymkent" in office.refuses("DEVICE_AMBIGUOUS", *command, "--device", "soft")
+
+
+def test_what_a_charter_can_say_of_the_devices_is_printed_with_the_vault(office, plugged_in):
+    vault, _ = vault_of(("almaty", "astana"), 2)
+    plugged_in("soft:astana")
+    typed = ("--cosigner", vault.cosigners[0].expression())
+    command = ("vault", "create", "-k", 2, "--network", "regtest", *typed, "--device", "soft")
+    own = {"fingerprint": vault.cosigners[1].fingerprint.hex(), "is_deterministic": False}
+    other = {"fingerprint": vault.cosigners[0].fingerprint.hex(), "is_deterministic": False}
+    wanted = [own | {"maker": "soft", "model": "soft_1"}, other | {"maker": "?", "model": "?"}]
+    assert office.does(*command)["devices"] == sorted(wanted, key=lambda each: each["fingerprint"])
+    shown = office.types(*command).stdout
+    tables = tomllib.loads("[[vault]]\n" + shown[shown.index("[[vault.device]]") :])
+    assert tables["vault"][0]["device"] == sorted(wanted, key=lambda each: each["fingerprint"])
+    # Without a device there is nothing to say.
+    both = [part for each in vault.cosigners for part in ("--cosigner", each.expression())]
+    assert office.does("vault", "create", "-k", 2, "--network", "regtest", *both)["devices"] == []
 
 
 @pytest.mark.parametrize(
@@ -183,6 +201,41 @@ def test_what_a_device_does_not_sign_is_not_written(to_sign, fault, code):
     out = office.path("x.psbt")
     refused(office, code, "astana", "sign", evidence, "--device", f"soft=soft:astana?{fault}", "--yes", "-o", out)
     assert not os.path.lexists(out)
+
+
+def test_a_device_that_signs_by_chance_is_found_out_by_asking_twice(to_sign):
+    office, _, evidence = to_sign
+    out = office.path("x.psbt")
+    command = ("sign", evidence, "--yes", "-o", out, "--device")
+    refused(office, "SIGNER_NONDETERMINISTIC", "astana", *command, "soft=soft:astana?grinds", "--twice")
+    assert not os.path.lexists(out)
+    told = at_station(office, "astana", *command, "soft=soft:astana", "--twice")
+    assert told.exit_code == 0, told.output
+    assert "confirm on it both times" in told.stderr
+    assert "twice and both times the same" in told.stdout
+
+
+def test_asked_once_the_same_device_signs(to_sign):
+    office, _, evidence = to_sign
+    out = office.path("x.psbt")
+    command = ("sign", evidence, "--yes", "-o", out, "--device", "soft=soft:astana?grinds")
+    assert office.at_station("astana", *command)["asked"] == "once"
+
+
+def test_a_charter_that_calls_a_device_deterministic_has_it_asked_twice(open_office):
+    makers = ("soft", "ledger", "coinkite")
+    office = open_office(Setting(makers=makers, is_deterministic=True))
+    office.funded()
+    transfer = office.drafted()
+    office.approved(transfer)
+    office.trusted_by("astana")
+    evidence = office.ready_to_sign(transfer)
+    command = ("sign", evidence, "--yes", "-o", office.path("x.psbt"))
+    refused(office, "SIGNER_NONDETERMINISTIC", "astana", *command, "--device", "soft=soft:astana?grinds")
+    assert office.at_station("astana", *command, "--device", "soft=soft:astana")["asked"] == "twice"
+    file = ("sign", evidence, "--key", office.key("almaty"), "--yes", "-o", office.path("y.psbt"))
+    office.trusted_by("almaty")
+    assert office.at_station("almaty", *file)["asked"] == "twice"
 
 
 def test_a_device_of_no_cosigner_is_not_asked(to_sign):

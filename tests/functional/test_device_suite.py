@@ -31,18 +31,33 @@ def suite(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 def test_it_passes_for_a_device_that_behaves():
     ended = suite("-m", "device", "--device", "soft=soft:astana", SOFT_DEVICES="soft:astana")
     assert ended.returncode == 0, ended.stdout
-    assert "10 passed, 1 skipped" in ended.stdout
+    assert "10 passed, 2 skipped" in ended.stdout
 
 
-def test_it_passes_for_a_coldcards_protocol(soft_coldcard):
+@pytest.fixture
+def coldcard(soft_coldcard):
+    """A Coldcard's protocol on a socket, and the socket."""
     path = Path(tempfile.gettempdir()) / f"ckcc-simulator-{os.getpid()}.sock"
     path.unlink(missing_ok=True)
     device = soft_coldcard(str(path), secret("cosigner astana"))
-    ended = suite("-m", "device", "--device", f"coldcard={path}")
+    yield device, path
     device.close()
     path.unlink()
+
+
+def test_it_passes_for_a_coldcards_protocol(coldcard):
+    device, path = coldcard
+    ended = suite("-m", "device", "--device", f"coldcard={path}")
     assert ended.returncode == 0, ended.stdout
     assert device.commands.count("enrl") == 1
+
+
+@pytest.mark.parametrize("grinds", [True, False])
+def test_a_coldcard_that_draws_its_nonces_is_told_from_one_that_does_not(coldcard, grinds):
+    device, path = coldcard
+    device.grinds = grinds
+    ended = suite("-m", "device", "--device", f"coldcard={path}", "-k", "asked_twice")
+    assert ended.returncode == int(grinds), ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -61,11 +76,11 @@ def test_it_fails_for_a_device_that_does_not(fault, claim):
 def test_a_holder_who_says_no_has_a_test_of_their_own():
     ended = suite("-m", "device", "--device", "soft=soft:astana?cancels", "--device-refuses")
     assert ended.returncode == 0, ended.stdout
-    assert "1 passed, 10 skipped" in ended.stdout
+    assert "1 passed, 11 skipped" in ended.stdout
 
 
 def test_it_is_left_out_unless_asked_for_and_says_what_it_needs():
-    assert "11 deselected" in suite().stdout
+    assert "12 deselected" in suite().stdout
     ended = suite("-m", "device")
     assert ended.returncode == 0
     assert "no device was named: --device TYPE[=PATH]" in ended.stdout

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -46,6 +49,7 @@ from custody.transfer.state import Kind
 from custody.vault.coins import Coin
 from custody.vault.ownership import Reading, read_ownership
 
+WYCHEPROOF = "shared/vectors/wycheproof/testvectors_v1/ecdsa_secp256k1_sha256_bitcoin_test.json"
 NOW = 1_767_225_600
 HEIGHT = 150
 FEE = 5_000
@@ -318,3 +322,18 @@ def give_recast() -> Callable[..., Cast]:
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """At an officer's desk, who has signed nothing; and at a station, when the officers were fooled or are in on it."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def wycheproof() -> list[tuple[bytes, dict]]:
+    """Compressed key and case of each; read in place beside the checkout."""
+    path = Path(__file__).resolve().parents[3] / WYCHEPROOF
+    if not path.is_file():
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"the published vectors are not beside this checkout (expected ../{WYCHEPROOF})")
+    cases = []
+    for group in json.loads(path.read_text())["testGroups"]:
+        point = bytes.fromhex(group["publicKey"]["uncompressed"])
+        key = bytes([2 + point[-1] % 2]) + point[1:33]
+        cases += [(key, case) for case in group["tests"]]
+    return cases

@@ -230,3 +230,16 @@ def test_a_transfer_of_a_vault_that_the_charter_does_not_know_is_refused(forger,
     identity = edit(drafted.identity, vault=other.id, request=read_request(request).digest())
     with refuses("VAULT_ID_MISMATCH"):
         forger.judge(edit(drafted, identity=identity), stage, request=request)
+
+
+@pytest.mark.parametrize("script_type", list(ScriptType), ids=str)
+@pytest.mark.parametrize("branch", list(Branch))
+def test_a_station_shows_the_last_index_and_none_after_it(chain, script_type, branch):
+    # Ledger 2.1.2: from 2^31 on the child is hardened, and nobody can spend what is paid there.
+    cast = make_cast(Setting(script_type=script_type))
+    station = Station(RememberedState(), chain)
+    station.trust(cast.envelope, show_words(cast.digest))
+    assert station.address(cast.envelope, "reserve", branch, 2**31 - 1).startswith(("bcrt1", "2"))
+    for index in (2**31, -1, 2**32, 2**32 + 5):
+        with refuses("INDEX_RANGE"):
+            station.address(cast.envelope, "reserve", branch, index)

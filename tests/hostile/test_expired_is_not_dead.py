@@ -264,6 +264,34 @@ def test_signatures_are_not_asked_for_after_the_request_expired(story):
     assert not story.history().committed()
 
 
+def asked_at(forger, drafted, request, at: int) -> Evidence:
+    """Evidence whose log says that signatures on the draft were asked for at this time."""
+    log = forger.log()
+    evidence = forger.evidence(drafted, Stage.SIGN, log=log, request=request)
+    log.entries.pop()
+    body = evidence.body.digest()
+    late = SigningRequested(transfer=drafted.transfer_id, evidence=body, at=at)
+    log.append(Kind.SIGNING_REQUESTED, late, drafted.transfer_id, body)
+    return Evidence(body=evidence.body, part=part_of(forger.cosigned(log), log.entries))
+
+
+@pytest.mark.parametrize("late", [0, 1, 5 * 24 * HOUR])
+def test_a_station_signs_nothing_that_was_asked_for_after_the_request_expired(forger, late):
+    # The coordinator waits: its requester has given the matter up, and the approvals hold for days yet.
+    request = forger.request(expires=forger.now + HOUR)
+    evidence = asked_at(forger, forger.draft(request), request, forger.now + HOUR + late)
+    with refuses("REQUEST_EXPIRED"):
+        forger.examine(evidence, Stage.SIGN, forger.now + HOUR + late)
+
+
+def test_what_was_asked_for_in_time_may_be_signed_later_and_says_whose_word_that_is(forger):
+    request = forger.request(expires=forger.now + HOUR)
+    evidence = asked_at(forger, forger.draft(request), request, forger.now + HOUR - 1)
+    word = "whether signatures were asked for before the request expired: the coordinator says so"
+    assert word not in forger.examine(evidence, Stage.SIGN, forger.now + HOUR - 1).not_checked
+    assert word in forger.examine(evidence, Stage.SIGN, forger.now + 24 * HOUR).not_checked
+
+
 def test_signing_requested_on_another_body_counts_for_nothing(forger):
     # Limits count from an entry that names this very evidence: another one, for other eyes, is not it.
     log = forger.log()

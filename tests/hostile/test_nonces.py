@@ -1,12 +1,14 @@
-"""A device that uses a nonce twice (THREATS B8): each signature is true, and two of them give its key away.
+"""A device that uses a nonce twice (THREATS B8), or one of its own choice (B9): each signature is true all the same.
 
-The device here signs with nonces of its own choice. What two with one nonce give away, the first test computes.
+The device here signs with nonces of its own choice. What two with one nonce give away, the first test computes. A
+nonce that was chosen to carry a seed out looks like any other; but who promised the nonces of RFC 6979 can be asked
+twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from embit import bip32
@@ -16,11 +18,14 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.sighash import SegwitV0
+from custody.ports import Signer, SignerRefused
+from custody.station import Asked, Asking
 from custody.testing.asserts import refuses
-from custody.testing.cast import Setting, secret
+from custody.testing.cast import Chance, Setting, secret
 from custody.testing.scenario import Scenario
 from custody.transfer.plain import as_answer, read_returned
 from custody.transfer.signing import InputSignature, SignedPsbt, nonces, refuse_repeated_nonces
+from custody.vault.templates import ScriptType
 
 ONE = 0x1234567890ABCDEF
 NAMES = Setting().cosigners
@@ -192,3 +197,159 @@ def test_what_is_no_signature_has_no_nonce():
     signed = SignedPsbt(transfer=bytes(32), cosigner=bytes(4), signatures=(kept, spoilt), at=0)
     assert [each for _, each in nonces(signed)] == [kept]
     refuse_repeated_nonces([signed, signed], {})
+
+
+# --- B9: a device that promised RFC 6979, asked twice ---
+
+MAKERS = ("coinkite", "ledger", "satoshilabs")
+
+
+@pytest.fixture
+def promised() -> Iterator[Scenario]:
+    """A story whose charter calls every device deterministic."""
+    setting = Setting(makers=MAKERS, is_deterministic=True)
+    scenario = Scenario.funded(40_000_000, 30_000_000, 50_000_000, 20_000_000, setting=setting)
+    yield scenario
+    scenario.close()
+
+
+@dataclass
+class Watched:
+    """A signer that counts how often it was asked; `until` is after how many answers it says no."""
+
+    signer: Signer
+    until: int = 9
+    asked: int = 0
+
+    @property
+    def fingerprint(self) -> bytes:
+        return self.signer.fingerprint
+
+    def sign(self, psbt: Psbt) -> Psbt:
+        if self.asked == self.until:
+            raise SignerRefused(fingerprint=self.fingerprint.hex(), reason="its holder said no")
+        self.asked += 1
+        return self.signer.sign(psbt)
+
+
+def low_r(nonce: int) -> bool:
+    return public_key(nonce.to_bytes(32, "big"))[1] < 0x80
+
+
+def ground(story: Scenario, only_at: int | None = None) -> Watched:
+    """A device that grinds for a low R with fresh chance each time; with `only_at`, on that input alone."""
+    chance = Chance(17)
+
+    def nonce_at(at: int) -> int:
+        if only_at not in {None, at}:
+            return ONE + at
+        nonce = 1 + chance.below(ORDER - 1)
+        while not low_r(nonce):
+            nonce = 1 + chance.below(ORDER - 1)
+        return nonce
+
+    return Watched(ChosenNonces(story, 0, nonce_at))
+
+
+def counted_up(story: Scenario) -> Watched:
+    """A device that grinds for a low R as Bitcoin Core does: by a counter, from where it always starts."""
+
+    def nonce_at(at: int) -> int:
+        return next(nonce for nonce in range(ONE + 1_000 * at, ORDER) if low_r(nonce))
+
+    return Watched(ChosenNonces(story, 0, nonce_at))
+
+
+def test_a_device_that_draws_its_nonces_is_caught_and_nothing_leaves(promised):
+    transfer_id = two_inputs(promised)
+    evidence, before = promised.custodian.evidence(transfer_id), promised.history().size
+    device = ground(promised)
+    with refuses("SIGNER_NONDETERMINISTIC") as caught:
+        promised.stations[0].sign(evidence, device)
+    assert (caught.error.cosigner, caught.error.input, device.asked) == (device.fingerprint.hex(), 0, 2)
+    assert (promised.history().size, len(promised.transfer(transfer_id).signed)) == (before, 0)
+    # The station goes on; so does the transfer, with signers that keep the promise.
+    for cosigner in (0, 1):
+        promised.custodian.receive(transfer_id, promised.signature(transfer_id, cosigner))
+    assert promised.custodian.combine(transfer_id).cosigners
+
+
+def test_one_input_signed_by_chance_is_enough(promised):
+    transfer_id = two_inputs(promised)
+    last = len(promised.transfer(transfer_id).draft.seats) - 1
+    with refuses("SIGNER_NONDETERMINISTIC") as caught:
+        promised.stations[0].sign(promised.custodian.evidence(transfer_id), ground(promised, only_at=last))
+    assert caught.error.input == last
+
+
+def test_what_such_a_refusal_says_holds_neither_signature(promised):
+    transfer_id = two_inputs(promised)
+    kept: list[bytes] = []
+
+    class Keeping(Watched):
+        def sign(self, psbt: Psbt) -> Psbt:
+            answer = super().sign(psbt)
+            kept.extend(value for each in answer.inputs for _, value in each.of_type(InputField.PARTIAL_SIG))
+            return answer
+
+    with refuses("SIGNER_NONDETERMINISTIC") as caught:
+        promised.stations[0].sign(promised.custodian.evidence(transfer_id), Keeping(ground(promised)))
+    told = f"{caught.error} {caught.error.advice()} {caught.error.values()}"
+    assert len(kept) >= 4
+    assert not [each for each in kept if nonce_of(each[:-1]).hex() in told or each.hex() in told]
+
+
+def test_low_r_by_counting_keeps_the_promise(promised):
+    transfer_id = two_inputs(promised)
+    device = counted_up(promised)
+    answer = promised.stations[0].sign(promised.custodian.evidence(transfer_id), device)
+    assert (answer.asked, device.asked) == (Asked.TWICE, 2)
+    promised.custodian.receive(transfer_id, answer.psbt.to_psbt())
+
+
+def test_a_second_no_is_a_no(promised):
+    transfer_id = two_inputs(promised)
+    device = Watched(promised.cast.signers[0], until=1)
+    with refuses("SIGNER_REFUSED"):
+        promised.stations[0].sign(promised.custodian.evidence(transfer_id), device)
+    assert device.asked == 1
+
+
+def test_who_promised_nothing_is_asked_once_unless_somebody_says_twice(story):
+    transfer_id = two_inputs(story)
+    evidence, device = story.custodian.evidence(transfer_id), ground(story)
+    assert story.stations[0].sign(evidence, device).asked is Asked.ONCE
+    assert device.asked == 1
+    with refuses("SIGNER_NONDETERMINISTIC"):
+        story.stations[0].sign(evidence, device, Asking.TWICE)
+
+
+def test_a_device_that_changes_its_name_while_it_is_asked_is_held_to_the_first(promised):
+    # It says whose it is, which decides what it promised and whose signatures it may give; then it is somebody else.
+    class Turncoat(Watched):
+        @property
+        def fingerprint(self) -> bytes:
+            return promised.cast.signers[1 if self.asked else 0].fingerprint
+
+    transfer_id = two_inputs(promised)
+    with refuses("COSIGNER_ALTERED") as caught:
+        promised.stations[0].sign(promised.custodian.evidence(transfer_id), Turncoat(promised.cast.signers[1]))
+    assert "was not asked" in caught.error.what
+
+
+@pytest.mark.parametrize("asking", Asking)
+def test_schnorr_signatures_are_said_to_be_not_comparable(asking):
+    setting = Setting(makers=MAKERS, is_deterministic=True, script_type=ScriptType.TR)
+    story = Scenario.funded(40_000_000, setting=setting)
+    device = Watched(story.cast.signers[0])
+    answer = story.stations[0].sign(story.custodian.evidence(story.authorized()), device, asking)
+    story.close()
+    assert (answer.asked, device.asked) == (Asked.NOT_COMPARABLE, 1)
+
+
+def test_a_seed_that_leaves_the_same_way_twice_is_not_seen(promised):
+    # The limit of asking twice, and why makers must differ: this nonce is the key's own secret, in a thin disguise.
+    transfer_id = two_inputs(promised)
+    leaking = int.from_bytes(secret("a seed that is to leave"), "big")
+    device = ChosenNonces(promised, 0, lambda at: (leaking + at) % ORDER)
+    assert promised.stations[0].sign(promised.custodian.evidence(transfer_id), device).asked is Asked.TWICE

@@ -18,6 +18,8 @@ from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction, Transaction, TxIn, TxOut
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
+from custody.testing.cast import Setting, make_cast
+from custody.vault.templates import ScriptType
 
 TO, FROM = Direction.TO_SIGNER, Direction.FROM_SIGNER
 KEYS = [
@@ -332,7 +334,7 @@ def read_as_previous_transaction(data: bytes) -> None:
 READERS = (read_as_transfer, read_as_psbt, read_as_transaction, read_as_previous_transaction)
 
 
-def test_b5_spoiled_files_give_our_own_errors_only():
+def test_b5_spoiled_files_give_our_own_errors_only(forger_of):
     # CUSTODY_FUZZ_ROUNDS=1000000 makes a campaign of it; a failure prints its round, which is its seed.
     finished = ProfileInput(final_script_sig=b"\x22" + bytes(34), final_witness=(b"", SIGNATURE, SIGNATURE, SCRIPT))
     sources = [
@@ -341,6 +343,11 @@ def test_b5_spoiled_files_give_our_own_errors_only():
         TransferPsbt(UNSIGNED, (), (finished,) * 3, (ProfileOutput(),) * 2).to_psbt().serialize(),
         *(each.serialize() for each in PREVIOUS),
     ]
+    for script_type in (ScriptType.SH_WSH, ScriptType.TR):
+        asked = forger_of(make_cast(Setting(script_type=script_type)))
+        sources += [
+            each.serialize() for each in (asked.psbt().to_psbt(), asked.cast.signers[0].sign(asked.psbt().to_psbt()))
+        ]
     codes: set[str] = set()
     for number in range(int(os.environ.get("CUSTODY_FUZZ_ROUNDS", "3000"))):
         chance = random.Random(number)  # noqa: S311 - the same every time, and nothing secret

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from pathlib import Path
 
 import pbk
 import pytest
@@ -50,24 +47,6 @@ R, S = numbers(SIGNATURE)
 
 
 # --- the wycheproof set for Bitcoin --------------------------------------------------------------------------------
-
-
-WYCHEPROOF = "shared/vectors/wycheproof/testvectors_v1/ecdsa_secp256k1_sha256_bitcoin_test.json"
-
-
-@pytest.fixture(scope="module")
-def wycheproof() -> list[tuple[bytes, dict]]:
-    """Compressed key and case of each; read in place beside the checkout."""
-    path = Path(__file__).resolve().parents[3] / WYCHEPROOF
-    if not path.is_file():
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up(f"the published vectors are not beside this checkout (expected ../{WYCHEPROOF})")
-    cases = []
-    for group in json.loads(path.read_text())["testGroups"]:
-        point = bytes.fromhex(group["publicKey"]["uncompressed"])
-        key = bytes([2 + point[-1] % 2]) + point[1:33]
-        cases += [(key, case) for case in group["tests"]]
-    return cases
 
 
 def test_all_463_published_signatures_get_the_published_verdict(wycheproof):

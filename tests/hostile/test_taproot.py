@@ -11,7 +11,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from embit import bip32
+from embit import base58, bip32
 
 from custody.bitcoin.curve import public_key
 from custody.bitcoin.key_paths import TapKeyPath
@@ -85,6 +85,80 @@ OTHER_KEYS = {
 def test_the_descriptor_that_the_cases_below_alter_is_good(vault):
     assert Vault.parse(with_internal(vault, f"{vault.internal_key}/<0;1>/*"), Network.REGTEST).id == vault.id
     assert Vault.parse(with_internal(vault, f"{extended(UNSPENDABLE)}/<0;1>/*"), Network.REGTEST)
+
+
+# --- C6: no script that nobody can spend ------------------------------------------------------------------------------
+
+
+def of_keys(vault: Vault, threshold: str, keys: list[str], form: str = "tr({},sortedmulti_a({},{}))") -> str:
+    body = form.format(f"{vault.internal_key}/<0;1>/*", threshold, ",".join(keys))
+    return f"{body}#{checksum(body)}"
+
+
+def keys_of(count: int) -> list[str]:
+    names = tuple(f"holder {number}" for number in range(count))
+    return [f"{each.expression()}/<0;1>/*" for each in vault_of(names, 2, ScriptType.TR)[0].cosigners]
+
+
+SIXTEENTH = f"{vault_of(('one', 'holder 16'), 2, ScriptType.TR)[0].cosigners[1].expression()}/<0;1>/*"
+
+
+def test_fifteen_keys_pass_and_one_more_is_refused(vault):
+    keys = keys_of(15)
+    assert Vault.parse(of_keys(vault, "8", keys), Network.REGTEST).threshold == 8
+    with refuses("TEMPLATE"):
+        Vault.parse(of_keys(vault, "8", [*keys, SIXTEENTH]), Network.REGTEST)
+
+
+@pytest.mark.parametrize("threshold", ["0", "1", "4", "999", "02", "-1", ""])
+def test_a_threshold_that_is_unsafe_or_never_met_is_refused(vault, threshold):
+    with refuses("TEMPLATE"):
+        Vault.parse(of_keys(vault, threshold, keys_of(3)), Network.REGTEST)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        EVE_KEY.hex(),
+        EVE_KEY[1:].hex(),
+        "04" + EVE_KEY[1:].hex() * 2,
+        f"[deadbeef/48h/1h/0h/3h]04{EVE_KEY[1:].hex() * 2}/<0;1>/*",
+    ],
+)
+def test_a_bare_key_is_no_cosigner_s_whatever_its_form(vault, key):
+    with refuses("TEMPLATE"):
+        Vault.parse(of_keys(vault, "2", [*keys_of(2), key]), Network.REGTEST)
+
+
+@pytest.mark.parametrize("first", [0x00, 0x01, 0x04, 0x05, 0x06, 0x07])
+def test_an_extended_key_of_another_form_is_refused(vault, first):
+    raw = bytearray(vault.cosigners[0].key.to_bytes())
+    raw[45] = first
+    origin = vault.cosigners[0].expression().split("]")[0]
+    whole = f"{origin}]{base58.encode_check(bytes(raw))}/<0;1>/*"
+    # With 00 in front it is what a private key looks like.
+    with refuses("SECRET_MATERIAL" if first == 0 else "XPUB_INVALID"):
+        Vault.parse(of_keys(vault, "2", [*keys_of(2), whole]), Network.REGTEST)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "tr({},multi_a({},{}))",
+        "tr({},sortedmulti({},{}))",
+        "tr({0},{{sortedmulti_a({1},{2}),sortedmulti_a({1},{2})}})",
+        "sh(tr({},sortedmulti_a({},{})))",
+        "tr({0})",
+        "rawtr({0})",
+        "wsh(sortedmulti_a({1},{2}))",
+    ],
+)
+def test_another_tree_than_one_sorted_leaf_is_refused(vault, form):
+    with refuses("TEMPLATE"):
+        Vault.parse(of_keys(vault, "2", keys_of(3), form), Network.REGTEST)
+
+
+# --- F7: descriptors, again -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("which", OTHER_KEYS)

@@ -6,6 +6,7 @@ it does not know, and no end of waiting when a PSBT brings account keys of one. 
 """
 
 import hashlib
+import os
 import re
 import socket
 import struct
@@ -17,6 +18,7 @@ import pyaes
 from embit import bip32, script
 from embit.networks import NETWORKS
 from embit.psbt import PSBT
+from embit.util.secp256k1 import ecdsa_sign, ecdsa_signature_serialize_der
 
 CURVE = ecdsa.SECP256k1
 FORMATS = {"P2WSH": 0x0E, "P2SH-P2WSH": 0x1A}
@@ -48,11 +50,15 @@ class Refused(Exception):
 
 
 class SoftColdcard:
-    """Listens at `path` until it is closed. `is_willing` is what its holder says to whatever is shown."""
+    """Listens at `path` until it is closed.
+
+    `is_willing` is what its holder says to whatever is shown. With `grinds` it draws its nonces, as no Coldcard does.
+    """
 
     def __init__(self, path: str, seed: bytes):
         self.path = path
         self.is_willing = True
+        self.grinds = False
         self.wallets: list[Wallet] = []
         self.commands: list[str] = []
         self.psbts: list[PSBT] = []
@@ -247,6 +253,16 @@ class SoftColdcard:
 
     def _sign(self, psbt):
         psbt.sign_with(self._master)
+        if self.grinds:
+            self._sign_anew(psbt)
         for each in psbt.outputs:
             each.unknown.clear()
         self._result = psbt.serialize()
+
+    def _sign_anew(self, psbt):
+        for index, each in enumerate(psbt.inputs):
+            for key, origin in each.bip32_derivations.items():
+                if origin.fingerprint == self._master.my_fingerprint:
+                    own = self._master.derive(origin.derivation).secret
+                    signature = ecdsa_sign(psbt.sighash(index), own, None, os.urandom(32))
+                    each.partial_sigs[key] = ecdsa_signature_serialize_der(signature) + b"\x01"

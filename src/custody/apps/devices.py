@@ -15,6 +15,7 @@ from custody.apps.terminal import output, wait_for_person
 
 if TYPE_CHECKING:
     from custody.backends.hwi.signer import Device, HwiSigner
+    from custody.charter.makers import CosignerDevice
     from custody.units import Network
     from custody.vault.descriptor import Branch, Vault
     from custody.vault.keys import Cosigner
@@ -92,12 +93,14 @@ def device_cosigner(
 
 def device_cosigners(
     devices: tuple[str, ...], script_type: ScriptType, network: Network, *, is_emulator: bool
-) -> tuple[Cosigner, ...]:
-    """The same of several devices, one after another: their holders come one at a time.
+) -> tuple[tuple[Cosigner, CosignerDevice], ...]:
+    """The same of several devices, each with what a charter can say of it. One after another, as their holders come.
 
     Raises:
         CustodyError: as `device_cosigner`.
     """
+    from custody.backends.hwi.signer import stated_device  # noqa: PLC0415 - as above
+
     # All names are read before anybody is asked to plug a device in.
     for each in devices:
         _named(each, is_emulator=is_emulator)
@@ -105,7 +108,9 @@ def device_cosigners(
     for number, each in enumerate(devices, 1):
         if len(devices) > 1:
             wait_for_person(f"device {number} of {len(devices)}: plug in the {ascii(each)[1:-1]} and unlock it")
-        found.append(device_cosigner(each, script_type, network, 0, is_emulator=is_emulator))
+        cosigner = device_cosigner(each, script_type, network, 0, is_emulator=is_emulator)
+        stated = stated_device(_named(each, is_emulator=is_emulator), cosigner.fingerprint, network)
+        found.append((cosigner, stated))
     return tuple(found)
 
 

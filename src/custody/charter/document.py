@@ -8,14 +8,16 @@ come with the amendment quorum; this version of the library takes version 1 only
 from __future__ import annotations
 
 import functools
+import itertools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
+from custody.charter.makers import CosignerDevice, maker_called, refuse_concentration
 from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
@@ -91,8 +93,22 @@ class UnknownName(InvalidInput, code="NAME_UNKNOWN"):
     known: str
 
 
+def _is_empty(devices: tuple[CosignerDevice, ...]) -> bool:
+    return not devices
+
+
+def _in_order(devices: tuple[CosignerDevice, ...]) -> tuple[CosignerDevice, ...]:
+    if any(a.fingerprint >= b.fingerprint for a, b in itertools.pairwise(devices)):
+        raise ValueError("expected in the order of their fingerprints, each once")
+    return devices
+
+
 class CharterVault(Record):
-    """A vault under its name: descriptor text, birthday, and the depth at which its deposits count."""
+    """A vault under its name: descriptor text, birthday, and the depth at which its deposits count.
+
+    `devices` stand in the order of their fingerprints, one for each cosigner. Where none is stated the field is not
+    written, so that charters from before it keep their bytes, their digest and their signatures.
+    """
 
     kind: ClassVar[str] = "charter-vault"
 
@@ -101,6 +117,11 @@ class CharterVault(Record):
     birthday: Height
     confirmations: Annotated[Count, Field(ge=1, le=1000)] = DEFAULT_CONFIRMATIONS
     max_inputs: Annotated[Count, Field(ge=1, le=700)] = 250
+    devices: Annotated[tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty)] = ()
+
+    def device_of(self, fingerprint: bytes) -> CosignerDevice | None:
+        """The device stated for the cosigner of this fingerprint; None where makers are not stated."""
+        return next((each for each in self.devices if each.fingerprint == fingerprint), None)
 
 
 class AddressPayee(Record):
@@ -238,6 +259,23 @@ def _check_vaults(charter: Charter) -> None:
             problem = f"has the same addresses as vault {names[script]}"
             raise CharterInvalid(where=f"vault {entry.name}", problem=problem)
         names[script] = entry.name
+        _check_devices(charter, entry)
+
+
+def _check_devices(charter: Charter, entry: CharterVault) -> None:
+    """Makers are stated of all of a vault's cosigners or of none, and no maker's devices are enough to sign."""
+    if not entry.devices:
+        return
+    vault = charter.vault(entry.name)
+    stated = {each.fingerprint for each in entry.devices}
+    cosigners = {each.fingerprint for each in vault.cosigners}
+    where = f"vault {entry.name}, devices"
+    if unknown := sorted(stated - cosigners):
+        raise CharterInvalid(where=where, problem=f"{unknown[0].hex()} is no cosigner's fingerprint")
+    # With one left out, its maker would be the one that nobody counts.
+    if missing := sorted(cosigners - stated):
+        raise CharterInvalid(where=where, problem=f"nothing is said of the device of cosigner {missing[0].hex()}")
+    refuse_concentration(entry.name, vault.threshold, entry.devices)
 
 
 def _check_witnesses(charter: Charter) -> None:
@@ -388,11 +426,15 @@ def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
     if isinstance(filled.get("coordinator"), str):
         filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
     for singular, plural in _LISTS.items():
-        entries = tree.get(singular, [])
-        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-            raise CharterInvalid(where=singular, problem=f"write one [[{singular}]] table for each")
+        entries = _tables(singular, tree.get(singular, []))
         filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
     return filled
+
+
+def _tables(name: str, written: object) -> list[dict[str, object]]:
+    if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
+        raise CharterInvalid(where=name, problem=f"write one [[{name}]] table for each")
+    return written
 
 
 def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]:
@@ -402,6 +444,10 @@ def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]
         entry["type"] = "vault" if "vault" in entry else "address"
     if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
         entry["key"] = parse_public_key(str(entry["key"])).hex()
+    if "devices" in entry:
+        raise CharterInvalid(where=f"{singular}.devices", problem="write one [[vault.device]] table for each")
+    if "device" in entry:
+        entry["devices"] = _devices_of(entry.pop("device"))
     for name in ("roles", "vaults", "payees"):
         listed = entry.get(name)
         if isinstance(listed, list):
@@ -409,7 +455,17 @@ def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]
     return entry
 
 
+def _devices_of(written: object) -> list[dict[str, object]]:
+    """A vault's devices as the record has them: makers under their one name, in the order of fingerprints."""
+    devices = [{**_DEFAULTS["device"], **each} for each in _tables("vault.device", written)]
+    for each in devices:
+        if isinstance(each.get("maker"), str):
+            each["maker"] = maker_called(str(each["maker"]))
+    return sorted(devices, key=lambda each: str(each.get("fingerprint")))
+
+
 _DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "vault": {"birthday": 0, "confirmations": DEFAULT_CONFIRMATIONS, "max_inputs": 250},
+    "device": {"is_deterministic": False},
     "approvals": {"from_amount": 0},
 }

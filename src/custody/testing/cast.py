@@ -13,6 +13,7 @@ from typing import Final
 from custody.backends.keyfile import LEAST_TEST_COST, KeyFileSigner, create_master_key
 from custody.bitcoin.script import address, p2wpkh
 from custody.charter.document import AddressPayee, Charter, CharterVault, Payee, VaultPayee
+from custody.charter.makers import CosignerDevice
 from custody.charter.people import Person, Role, Witness
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule, Rule
 from custody.envelope import Ed25519Signer, Envelope, sign
@@ -66,6 +67,15 @@ def vault_of(
     return Vault.create(threshold, tuple(cosigners), script_type, Network.REGTEST, birthday), signers
 
 
+def devices_of(vault: Vault, makers: tuple[str, ...], *, is_deterministic: bool) -> tuple[CosignerDevice, ...]:
+    """What a charter says of the vault's devices: of each cosigner's in turn, its maker."""
+    devices = (
+        CosignerDevice(fingerprint=each.fingerprint, maker=maker, model="made up", is_deterministic=is_deterministic)
+        for each, maker in zip(vault.cosigners, makers, strict=bool(makers))
+    )
+    return tuple(sorted(devices, key=lambda each: each.fingerprint))
+
+
 @dataclass(frozen=True, slots=True)
 class Cast:
     """Everybody a story needs. `people` and `signers` are by name, in the charter's and the vault's order."""
@@ -102,6 +112,10 @@ class Setting:
     is_witnessed: bool = True
     more_payees: tuple[str, ...] = ()
     """Names of payees beyond the usual four; the rule on known payees allows them."""
+    makers: tuple[str, ...] = ()
+    """Of each cosigner's device, in the order of `cosigners`; not stated when there are none."""
+    is_deterministic: bool = False
+    """Said of every device whose maker is stated."""
 
 
 REQUESTER: Final = "Dana"
@@ -168,6 +182,7 @@ def make_cast(setting: Setting | None = None) -> Cast:
                 birthday=setting.birthday,
                 confirmations=setting.confirmations,
                 max_inputs=setting.max_inputs,
+                devices=devices_of(vault, setting.makers, is_deterministic=setting.is_deterministic),
             ),
         ),
         payees=tuple(sorted(payees, key=lambda payee: payee.name)),

@@ -314,7 +314,7 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
         body_digest=body.digest(),
         nonces=history.nonces,
         steps=tuple(steps),
-        not_checked=_not_checked(charter, transfer.draft, request),
+        not_checked=_not_checked(charter, transfer, now),
     )
 
 
@@ -437,6 +437,8 @@ def _logged(history: History, evidence: Evidence, stage: Stage) -> Transfer:
             raise NotLogged(what="the signing request")
         if transfer.signing.evidence != body.digest():
             raise NotLogged(what="the signing request for this evidence")
+        # Once asked for in time, signatures may come later; but approvals outlive requests, so time is asked here too.
+        refuse_expired_request(transfer.request, transfer.signing.at)
     return transfer
 
 
@@ -499,16 +501,18 @@ def _show_tally(each: RoleTally) -> str:
     return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
 
 
-def _not_checked(charter: Charter, drafted: Draft, request: TransferRequest) -> tuple[str, ...]:
+def _not_checked(charter: Charter, transfer: Transfer, now: int) -> tuple[str, ...]:
     found = [
         "whether the coins are still unspent (the chain is not seen here)",
         "what k custodians do together on other machines",
     ]
-    if drafted.transaction.locktime:
+    if locktime := transfer.draft.transaction.locktime:
         # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
-        found.insert(0, f"whether block {drafted.transaction.locktime} was mined: the coordinator says so")
-    if request.purpose is Purpose.CHILD:
+        found.insert(0, f"whether block {locktime} was mined: the coordinator says so")
+    if transfer.request.purpose is Purpose.CHILD:
         found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
+    if now >= transfer.request.expires:
+        found.insert(0, "whether signatures were asked for before the request expired: the coordinator says so")
     if not charter.witnesses:
         found.insert(0, "whether others were shown the same history: the charter names no witness")
     return tuple(found)

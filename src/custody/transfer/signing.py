@@ -91,6 +91,19 @@ class SigningFileTooLarge(Refused, code="SIGNING_FILE"):
     most: int
 
 
+class SignerNondeterministic(Refused, code="SIGNER_NONDETERMINISTIC"):
+    """A signer that was asked twice for the same transfer, and signed it in two ways."""
+
+    message = "asked twice for the same transfer, {cosigner} signed input {input} in two ways"
+    hint = (
+        "Nothing it signed has left this machine, and nothing should: its nonces are not those of RFC 6979, and may "
+        "carry its seed out. Find out what runs on it. A device that mixes in the computer's chance to prevent just "
+        "that (anti-exfil) differs each time as well: the charter must not call it deterministic."
+    )
+    cosigner: str
+    input: int
+
+
 class SigningRequested(Record):
     """Signatures were asked for: from here on limits count, and the transfer ends only by another spend.
 
@@ -276,6 +289,23 @@ def refuse_repeated_nonces(signed: Iterable[SignedPsbt], known: Mapping[bytes, I
             earlier = known.get(nonce) or fresh.setdefault(nonce, each)
             if (earlier.public_key, earlier.signature) != (each.public_key, each.signature):
                 raise NonceReuse(cosigner=contribution.cosigner.hex(), input=each.input)
+
+
+def refuse_unlike(first: Iterable[SignedPsbt], second: Iterable[SignedPsbt]) -> None:
+    """Check that one signer, asked twice for the same transfer, gave the same signatures to the byte.
+
+    RFC 6979 makes a nonce from key and message alone. Whoever wants a low R tries again with a counter beside them
+    (libsecp256k1's extra data), which is as fixed. So ECDSA signatures differ only by chance or on purpose; Schnorr
+    ones may take fresh chance each time (BIP 340), and prove nothing here.
+
+    Raises:
+        SignerNondeterministic: they differ.
+    """
+    again = {(each.cosigner, s.input, s.public_key): s.signature for each in second for s in each.signatures}
+    for each in first:
+        for one in each.signatures:
+            if again.get((each.cosigner, one.input, one.public_key)) != one.signature:
+                raise SignerNondeterministic(cosigner=each.cosigner.hex(), input=one.input)
 
 
 def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int) -> CombinedPsbt:

@@ -18,6 +18,7 @@ import click
 from custody.apps.config import Place, place, shown
 from custody.apps.station_commands.desk import SystemClock
 from custody.apps.station_commands.layout import INDENT, moment, table
+from custody.apps.station_commands.screens import MAKERS_NOT_STATED
 from custody.apps.terminal import Verb, output
 from custody.bitcoin import curve
 from custody.errors import CustodyError, IntegrityError
@@ -166,7 +167,8 @@ def _charter(where: Place) -> str:
 
     where.settings()
     charter = coordinator().charter()
-    return f"pinned, in force and signed by all: {show_words(charter.digest())}"
+    silent = [f"; {entry.name}: {MAKERS_NOT_STATED}" for entry in charter.vaults if not entry.devices]
+    return f"pinned, in force and signed by all: {show_words(charter.digest())}{''.join(silent)}"
 
 
 def _store(where: Place) -> str:

@@ -5,14 +5,20 @@ Addresses come from the pinned charter and from nothing else. How they are given
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import click
+import tomli_w
 
 from custody.apps.config import place
 from custody.apps.coordinator import coordinator
 from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, screen, table
+from custody.apps.station_commands.screens import devices_of
 from custody.apps.terminal import JsonValue, Verb, out_option, output, write_output
 from custody.charter.document import Charter, CharterVault
+from custody.charter.makers import CosignerDevice
 from custody.errors import InvalidInput
 from custody.transfer.history import History
 from custody.units import Network
@@ -20,6 +26,9 @@ from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
 from custody.words import show_words
+
+_UNKNOWN: Final = "?"
+"""Stands for a maker that nobody told: no charter takes it for one."""
 
 
 class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
@@ -68,8 +77,8 @@ def create(  # noqa: PLR0913 - click gives each option by its name
     """Make a vault's descriptor from its cosigners' keys.
 
     Keys given as text come first, then those read from devices. Nothing is stored: the descriptor goes into the
-    charter. Every cosigner compares the vault's twelve words and its first address on their own device before the
-    charter is signed.
+    charter, and so does what is printed of the devices' makers. Every cosigner compares the vault's twelve words and
+    its first address on their own device before the charter is signed.
     """
     if not cosigners and not devices:
         raise click.UsageError("give each cosigner's key, with --cosigner or --device")
@@ -77,7 +86,9 @@ def create(  # noqa: PLR0913 - click gives each option by its name
     typed = tuple(Cosigner.parse(each.strip()) for each in cosigners)
     where = place(None if network is None else Network(network)).network
     read = device_cosigners(devices, ScriptType(script_type), where, is_emulator=is_emulator)
-    vault = Vault.create(threshold, (*typed, *read), ScriptType(script_type), where, birthday)
+    keys = (*typed, *(cosigner for cosigner, _ in read))
+    vault = Vault.create(threshold, keys, ScriptType(script_type), where, birthday)
+    makers = _makers(vault, {device.fingerprint: device for _, device in read})
     if out is not None:
         write_output(out, f"{vault.descriptor}\n".encode("ascii"))
     output().emit(
@@ -89,16 +100,33 @@ def create(  # noqa: PLR0913 - click gives each option by its name
             "birthday": birthday,
             "first_receive_address": vault.address(Branch.RECEIVE, 0),
             "first_change_address": vault.address(Branch.CHANGE, 0),
+            "devices": list(makers),
         },
-        lambda: _created(vault),
+        lambda: _created(vault, makers),
     )
     output().next_step("paste the descriptor into the charter (custody charter template), and compare the words")
 
 
-def _created(vault: Vault) -> str:
+def _makers(vault: Vault, known: Mapping[bytes, CosignerDevice]) -> tuple[dict[str, JsonValue], ...]:
+    """What the charter can say of each cosigner's device; nothing at all when none was read here."""
+    if not known:
+        return ()
+    return tuple(
+        known[each.fingerprint].model_dump(mode="json")
+        if each.fingerprint in known
+        else {"fingerprint": each.fingerprint.hex(), "maker": _UNKNOWN, "model": _UNKNOWN, "is_deterministic": False}
+        for each in sorted(vault.cosigners, key=lambda each: each.fingerprint)
+    )
+
+
+def _created(vault: Vault, makers: tuple[dict[str, JsonValue], ...]) -> str:
+    tables = (f"[[vault.device]]\n{tomli_w.dumps(each)}" for each in makers)
     return screen(
         vault.descriptor,
         block(f"Vault: {vault.threshold} of {len(vault.cosigners)}, network {vault.network}", table(_identity(vault))),
+        block("For the charter, under its [[vault]]: correct it first, and replace every ?", ("", *tables))
+        if makers
+        else "",
     )
 
 
@@ -151,6 +179,7 @@ def _shown(entry: CharterVault, vault: Vault, history: History) -> str:
     return screen(
         block(f"Vault {entry.name}, network {vault.network}", table(rows)),
         block("Cosigners", [f"{INDENT}{each.expression()}" for each in vault.cosigners]),
+        block("Devices", devices_of(entry)),
         block("Descriptor", [f"{INDENT}{vault.descriptor}"]),
     )
 
@@ -169,6 +198,7 @@ def _vault_data(charter: Charter, entry: CharterVault, history: History) -> Json
         "birthday": entry.birthday,
         "confirmations": entry.confirmations,
         "max_inputs": entry.max_inputs,
+        "devices": [each.model_dump(mode="json") for each in entry.devices],
         "next_receive": history.next_index(vault.id, Branch.RECEIVE),
         "next_change": history.next_index(vault.id, Branch.CHANGE),
         "balance": history.balance(vault.id),

@@ -47,6 +47,7 @@ Data: TypeAlias = dict[str, JsonValue]
 NOT_WITNESSED: Final = (
     "NOT WITNESSED: nobody but the coordinator says that this is the whole history,\nor that others see the same one."
 )
+MAKERS_NOT_STATED: Final = "makers not stated"
 _RIGHT: Final = frozenset({1, 2})
 
 
@@ -288,7 +289,23 @@ def _vault(entry: CharterVault, vault: Vault) -> list[str]:
         )
     )
     lines.append(f"{INDENT}first address, to be compared with every signing device:")
-    return lines + under(grouped(vault.address(Branch.RECEIVE, 0)))
+    lines += under(grouped(vault.address(Branch.RECEIVE, 0)))
+    return [*lines, f"{INDENT}devices:", *(f"{INDENT}{line}" for line in devices_of(entry))]
+
+
+def devices_of(entry: CharterVault) -> list[str]:
+    """Who made the device of each cosigner of this vault, as the charter says it."""
+    if not entry.devices:
+        return [f"{INDENT}{MAKERS_NOT_STATED}: one maker's devices may be enough to spend"]
+    return table(
+        (
+            each.fingerprint.hex(),
+            f"by {each.maker}",
+            each.model,
+            "asked twice for each transfer" if each.is_deterministic else "asked once",
+        )
+        for each in entry.devices
+    )
 
 
 def _payee(name: str, charter: Charter) -> list[str]:
@@ -338,6 +355,7 @@ def charter_data(charter: Charter, missing: tuple[str, ...]) -> Data:
                 "name": entry.name,
                 "id": charter.vault(entry.name).id.hex(),
                 "first_address": charter.vault(entry.name).address(Branch.RECEIVE, 0),
+                "makers_stated": bool(entry.devices),
             }
             for entry in charter.vaults
         ],

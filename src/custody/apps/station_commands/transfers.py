@@ -58,6 +58,7 @@ from custody.log import SignedCheckpoint, read_line
 from custody.log.witnessing import WitnessRequest
 from custody.ports import Signer
 from custody.record import MAX_RECORD
+from custody.station import Asked, Asking, asked_of
 from custody.transfer.approval import Approval, Opinion
 from custody.transfer.evidence import Evidence, Examination, Stage
 from custody.transfer.request import NONCE_SIZE
@@ -67,6 +68,11 @@ from custody.words import check_spoken
 
 DAY: Final = 86_400
 MAX_DAYS: Final = 90
+_ASKED: Final = {
+    Asked.ONCE: "",
+    Asked.TWICE: ", twice and both times the same",
+    Asked.NOT_COMPARABLE: ", once: Schnorr signatures may differ each time, so that a second one shows nothing",
+}
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
@@ -199,6 +205,12 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
 @click.option("--key", "keyfile", metavar="KEYFILE", help="The cosigner's key file.")
 @device_option("The hardware device that holds the cosigner's key, in place of --key.")
 @emulator_option()
+@click.option(
+    "--twice",
+    "is_twice",
+    is_flag=True,
+    help="Have it sign twice, and refuse two answers that differ. So it is done where the charter asks for it.",
+)
 @out_option("the signed PSBT")
 @_words_option()
 @yes_option()
@@ -210,6 +222,7 @@ def sign(  # noqa: PLR0913 - as above
     keyfile: str | None,
     device: str | None,
     is_emulator: bool,
+    is_twice: bool,
     out: str,
     words: str | None,
     is_confirmed: bool,
@@ -230,23 +243,32 @@ def sign(  # noqa: PLR0913 - as above
     if file is not None:
         found.vault.cosigner_of(file.header.identity)
     _show(found, place, words)
+    asking = Asking.TWICE if is_twice else Asking.AS_STATED
     signer: Signer
     if file is None:
         signer = _device(device or "", found, is_emulator=is_emulator)
+        if asked_of(found, signer.fingerprint, asking) is Asked.TWICE:
+            output().talk("it is asked twice for the same, and its answers are compared: confirm on it both times")
         confirm("Sign this transfer?", is_given=is_confirmed)
         output().talk("now read the transfer on the device, and answer there")
     else:
         confirm("Sign this transfer?", is_given=is_confirmed)
         signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
     with place.alone():
-        answer = place.station.sign(given, signer)
+        answer = place.station.sign(given, signer, asking)
     write_output(out, answer.psbt.to_psbt().serialize())
     cosigner = signer.fingerprint.hex()
     count = sum(len(each.signatures) for each in answer.signed)
     output().emit(
-        {**examination_data(found), "file": out, "cosigner": cosigner, "signatures": count},
+        {
+            **examination_data(found),
+            "file": out,
+            "cosigner": cosigner,
+            "signatures": count,
+            "asked": answer.asked.value,
+        },
         f"transfer {found.transfer_id.hex()}\n"
-        f"  signed by {cosigner} on {counted(count, 'input')}; written to {shown(out)}",
+        f"  signed by {cosigner} on {counted(count, 'input')}{_ASKED[answer.asked]}; written to {shown(out)}",
     )
     output().next_step(
         f"carry {shown(out)} to the coordinator: custody transfer combine {found.transfer_id.hex()[:12]} {shown(out)}"

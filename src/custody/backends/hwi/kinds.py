@@ -19,6 +19,7 @@ from custody.backends.hwi.errors import DeviceUnsupported, SignerProtocol
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.script import AddressInvalid, NetworkMismatch, read_multisig, script_of
+from custody.charter.makers import maker_called
 from custody.units import HARDENED, Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import show_path
@@ -54,16 +55,24 @@ class Registration(Enum):
 class DeviceKind:
     """One kind of device. `name` is hwilib's.
 
-    `emulator` is where its vendor's emulator listens unless told otherwise, `scheme` what stands before a network
-    address there. `max_psbt` is the largest PSBT in bytes that its firmware takes.
+    `is_deterministic` says that its firmware signs by RFC 6979, low-R grinding by a counter included: read in the
+    vendor's published code, not tried. `emulator` is where its vendor's emulator listens unless told otherwise,
+    `scheme` what stands before a network address there. `max_psbt` is the largest PSBT in bytes that its firmware
+    takes.
     """
 
     name: str
     account_keys: AccountKeys
     registration: Registration
+    is_deterministic: bool = False
     max_psbt: int | None = None
     emulator: str = ""
     scheme: str = ""
+
+    @property
+    def maker(self) -> str:
+        """Who makes it, as a charter says it."""
+        return maker_called(self.name)
 
     def emulator_path(self, path: str) -> str:
         """`path` as hwilib spells this kind's emulator, or its usual place when `path` is empty."""
@@ -75,11 +84,13 @@ class DeviceKind:
 _MEGABYTE: Final = 1024 * 1024
 
 KINDS: Final = (
+    # Its nonces hold what the computer adds, so that they can leak nothing: never the same twice.
     DeviceKind("bitbox02", AccountKeys.NEEDED, Registration.WHEN_USED, emulator="127.0.0.1:15423"),
     DeviceKind(
         "coldcard",
         AccountKeys.HARMFUL,
         Registration.BY_FILE,
+        is_deterministic=True,
         max_psbt=2 * _MEGABYTE,  # Coldcard firmware, MAX_TXN_LEN_MK4
         emulator="/tmp/ckcc-simulator.sock",  # noqa: S108 - where the vendor's emulator listens
     ),
@@ -87,11 +98,26 @@ KINDS: Final = (
         "jade",
         AccountKeys.WELCOME,
         Registration.ON_ADDRESS,
+        is_deterministic=True,
         emulator="tcp:127.0.0.1:30121",
         scheme="tcp:",
     ),
-    DeviceKind("ledger", AccountKeys.NEEDED, Registration.EVERY_TIME, emulator="tcp:127.0.0.1:9999", scheme="tcp:"),
-    DeviceKind("trezor", AccountKeys.WELCOME, Registration.NEVER, emulator="udp:127.0.0.1:21324", scheme="udp:"),
+    DeviceKind(
+        "ledger",
+        AccountKeys.NEEDED,
+        Registration.EVERY_TIME,
+        is_deterministic=True,
+        emulator="tcp:127.0.0.1:9999",
+        scheme="tcp:",
+    ),
+    DeviceKind(
+        "trezor",
+        AccountKeys.WELCOME,
+        Registration.NEVER,
+        is_deterministic=True,
+        emulator="udp:127.0.0.1:21324",
+        scheme="udp:",
+    ),
 )
 """The kinds that were tried, by name."""
 

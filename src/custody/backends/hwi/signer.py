@@ -53,6 +53,7 @@ from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.sighash import Sighashes
+from custody.charter.makers import CosignerDevice
 from custody.errors import CustodyError, InvalidInput, Refused
 from custody.ports import SignerRefused
 from custody.units import Network
@@ -371,6 +372,24 @@ def read_cosigner(
     signer = open_device(device, network, program=program)
     origin, key = signer.account_key(account_path(script_type, network, account))
     return Cosigner(name, origin, key)
+
+
+def stated_device(
+    device: Device, fingerprint: bytes, network: Network, *, program: Program = _PROGRAM
+) -> CosignerDevice:
+    """What a charter can say of the device with this fingerprint: maker and nonces by its type, model by its driver.
+
+    A draft for people to correct. Where the driver lists no such device, the type stands for the model.
+
+    Raises:
+        TextForbidden: the driver's name for the model could lie on a screen.
+    """
+    found = find_devices(network, (device,), program=program)
+    model = next((each.model for each in found if each.fingerprint == fingerprint), "")
+    kind = device.kind
+    return CosignerDevice(
+        fingerprint=fingerprint, maker=kind.maker, model=model or kind.name, is_deterministic=kind.is_deterministic
+    )
 
 
 def vault_signer(device: Device, vault: Vault, *, program: Program = _PROGRAM) -> HwiSigner:
