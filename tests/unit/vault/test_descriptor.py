@@ -232,6 +232,25 @@ def test_holders_stand_in_the_order_of_the_script(vault: MakeVault, script_type:
         assert made.lock(0, 9).key(public_key) == key
 
 
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_many_places_at_once_are_each_place_in_the_order_asked(vault: MakeVault, script_type: ScriptType) -> None:
+    made = vault(2, 3, script_type)
+    where = [(1, 3), (0, 7), (1, 0), (0, 7), (0, 2), (1, 3)]
+    alone = [vault(2, 3, script_type).place(*each) for each in where]
+    assert made.places(where) == alone
+    assert made.places(reversed(where)) == alone[::-1]
+    assert [(made.public_keys(*each), made.lock(*each)) for each in where] == [(each.keys, each.lock) for each in alone]
+    assert made.places([]) == []
+
+
+def test_many_places_at_once_are_refused_for_one_that_cannot_be(vault: MakeVault) -> None:
+    made = vault()
+    with refuses("INDEX_RANGE"):
+        made.places([(0, 1), (0, 2**31)])
+    with refuses("PATH_NONSTANDARD"):
+        made.places([(0, 1), (2, 0)])
+
+
 def test_derivation_stays_right_when_more_is_asked_for_than_is_remembered(
     vault: MakeVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
