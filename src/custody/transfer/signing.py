@@ -280,11 +280,9 @@ def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int
 def with_signatures(signatures: Iterable[InputSignature], sent: TransferPsbt) -> TransferPsbt:
     """The PSBT that was sent, with these signatures in it: with enough of them any wallet can finalize it."""
     found: list[list[tuple[bytes, bytes]]] = [[] for _ in sent.inputs]
-    for each in sorted(signatures, key=lambda each: (each.input, each.public_key)):
+    for each in signatures:
         found[each.input].append((each.public_key, each.signature))
-    inputs = tuple(
-        claims.with_signatures(tuple(signatures)) for claims, signatures in zip(sent.inputs, found, strict=True)
-    )
+    inputs = tuple([claims.with_signatures(tuple(sorted(own))) for claims, own in zip(sent.inputs, found, strict=True)])
     return replace(sent, inputs=inputs)
 
 
