@@ -178,6 +178,8 @@ def _spread(state: int) -> int:
 # --- the vault ------------------------------------------------------------------------------------------------------
 
 _MAX_MEMO: Final = 4096
+_BATCH: Final = 256
+"""Places derived at a time: enough for columns to pay, few enough to stay in a processor's cache."""
 
 
 def _checked(descriptor: str) -> str:
@@ -402,21 +404,26 @@ class Vault:
 
     def place(self, branch: int, index: int) -> Place:
         """What the vault has at `branch` and `index`. Raises as `public_keys`."""
-        return self.places([(branch, index)])[0]
+        return self._memo.get((_check_branch(branch), check_index(index))) or self._places([(branch, index)])[0]
 
-    def places(self, where: Iterable[tuple[int, int]]) -> list[Place]:
+    def places(self, where: Iterable[tuple[int, int]]) -> Iterator[Place]:
         """What it has at each branch and index, in that order, one cosigner's keys after another's: for many at once.
 
         Raises:
             PathNonstandard, IndexRange, ChildKeyInvalid: as `public_keys`.
         """
+        remaining = iter(where)
+        while batch := list(itertools.islice(remaining, _BATCH)):
+            yield from self._places(batch)
+
+    def _places(self, where: Iterable[tuple[int, int]]) -> list[Place]:
         wanted = [(_check_branch(branch), check_index(index)) for branch, index in where]
         found = {each: self._memo.get(each) for each in wanted}
         missing = [each for each, known in found.items() if known is None]
         new = dict(zip(missing, self._derived(missing), strict=True))
         if len(self._memo) + len(new) > _MAX_MEMO:
             self._memo.clear()
-        self._memo.update(itertools.islice(new.items(), _MAX_MEMO))
+        self._memo.update(new)
         return [found[each] or new[each] for each in wanted]
 
     def _derived(self, where: Sequence[tuple[int, int]]) -> Iterator[Place]:
