@@ -32,7 +32,8 @@ demo: setup ## play a whole transfer on a regtest chain of its own
 	$(BIN)/custody demo
 
 bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--laps=N); writes build/bench.json
-	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: \
+		-r requirements/bench.txt || echo "bench: not every peer could be installed; those that are missing are not raced" >&2
 	$(BIN)/python tests/benchmarks $(ARGS)
 
 fuzz: setup ## run the long fuzzing campaigns

@@ -7,14 +7,17 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from contests import Course
-from measure import Row, conclude, show, write
+from growth import growth
+from measure import Row, conclusion, show, write, write_page
 from node import Node
 from peers import library_peers
+from programs import Programs
 
 from custody.ports import NodeUnavailable
 
@@ -27,18 +30,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--laps", type=int, default=LAPS, help="timed laps of each contest (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="where the rows go")
+    parser.add_argument("--page", type=Path, help="a page with marks for the table, to put it in")
     options = parser.parse_args()
+    # Before this process has made anything, because it is a copy of this one.
+    grown = growth(options.laps)
     with ExitStack() as stack:
         node = _node(stack)
-        _introduce(node)
+        peers = library_peers()
+        programs = Programs(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        introduction = _introduction(node, options.laps)
+        sys.stdout.write(introduction + "\n")
         show([], with_headings=True)
         rows: list[Row] = []
-        for found in Course(library_peers(), node, options.laps).rows():
+        for found in Course(grown, peers, node, programs, options.laps).rows():
             show(found)
             rows += found
-    conclude(rows)
+    sys.stdout.write("\n" + "\n".join(conclusion(rows)) + "\n")
     write(rows, options.output)
     sys.stdout.write(f"rows: {options.output}\n")
+    if options.page:
+        write_page(introduction, rows, options.page)
     return 0
 
 
@@ -46,7 +57,7 @@ def _node(stack: ExitStack) -> Node | None:
     """A node of the bitcoind that tests use; None, and the reason said, where there is none."""
     found = subprocess.run([_FETCH], capture_output=True, text=True, check=False)
     if found.returncode != 0:
-        sys.stderr.write(found.stderr)
+        sys.stderr.write(f"bitcoind is not raced: {found.stderr}")
         return None
     try:
         return stack.enter_context(Node(found.stdout.strip()))
@@ -55,13 +66,29 @@ def _node(stack: ExitStack) -> Node | None:
         return None
 
 
-def _introduce(node: Node | None) -> None:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("coincurve", "embit", "bdkpython", "wallycore"))
-    sys.stdout.write(
-        f"Python {platform.python_version()}, {os.cpu_count()} processors, {libraries}, "
-        f"{node.version if node else 'no bitcoind'}\n"
-        "CPU time of the whole piece of work, medians; 3-of-5 wsh, previous transactions included\n\n"
+def _introduction(node: Node | None, laps: int) -> str:
+    libraries = ", ".join(map(_named, ("coincurve", "embit", "bdkpython", "wallycore", "hwi")))
+    return (
+        f"{_processor()}, {os.cpu_count()} processors; Python {platform.python_version()}; {libraries}; "
+        f"{node.version if node else 'no bitcoind'}.\n"
+        f"CPU time of the whole work, medians of {laps} interleaved laps; 3-of-5, previous transactions included.\n"
     )
+
+
+def _named(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+def _processor() -> str:
+    """The processor's model, as Linux tells it."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
 
 
 if __name__ == "__main__":

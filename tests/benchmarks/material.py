@@ -24,6 +24,7 @@ from custody.transfer.signing import CombinedPsbt, SignedPsbt, accept, combine, 
 from custody.transfer.verify import finalize
 from custody.units import Network
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.templates import ScriptType
 
 COSIGNERS = ("astana", "almaty", "shymkent", "aktau", "taraz")
 THRESHOLD = 3
@@ -35,9 +36,9 @@ FEE = 300
 _TPRV = bytes.fromhex("04358394")
 
 
-def make_vault() -> tuple[Vault, tuple[KeyFileSigner, ...]]:
+def make_vault(script_type: ScriptType = ScriptType.WSH) -> tuple[Vault, tuple[KeyFileSigner, ...]]:
     """The vault and its signers, in its order."""
-    return vault_of(COSIGNERS, THRESHOLD)
+    return vault_of(COSIGNERS, THRESHOLD, script_type)
 
 
 def fresh(vault: Vault) -> Vault:
@@ -48,8 +49,8 @@ def fresh(vault: Vault) -> Vault:
 def derived(vault: Vault, count: int) -> Vault:
     """The same vault in a program that has already seen its first `count` receive addresses."""
     vault = fresh(vault)
-    for index in range(count):
-        vault.public_keys(Branch.RECEIVE, index)
+    for _ in vault.places((Branch.RECEIVE, index) for index in range(count)):
+        pass
     return vault
 
 
@@ -63,13 +64,12 @@ def master_xprv(name: str) -> str:
 
 def descriptor(vault: Vault, branch: int, private: str = "") -> str:
     """The vault's descriptor of one branch, without checksum; with `private`, that cosigner's key is the master's."""
-    keys = []
+    text = vault.descriptor.partition("#")[0].replace("<0;1>", str(branch))
     for cosigner in vault.cosigners:
-        key = cosigner.expression()
         if cosigner.name == private:
-            key = master_xprv(private) + str(cosigner.origin).strip("[]")[8:]
-        keys.append(f"{key}/{branch}/*")
-    return f"wsh(sortedmulti({THRESHOLD},{','.join(keys)}))"
+            master = master_xprv(private) + str(cosigner.origin).strip("[]")[8:]
+            text = text.replace(cosigner.expression(), master)
+    return text
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Transfer:
     vault: Vault
     signers: tuple[KeyFileSigner, ...]
     drafted: Draft
+    previous: dict[bytes, bytes]
+    """Raw previous transactions by txid."""
     sent: TransferPsbt
     unsigned: Psbt
     returned: tuple[Psbt, ...]
@@ -103,7 +105,7 @@ def make_transfer(size: int) -> Transfer:
     combined = combine(drafted, vault, signed, 0)
     whole = with_signatures(combined.signatures, sent).to_psbt()
     final = finalize(combined, drafted, vault).serialize()
-    return Transfer(size, vault, signers, drafted, sent, unsigned, returned, signed, combined, whole, final)
+    return Transfer(size, vault, signers, drafted, previous, sent, unsigned, returned, signed, combined, whole, final)
 
 
 @contextmanager

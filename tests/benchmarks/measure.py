@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from plan import Goal
+
 Ready = TypeVar("Ready")
 Clock = Callable[[], int]
 """Nanoseconds of CPU so far."""
@@ -75,12 +77,19 @@ class Row:
     met: bool | None
 
     @classmethod
-    def of(cls, name: str, size: int, ours_us: float, peer: str, peer_us: float | None, target: float | None) -> Row:
-        """A line; `peer_us` is None where the peer could not be measured."""
+    def of(cls, goal: Goal, ours_us: float, peer_us: float | None) -> Row:
+        """What became of a goal; `peer_us` is None where the peer could not be measured."""
         ratio = None if peer_us is None else ours_us / peer_us
-        met = None if ratio is None or target is None else ratio <= target
-        shown = None if peer_us is None else round(peer_us, 1)
-        return cls(name, size, round(ours_us, 1), peer, shown, None if ratio is None else round(ratio, 4), target, met)
+        return cls(
+            name=goal.title,
+            size=goal.size,
+            ours_us=round(ours_us, 1),
+            peer=goal.peer,
+            peer_us=None if peer_us is None else round(peer_us, 1),
+            ratio=None if ratio is None else round(ratio, 4),
+            target=goal.target,
+            met=None if ratio is None or goal.target is None else ratio <= goal.target,
+        )
 
     @property
     def verdict(self) -> str:
@@ -90,7 +99,16 @@ class Row:
         return {True: "met", False: "MISSED", None: ""}[self.met]
 
 
+def contest(planned: Sequence[Goal], racers: Sequence[Racer[object]], laps: int) -> list[Row]:
+    """Race those whom these goals compare, and a row for each goal; a peer that is not among them has no time."""
+    wanted = {goal.ours for goal in planned} | {goal.peer for goal in planned}
+    times = race([each for each in racers if each.name in wanted], laps)
+    return [Row.of(goal, times[goal.ours], times.get(goal.peer)) for goal in planned]
+
+
 _HEADINGS = ("work", "size", "ours ms", "peer", "peer ms", "ratio", "target", "")
+_PAGE_START = "<!-- what `make bench` wrote: do not edit by hand -->\n"
+_PAGE_END = "<!-- end -->\n"
 
 
 def show(rows: Iterable[Row], *, with_headings: bool = False) -> None:
@@ -99,7 +117,7 @@ def show(rows: Iterable[Row], *, with_headings: bool = False) -> None:
         *((_HEADINGS,) if with_headings else ()),
         *map(_columns, rows),
     ):
-        line = f"{work:<52} {size:>6} {ours:>9}  {peer:<31} {theirs:>9} {ratio:>6} {target:>7}  {verdict}"
+        line = f"{work:<53} {size:>7} {ours:>9}  {peer:<31} {theirs:>9} {ratio:>6} {target:>7}  {verdict}"
         sys.stdout.write(line.rstrip() + "\n")
     sys.stdout.flush()
 
@@ -121,19 +139,38 @@ def _number(value: float | None, divisor: int, digits: int) -> str:
     return "-" if value is None else f"{value / divisor:,.{digits}f}"
 
 
-def conclude(rows: Sequence[Row]) -> None:
-    """Print which targets were met, missed and not measured."""
+def conclusion(rows: Sequence[Row]) -> list[str]:
+    """Which targets were met, missed and not measured, a line each."""
     judged = [row for row in rows if row.met is not None]
     missed = [row for row in judged if not row.met]
     unmeasured = [row for row in rows if row.target is not None and row.met is None]
-    sys.stdout.write(f"\n{len(judged) - len(missed)} of {len(judged)} targets met\n")
-    for row in missed:
-        sys.stdout.write(f"MISSED: {row.name}, {row.size:,}: {row.ratio} of {row.peer}, target {row.target}\n")
-    for row in unmeasured:
-        sys.stdout.write(f"not measured: {row.name}, {row.size:,}, against {row.peer}\n")
+    return [
+        f"{len(judged) - len(missed)} of {len(judged)} targets met",
+        *(f"MISSED: {row.name}, {row.size:,}: {row.ratio} of {row.peer}, target {row.target:g}" for row in missed),
+        *(f"not measured: {row.name}, {row.size:,}, against {row.peer}" for row in unmeasured),
+    ]
 
 
 def write(rows: Iterable[Row], path: Path) -> None:
     """Write the rows as JSON: a list of objects."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="ascii")
+
+
+def write_page(introduction: str, rows: Sequence[Row], page: Path) -> None:
+    """Put the run into a page, between the two marks that stand there; what is around them stays.
+
+    Raises:
+        ValueError: the page has not both marks.
+    """
+    before, start, rest = page.read_text(encoding="utf-8").partition(_PAGE_START)
+    _, end, after = rest.partition(_PAGE_END)
+    if not start or not end:
+        raise ValueError(f"{page} has no place for the table")
+    lines = [f"| {' | '.join(columns)} |" for columns in (_HEADINGS, _RULE, *map(_columns, rows))]
+    summary = "".join(f"- {line}\n" for line in conclusion(rows))
+    table = "\n".join(lines)
+    page.write_text(f"{before}{start}\n{introduction}\n{table}\n\n{summary}\n{end}{after}", encoding="utf-8")
+
+
+_RULE = ("---", "---:", "---:", "---", "---:", "---:", "---:", "---")

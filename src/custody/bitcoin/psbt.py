@@ -184,9 +184,16 @@ class Psbt:
             raise PsbtEncoding(where="global map", what=f"it says version {head.version}, not {self.version}")
         if (len(self.inputs), len(self.outputs)) != (head.inputs, head.outputs):
             raise PsbtEncoding(where="global map", what="its transaction has other numbers of inputs and outputs")
-        # The maps are walked as a file would hold them: one way in, whoever made them.
-        walk = _Walk(b"".join(each.raw for each in (*self.inputs, *self.outputs)), 0)
-        self._fill(head, walk.inputs(head), walk.outputs(head))
+        # The maps are walked as they would be in a file: one way in, whoever made them.
+        walk = _Walk(b"", 0)
+        for rules, kind, maps in (
+            (INPUT_RULES[head.version], InputField, self.inputs),
+            (OUTPUT_RULES[head.version], OutputField, self.outputs),
+        ):
+            for index, each in enumerate(maps):
+                walk.data, walk.at = each.raw, 0
+                walk.step(rules, kind, index)
+        self._fill(head, self.inputs, self.outputs)
 
     def _fill(self, head: _Header, inputs: tuple[PsbtMap, ...], outputs: tuple[PsbtMap, ...]) -> None:
         object.__setattr__(self, "version", head.version)

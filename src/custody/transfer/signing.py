@@ -223,20 +223,23 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
     _refuse_altered(content, sent)
     sighashes = drafted.sighashes()
     by_cosigner: dict[bytes, list[InputSignature]] = {}
-    for index, (claims, seat) in enumerate(zip(content.inputs, drafted.seats, strict=True)):
+    places = vault.places((seat.branch, seat.index) for seat in drafted.seats)
+    for index, (claims, place) in enumerate(zip(content.inputs, places, strict=True)):
         if not claims.signatures:
             continue
-        lock, holders = vault.lock(seat.branch, seat.index), vault.holders(seat.branch, seat.index)
-        digest = lock.digest(sighashes, index)
-        for public_key, signature in claims.signatures:
-            cosigner = holders.get(public_key)
-            if cosigner is None:
-                # Not shown: whoever wrote the file chose these bytes.
-                raise SigInvalid(whose="a stranger", problem=f"that key is no cosigner's at input {index}")
-            check_signature(lock, public_key, digest, signature, index)
-            by_cosigner.setdefault(cosigner.fingerprint, []).append(
-                InputSignature(input=index, public_key=public_key, signature=signature)
-            )
+        given = dict(claims.signatures)
+        if not given.keys() <= place.holders.keys():
+            # Not shown: whoever wrote the file chose these bytes.
+            raise SigInvalid(whose="a stranger", problem=f"that key is no cosigner's at input {index}")
+        digest = place.lock.digest(sighashes, index)
+        # By the vault's own keys, not by those that came back: equal, but these still have their points.
+        for public_key, cosigner in place.holders.items():
+            if public_key in given:
+                signature = given[public_key]
+                check_signature(place.lock, public_key, digest, signature, index)
+                by_cosigner.setdefault(cosigner.fingerprint, []).append(
+                    InputSignature(input=index, public_key=bytes(public_key), signature=signature)
+                )
     if not by_cosigner:
         raise NothingSigned
     for fingerprint, signatures in by_cosigner.items():
@@ -335,11 +338,9 @@ def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int
 def with_signatures(signatures: Iterable[InputSignature], sent: TransferPsbt) -> TransferPsbt:
     """The PSBT that was sent, with these signatures in it: with enough of them any wallet can finalize it."""
     found: list[list[tuple[bytes, bytes]]] = [[] for _ in sent.inputs]
-    for each in sorted(signatures, key=lambda each: (each.input, each.public_key)):
+    for each in signatures:
         found[each.input].append((each.public_key, each.signature))
-    inputs = tuple(
-        claims.with_signatures(tuple(signatures)) for claims, signatures in zip(sent.inputs, found, strict=True)
-    )
+    inputs = tuple([claims.with_signatures(tuple(sorted(own))) for claims, own in zip(sent.inputs, found, strict=True)])
     return replace(sent, inputs=inputs)
 
 

@@ -115,18 +115,21 @@ def finalize(combined: CombinedPsbt, drafted: Draft, vault: Vault) -> Transactio
         by_input[each.input][each.public_key] = each.signature
     inputs: list[TxIn] = []
     witnesses: list[tuple[bytes, ...]] = []
-    for index, (spending, seat) in enumerate(zip(unsigned.inputs, drafted.seats, strict=True)):
-        lock, keys = vault.lock(seat.branch, seat.index), vault.holders(seat.branch, seat.index)
-        signatures = by_input[index]
-        digest = lock.digest(sighashes, index)
-        for public_key, signature in signatures.items():
-            if public_key not in keys:
+    places = vault.places((seat.branch, seat.index) for seat in drafted.seats)
+    for index, (spending, place) in enumerate(zip(unsigned.inputs, places, strict=True)):
+        lock, holders, signatures = place.lock, place.holders, by_input[index]
+        for public_key in signatures:
+            if public_key not in holders:
                 raise SigInvalid(whose=public_key.hex(), problem=f"that key is no cosigner's at input {index}")
-            check_signature(lock, public_key, digest, signature, index)
+        digest = lock.digest(sighashes, index)
+        # By the vault's own keys, not by those that came with the signatures: equal, but these still have their points.
+        for public_key in holders:
+            if public_key in signatures:
+                check_signature(lock, public_key, digest, signatures[public_key], index)
         if len(signatures) != vault.threshold:
             raise SignaturesMissing(given=len(signatures), threshold=vault.threshold, missing=f"on input {index}")
         inputs.append(TxIn(spending.outpoint, lock.script_sig, spending.sequence))
-        witnesses.append(lock.witness([signatures.get(key, b"") for key in keys]))
+        witnesses.append(lock.witness([signatures.get(key, b"") for key in holders]))
     return Transaction(unsigned.version, tuple(inputs), unsigned.outputs, unsigned.locktime, tuple(witnesses))
 
 

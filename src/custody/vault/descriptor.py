@@ -17,7 +17,7 @@ import functools
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import itemgetter
@@ -26,6 +26,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import AfterValidator
 
 from custody.bitcoin import curve, script
+from custody.bitcoin.curve import PublicKey
 from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.lock import Lock
 from custody.bitcoin.profile import ProfileInput, ProfileOutput
@@ -177,6 +178,8 @@ def _spread(state: int) -> int:
 # --- the vault ------------------------------------------------------------------------------------------------------
 
 _MAX_MEMO: Final = 4096
+_BATCH: Final = 256
+"""Places derived at a time: enough for columns to pay, few enough to stay in a processor's cache."""
 
 
 def _checked(descriptor: str) -> str:
@@ -191,6 +194,18 @@ class VaultIdentity(Record):
 
     network: Network
     descriptor: Annotated[str, AfterValidator(_checked)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a vault has at one branch and index.
+
+    `keys` are the cosigners' (33 bytes), in their order; `holders` says who holds each key of the script, in its order.
+    """
+
+    keys: tuple[PublicKey, ...]
+    lock: Lock
+    holders: Mapping[bytes, Cosigner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +234,7 @@ class Vault:
     """32 bytes: digest of the `VaultIdentity`."""
     _branches: tuple[tuple[curve.Branch, curve.Branch], ...] = field(init=False, repr=False, compare=False)
     _template: Template = field(init=False, repr=False, compare=False)
-    _memo: dict[tuple[int, int], tuple[tuple[bytes, ...], Lock]] = field(init=False, repr=False, compare=False)
+    _memo: dict[tuple[int, int], Place] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_quorum(self.threshold, len(self.cosigners))
@@ -318,17 +333,15 @@ class Vault:
             IndexRange: `index` is negative or hardened.
             ChildKeyInvalid: BIP 32 gives one of the keys no such child.
         """
-        return self._place(branch, index)[0]
+        return self.place(branch, index).keys
 
     def lock(self, branch: int, index: int) -> Lock:
         """What locks the coins at `branch` and `index`, and how they are spent. Raises as `public_keys`."""
-        return self._place(branch, index)[1]
+        return self.place(branch, index).lock
 
-    def holders(self, branch: int, index: int) -> dict[bytes, Cosigner]:
+    def holders(self, branch: int, index: int) -> Mapping[bytes, Cosigner]:
         """Who holds each key of the script at `branch` and `index`, in the script's order. Raises as `public_keys`."""
-        keys, lock = self._place(branch, index)
-        named = zip([lock.key(key) for key in keys], self.cosigners, strict=True)
-        return dict(sorted(named, key=itemgetter(0)))
+        return self.place(branch, index).holders
 
     def key_paths(self, branch: int, index: int) -> tuple[tuple[bytes, KeyPath], ...]:
         """Each key at `branch` and `index` with its origin, sorted by key. Raises as `public_keys`."""
@@ -389,22 +402,44 @@ class Vault:
         base = 36 + 4 + len(compact_size(len(lock.script_sig))) + len(lock.script_sig)
         return base * WITNESS_SCALE + len(serialize_stack(witness))
 
-    def _place(self, branch: int, index: int) -> tuple[tuple[bytes, ...], Lock]:
-        """The cosigners' keys, in their order, and the lock that they make."""
-        _check_branch(branch)
-        found = self._memo.get((branch, check_index(index)))
-        if found is None:
-            keys = tuple([branches[branch].child(index) for branches in self._branches])
-            found = keys, self._template.lock(branch, index, keys)
-            if len(self._memo) >= _MAX_MEMO:
-                self._memo.clear()
-            self._memo[branch, index] = found
-        return found
+    def place(self, branch: int, index: int) -> Place:
+        """What the vault has at `branch` and `index`. Raises as `public_keys`."""
+        return self._memo.get((_check_branch(branch), check_index(index))) or self._places([(branch, index)])[0]
+
+    def places(self, where: Iterable[tuple[int, int]]) -> Iterator[Place]:
+        """What it has at each branch and index, in that order, one cosigner's keys after another's: for many at once.
+
+        Raises:
+            PathNonstandard, IndexRange, ChildKeyInvalid: as `public_keys`.
+        """
+        remaining = iter(where)
+        while batch := list(itertools.islice(remaining, _BATCH)):
+            yield from self._places(batch)
+
+    def _places(self, where: Iterable[tuple[int, int]]) -> list[Place]:
+        wanted = [(_check_branch(branch), check_index(index)) for branch, index in where]
+        found = {each: self._memo.get(each) for each in wanted}
+        missing = [each for each, known in found.items() if known is None]
+        new = dict(zip(missing, self._derived(missing), strict=True))
+        if len(self._memo) + len(new) > _MAX_MEMO:
+            self._memo.clear()
+        self._memo.update(new)
+        return [found[each] or new[each] for each in wanted]
+
+    def _derived(self, where: Sequence[tuple[int, int]]) -> Iterator[Place]:
+        for branch, group in itertools.groupby(where, key=itemgetter(0)):
+            indexes = [index for _, index in group]
+            columns = [branches[branch].keys(indexes) for branches in self._branches]
+            for index, *keys in zip(indexes, *columns, strict=True):
+                lock = self._template.lock(branch, index, keys)
+                holders = sorted(zip(map(lock.key, keys), self.cosigners, strict=True), key=itemgetter(0))
+                yield Place(tuple(keys), lock, dict(holders))
 
 
-def _check_branch(branch: int) -> None:
+def _check_branch(branch: int) -> int:
     if branch not in (Branch.RECEIVE, Branch.CHANGE):
         raise PathNonstandard(whose="vault", problem=f"it has the branches 0 (receive) and 1 (change), not {branch}")
+    return branch
 
 
 # --- text -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 from concurrent.futures import ThreadPoolExecutor
@@ -344,3 +345,32 @@ def test_one_branch_serves_many_threads():
     expected = branch.children(0, 400)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: branch.children(0, 400), range(16))) == [expected] * 16
+
+
+def test_a_derived_key_verifies_as_its_bytes_do():
+    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    secrets = [add_secret(SECRET, branch._hmac(index)[:32]) for index in range(4)]
+    keys = branch.keys(range(4))
+    for key, secret in zip(keys, secrets, strict=True):
+        signature = sign_ecdsa(secret, DIGEST)
+        assert key == public_key(secret)
+        assert hash(key) == hash(bytes(key))
+        assert verify_ecdsa(key, DIGEST, signature)
+        assert verify_ecdsa(bytes(key), DIGEST, signature)
+        for other in keys:
+            assert verify_ecdsa(other, DIGEST, signature) is (other == key)
+
+
+def test_a_derived_key_keeps_its_point_whatever_else_is_computed_from_it():
+    key = Branch(public_key(SECRET), CHAIN_CODE).child(7)
+    signature = sign_ecdsa(add_secret(SECRET, Branch(public_key(SECRET), CHAIN_CODE)._hmac(7)[:32]), DIGEST)
+    assert add_tweak(key, scalar(5)) == add_tweak(bytes(key), scalar(5))
+    assert Branch(key, CHAIN_CODE).children(0, 3) == Branch(bytes(key), CHAIN_CODE).children(0, 3)
+    assert verify_ecdsa(key, DIGEST, signature)
+
+
+def test_a_copy_of_a_derived_key_is_its_bytes():
+    key = Branch(public_key(SECRET), CHAIN_CODE).child(7)
+    for copied in (copy.deepcopy(key), bytes(key)):
+        assert type(copied) is bytes
+        assert copied == key

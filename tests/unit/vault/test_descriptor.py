@@ -232,12 +232,33 @@ def test_holders_stand_in_the_order_of_the_script(vault: MakeVault, script_type:
         assert made.lock(0, 9).key(public_key) == key
 
 
+@pytest.mark.parametrize("script_type", ScriptType)
+def test_many_places_at_once_are_each_place_in_the_order_asked(vault: MakeVault, script_type: ScriptType) -> None:
+    made = vault(2, 3, script_type)
+    where = [(1, 3), (0, 7), (1, 0), (0, 7), (0, 2), (1, 3)]
+    alone = [vault(2, 3, script_type).place(*each) for each in where]
+    assert list(made.places(where)) == alone
+    assert list(made.places(reversed(where))) == alone[::-1]
+    assert [(made.public_keys(*each), made.lock(*each)) for each in where] == [(each.keys, each.lock) for each in alone]
+    assert list(made.places([])) == []
+
+
+def test_many_places_at_once_are_refused_for_one_that_cannot_be(vault: MakeVault) -> None:
+    made = vault()
+    with refuses("INDEX_RANGE"):
+        list(made.places([(0, 1), (0, 2**31)]))
+    with refuses("PATH_NONSTANDARD"):
+        list(made.places([(0, 1), (2, 0)]))
+
+
 def test_derivation_stays_right_when_more_is_asked_for_than_is_remembered(
     vault: MakeVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(descriptor_module, "_MAX_MEMO", 4)
+    monkeypatch.setattr(descriptor_module, "_BATCH", 3)
     made = vault()
     expected = made.scripts(0, 0, 20)
+    assert [place.lock.script_pubkey for place in made.places((0, index) for index in range(20))] == expected
     for _ in range(2):
         assert [made.script_pubkey(0, index) for index in range(20)] == expected
     assert len(made._memo) <= 4
