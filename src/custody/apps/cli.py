@@ -37,17 +37,17 @@ _CHARTER: Final = {
 _TRANSFER: Final = {
     "request": Lazy(f"{_COMMANDS}.transfer_ask:request", "Ask for a transfer, and sign the request."),
     "submit": Lazy(f"{_COMMANDS}.transfer_ask:submit", "Enter a request that was signed elsewhere."),
-    "draft": Lazy(f"{_COMMANDS}.transfer_ask:draft", "Make the transaction for a request, and apply the rules."),
+    "draft": Lazy(f"{_COMMANDS}.transfer_agree:draft", "Make the transaction for a request, and apply the rules."),
     "evidence": Lazy(
         f"{_COMMANDS}.transfer_sign:evidence", "Write the file that officers and cosigners judge a transfer by."
     ),
-    "approve": Lazy(f"{_COMMANDS}.transfer_ask:approve", "Enter an officer's signed yes or no."),
+    "approve": Lazy(f"{_COMMANDS}.transfer_agree:approve", "Enter an officer's signed yes or no."),
     "combine": Lazy(f"{_COMMANDS}.transfer_sign:combine", "Take signatures from returned PSBTs; combine once enough."),
     "export": Lazy(f"{_COMMANDS}.transfer_plain:export", "Write a transfer as a plain PSBT, for any software to sign."),
     "import": Lazy(f"{_COMMANDS}.transfer_plain:import_files", "Take signatures from what any software gives back."),
     "release": Lazy(f"{_COMMANDS}.transfer_sign:release", "Run the whole gate again, and let the transfer go."),
     "deliver": Lazy(f"{_COMMANDS}.transfer_sign:deliver", "Send every released transfer to the network."),
-    "cancel": Lazy(f"{_COMMANDS}.transfer_ask:cancel", "Give up a transfer before signatures were asked for."),
+    "cancel": Lazy(f"{_COMMANDS}.transfer_agree:cancel", "Give up a transfer before signatures were asked for."),
     "list": Lazy(f"{_COMMANDS}.transfer_show:list_transfers", "List requests and transfers, and how far they are."),
     "show": Lazy(f"{_COMMANDS}.transfer_show:show", "Show one transfer: payees, rules, approvals, signatures."),
 }

@@ -7,10 +7,16 @@ deposit.py         vault: address, addresses
 statement.py       vault: statement
 charter.py         charter: template, new, merge, card, show
 coin.py            coin: list, balance; observe
-transfer_ask.py    transfer: request, submit, draft, approve, cancel
+transfer_ask.py    transfer: request, submit
+transfer_agree.py  transfer: draft, approve, cancel
 transfer_sign.py   transfer: evidence, combine, release, deliver
 transfer_plain.py  transfer: export, import
 transfer_show.py   transfer: list, show; and how a transfer reads
+payments_file.py   the list of payments that transfer request reads
+consolidation.py   what a consolidation leaves behind
+sending.py         fee rates, and what was sent and waits, in words
+node.py            node: status, scan
+unspent.py         coin: reconcile
 log.py             log: checkpoint, cosign, verify, export
 regtest.py         regtest: mine, pay
 doctor.py          doctor

@@ -1,47 +1,33 @@
-"""How is a transfer asked for, drafted, judged, agreed to, or given up?
+"""How is a transfer asked for?
 
-A request and a withdrawal are signed at once, with the key of the person at this machine; with --offline that machine
-needs no coordinator. An approval is signed elsewhere: custody-station approve.
+A request is signed at once, with the key of the person at this machine; with --offline that machine needs no
+coordinator, and the file is submitted later.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
-from custody.apps.commands.consolidation import left_behind
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
-from custody.apps.commands.sending import rate_text
 from custody.apps.commands.transfer_show import (
     SHORT,
-    approval_lines,
-    approvals_data,
-    decision_lines,
     describe,
-    findings_data,
     request_data,
-    tell_next,
-    transfer_text,
 )
 from custody.apps.config import shown
 from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
 from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
-from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
-from custody.charter.decide import Verdict, refuse_denied
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
-from custody.custodian import TransferLive
 from custody.envelope import Envelope, show_key, sign
 from custody.errors import InvalidInput
-from custody.rate import ChosenRate, rate_for
-from custody.transfer.approval import Withdrawal
 from custody.transfer.history import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
-from custody.transfer.state import Status, Transfer
 from custody.units import parse_amount
 from custody.words import show_words
 
@@ -151,7 +137,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     if expected is not None:
         check_total(payments, expected)
     signer = open_own_key(keyfile, passphrase_file)
-    requester = _person(charter, signer.public_key)
+    requester = person_of(charter, signer.public_key)
     now = SystemClock().now()
     parent = None if wanted.parent is None else _named(wanted.parent, history)
     replaced = tuple(_named(each, history) for each in wanted.replaces)
@@ -256,7 +242,12 @@ def _offline_charter(path: str) -> Charter:
     return charter
 
 
-def _person(charter: Charter, key: bytes) -> Person:
+def person_of(charter: Charter, key: bytes) -> Person:
+    """Whom the charter lists under this raw key.
+
+    Raises:
+        KeyNotListed: nobody.
+    """
     found = next((each for each in charter.people if each.key == key), None)
     if found is None:
         raise KeyNotListed(role="person", key=show_key(key))
@@ -294,125 +285,3 @@ def submit(*, file: str) -> None:
         submitted = work.custodian.submit(envelope)
     output().emit(request_data(submitted), lambda: describe(envelope))
     output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")
-
-
-@click.command(cls=Verb)
-@click.argument("request_id", metavar="REQUEST")
-@click.option(
-    "--feerate",
-    type=click.IntRange(1),
-    metavar="SAT_PER_KVB",
-    help="Fee rate, at least what the node takes; otherwise its estimate.",
-)
-def draft(*, request_id: str, feerate: int | None) -> None:
-    """Make the transaction for a request, and apply the rules.
-
-    Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4. Without
-    --feerate and without an estimate of the node, a fallback is used, and said.
-    """
-    desk = coordinator()
-    with desk.work() as work:
-        history = work.custodian.history()
-        found = find_id(request_id, history.requests, "request")
-        transfer_id, chosen = _unfinished(history, found), None
-        if transfer_id is None:
-            chosen = rate_for(work.chain, feerate)
-            transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
-        decision = work.custodian.decide(transfer_id)
-        history = work.custodian.history()
-        transfer = history.transfer(transfer_id)
-    if decision.verdict is Verdict.DENY:
-        output().talk("\n".join(decision_lines(decision)))
-        refuse_denied(history.case(transfer), history.charter, history.facts(SystemClock().now()))
-    left = left_behind(transfer, history)
-    output().emit(
-        {
-            "transfer": transfer_id.hex(),
-            "words": show_words(transfer_id),
-            "request": found.hex(),
-            "verdict": decision.verdict.value,
-            "findings": findings_data(decision),
-            "fee": transfer.draft.fee,
-            "fee_rate": transfer.draft.rate,
-            "fee_rate_source": None if chosen is None else chosen.source.value,
-            "left_behind": None if left is None else asdict(left),
-        },
-        lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
-    )
-    for line in left.lines() if left is not None else ():
-        output().talk(line)
-    tell_next(transfer, history)
-
-
-def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
-    return f"{rate(transfer.draft.rate)} (drafted earlier)" if chosen is None else rate_text(chosen)
-
-
-def _unfinished(history: History, request_id: bytes) -> bytes | None:
-    """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
-    for each in history.transfers.values():
-        if each.draft.identity.request == request_id and each.status is Status.DRAFTED:
-            return each.id
-    return None
-
-
-@click.command(cls=Verb)
-@click.argument("file")
-def approve(*, file: str) -> None:
-    """Enter an officer's signed yes or no.
-
-    The approval is verified against the charter and this very transfer. A no ends the transfer, as long as no signature
-    was asked for.
-    """
-    envelope = read_paper(Envelope, file)
-    with coordinator().work() as work:
-        approval = work.custodian.approve(envelope)
-        history = work.custodian.history()
-    transfer = history.transfer(approval.transfer)
-    lines = [f"{approval.officer} said {approval.verdict} to transfer {approval.transfer.hex()}"]
-    output().emit(
-        {
-            "officer": approval.officer,
-            "verdict": approval.verdict.value,
-            "transfer": approval.transfer.hex(),
-            "status": transfer.status.value,
-            "approvals": approvals_data(transfer, history),
-        },
-        lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
-    )
-    tell_next(transfer, history)
-
-
-@click.command(cls=Verb)
-@click.argument("transfer_id", metavar="ID")
-@click.option("--reason", metavar="TEXT", required=True, help="Why. It stands in the log.")
-@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="Key file of the requester or an officer.")
-@passphrase_option()
-def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str | None) -> None:
-    """Give up a transfer before signatures were asked for.
-
-    Afterwards it cannot be called back: somebody may hold its signatures. Then only another transfer that spends its
-    coins ends it: custody transfer request --cancel ID.
-    """
-    desk = coordinator()
-    history = desk.history()
-    transfer = history.transfer(find_id(transfer_id, history.transfers, "transfer"))
-    if transfer.is_bearer:
-        raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
-    signer = open_own_key(keyfile, passphrase_file)
-    withdrawal = Withdrawal(
-        network=history.charter.network,
-        charter=history.charter.digest(),
-        transfer=transfer.id,
-        person=_person(history.charter, signer.public_key).name,
-        reason=reason,
-        issued=SystemClock().now(),
-        nonce=secrets.token_bytes(NONCE_SIZE),
-    )
-    with desk.work() as work:
-        work.custodian.withdraw(sign(withdrawal, signer))
-    freed = sum(each.amount for each in transfer.draft.identity.spent)
-    output().emit(
-        {"transfer": transfer.id.hex(), "status": Status.ENDED.value, "freed": freed},
-        f"transfer {transfer.id.hex()} is withdrawn; {bitcoin(freed)} are free again",
-    )

@@ -1,0 +1,160 @@
+"""How is a transfer drafted, judged, agreed to, or given up?
+
+An approval is signed elsewhere: custody-station approve. A withdrawal is signed at once, with the key of the person at
+this machine. What happens after signatures were asked for is not here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+
+import click
+
+from custody.apps.commands.consolidation import left_behind
+from custody.apps.commands.sending import rate_text
+from custody.apps.commands.transfer_ask import person_of
+from custody.apps.commands.transfer_show import (
+    SHORT,
+    approval_lines,
+    approvals_data,
+    decision_lines,
+    findings_data,
+    tell_next,
+    transfer_text,
+)
+from custody.apps.coordinator import coordinator, find_id, open_own_key
+from custody.apps.station_commands.desk import SystemClock, read_paper
+from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
+from custody.apps.terminal import Verb, output, passphrase_option
+from custody.charter.decide import Verdict, refuse_denied
+from custody.custodian import TransferLive
+from custody.envelope import Envelope, sign
+from custody.rate import ChosenRate, rate_for
+from custody.transfer.approval import Withdrawal
+from custody.transfer.history import History
+from custody.transfer.request import NONCE_SIZE
+from custody.transfer.state import Status, Transfer
+from custody.words import show_words
+
+
+@click.command(cls=Verb)
+@click.argument("request_id", metavar="REQUEST")
+@click.option(
+    "--feerate",
+    type=click.IntRange(1),
+    metavar="SAT_PER_KVB",
+    help="Fee rate, at least what the node takes; otherwise its estimate.",
+)
+def draft(*, request_id: str, feerate: int | None) -> None:
+    """Make the transaction for a request, and apply the rules.
+
+    Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4. Without
+    --feerate and without an estimate of the node, a fallback is used, and said.
+    """
+    desk = coordinator()
+    with desk.work() as work:
+        history = work.custodian.history()
+        found = find_id(request_id, history.requests, "request")
+        transfer_id, chosen = _unfinished(history, found), None
+        if transfer_id is None:
+            chosen = rate_for(work.chain, feerate)
+            transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
+        decision = work.custodian.decide(transfer_id)
+        history = work.custodian.history()
+        transfer = history.transfer(transfer_id)
+    if decision.verdict is Verdict.DENY:
+        output().talk("\n".join(decision_lines(decision)))
+        refuse_denied(history.case(transfer), history.charter, history.facts(SystemClock().now()))
+    left = left_behind(transfer, history)
+    output().emit(
+        {
+            "transfer": transfer_id.hex(),
+            "words": show_words(transfer_id),
+            "request": found.hex(),
+            "verdict": decision.verdict.value,
+            "findings": findings_data(decision),
+            "fee": transfer.draft.fee,
+            "fee_rate": transfer.draft.rate,
+            "fee_rate_source": None if chosen is None else chosen.source.value,
+            "left_behind": None if left is None else asdict(left),
+        },
+        lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
+    )
+    for line in left.lines() if left is not None else ():
+        output().talk(line)
+    tell_next(transfer, history)
+
+
+def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
+    return f"{rate(transfer.draft.rate)} (drafted earlier)" if chosen is None else rate_text(chosen)
+
+
+def _unfinished(history: History, request_id: bytes) -> bytes | None:
+    """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
+    for each in history.transfers.values():
+        if each.draft.identity.request == request_id and each.status is Status.DRAFTED:
+            return each.id
+    return None
+
+
+@click.command(cls=Verb)
+@click.argument("file")
+def approve(*, file: str) -> None:
+    """Enter an officer's signed yes or no.
+
+    The approval is verified against the charter and this very transfer. A no ends the transfer, as long as no signature
+    was asked for.
+    """
+    envelope = read_paper(Envelope, file)
+    with coordinator().work() as work:
+        approval = work.custodian.approve(envelope)
+        history = work.custodian.history()
+    transfer = history.transfer(approval.transfer)
+    lines = [f"{approval.officer} said {approval.verdict} to transfer {approval.transfer.hex()}"]
+    output().emit(
+        {
+            "officer": approval.officer,
+            "verdict": approval.verdict.value,
+            "transfer": approval.transfer.hex(),
+            "status": transfer.status.value,
+            "approvals": approvals_data(transfer, history),
+        },
+        lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
+    )
+    tell_next(transfer, history)
+
+
+@click.command(cls=Verb)
+@click.argument("transfer_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", required=True, help="Why. It stands in the log.")
+@click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="Key file of the requester or an officer.")
+@passphrase_option()
+def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str | None) -> None:
+    """Give up a transfer before signatures were asked for.
+
+    Afterwards it cannot be called back: somebody may hold its signatures. Then only another transfer that spends its
+    coins ends it: custody transfer request --cancel ID.
+    """
+    desk = coordinator()
+    history = desk.history()
+    transfer = history.transfer(find_id(transfer_id, history.transfers, "transfer"))
+    if transfer.is_bearer:
+        raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
+    signer = open_own_key(keyfile, passphrase_file)
+    withdrawal = Withdrawal(
+        network=history.charter.network,
+        charter=history.charter.digest(),
+        transfer=transfer.id,
+        person=person_of(history.charter, signer.public_key).name,
+        reason=reason,
+        issued=SystemClock().now(),
+        nonce=secrets.token_bytes(NONCE_SIZE),
+    )
+    with desk.work() as work:
+        work.custodian.withdraw(sign(withdrawal, signer))
+    freed = sum(each.amount for each in transfer.draft.identity.spent)
+    output().emit(
+        {"transfer": transfer.id.hex(), "status": Status.ENDED.value, "freed": freed},
+        f"transfer {transfer.id.hex()} is withdrawn; {bitcoin(freed)} are free again",
+    )
