@@ -47,7 +47,7 @@ from custody.transfer.approval import (
     authorize,
     check_approval,
     check_withdrawal,
-    is_renewal,
+    may_follow,
     refuse_forked,
 )
 from custody.transfer.draft import Draft
@@ -211,7 +211,7 @@ class Custodian:
             transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
             approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
             for each in transfer.opinions:
-                if each.officer == approval.officer and not is_renewal(each, approval):
+                if each.officer == approval.officer and not may_follow(each, approval):
                     raise ApprovalTwice(officer=approval.officer)
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)

@@ -298,6 +298,18 @@ def test_an_officer_counts_once_until_the_approval_has_expired(story):
         story.approved(draft.transfer_id, OFFICERS[:1])
 
 
+def test_an_officer_who_agreed_may_still_say_no_and_not_yes_again(story):
+    draft, _ = story.drafted()
+    story.approved(draft.transfer_id)
+    story.custodian.authorize(draft.transfer_id)
+    veto = story.approval(story.custodian.evidence(draft.transfer_id), OFFICERS[0], Opinion.VETO)
+    again = story.approval(story.custodian.evidence(draft.transfer_id), OFFICERS[0])
+    story.custodian.approve(veto)
+    assert story.transfer(draft.transfer_id).ended.reason is Ending.VETOED
+    with refuses("APPROVAL_TWICE"):
+        story.custodian.approve(again)
+
+
 def test_an_expired_approval_is_renewed_and_the_transfer_goes_on(story):
     draft, _ = story.drafted(story.request(lifetime=1000 * HOUR))
     story.approved(draft.transfer_id)

@@ -426,6 +426,8 @@ def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
     if isinstance(filled.get("coordinator"), str):
         filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
     for singular, plural in _LISTS.items():
+        if plural in tree:
+            raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
         entries = _tables(singular, tree.get(singular, []))
         filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
     return filled

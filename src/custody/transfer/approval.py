@@ -314,9 +314,12 @@ def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
             raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
 
 
-def is_renewal(earlier: Approval, later: Approval) -> bool:
-    """Whether an officer's later word may stand in place of an earlier yes: once that had expired."""
-    return earlier.verdict is Opinion.APPROVE and later.issued >= earlier.expires
+def may_follow(earlier: Approval, later: Approval) -> bool:
+    """Whether an officer's later word may stand in place of an earlier yes: a no at any time, a yes once that expired.
+
+    A no stays: what one officer has stopped, the same officer does not set going again.
+    """
+    return earlier.verdict is Opinion.APPROVE and (later.verdict is Opinion.VETO or later.issued >= earlier.expires)
 
 
 def refuse_forked(approval: Approval, root: bytes) -> None:

@@ -27,7 +27,7 @@ from custody.transfer.approval import (
     Withdrawal,
     check_approval,
     check_withdrawal,
-    is_renewal,
+    may_follow,
 )
 from custody.transfer.draft import Draft, check_conflicts
 from custody.transfer.ledger import HistoryInvalid, Ledger
@@ -240,7 +240,7 @@ class History(Ledger):
         self._require(approval.nonce not in self._spoken, index, Kind.APPROVED, "repeats an approval")
         for at, earlier in enumerate(transfer.opinions):
             if earlier.officer == approval.officer:
-                is_new = is_renewal(earlier, approval)
+                is_new = may_follow(earlier, approval)
                 self._require(is_new, index, Kind.APPROVED, f"is the second by {approval.officer}")
                 del transfer.opinions[at], transfer.approvals[at]
                 # The authorization may have counted the one that expired: it has to be given again.

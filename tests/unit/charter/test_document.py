@@ -376,6 +376,7 @@ BROKEN = {
     "an unknown kind of rule": (TEXT.replace('type = "limit"', 'type = "trust"'), "CHARTER_INVALID"),
     "a single table": (TEXT.replace("[[witness]]", "[witness]"), "CHARTER_INVALID"),
     "people as text": ('person = "Dana"\n' + TEXT.split("[[person]]", maxsplit=1)[0], "CHARTER_INVALID"),
+    "people as the record calls them": ("people = []\n" + TEXT, "CHARTER_INVALID"),
     "lists in lists": ("a = " + "[" * 5_000 + "]" * 5_000, "CHARTER_INVALID"),
     "a key that is none": (TEXT.replace(person_key("Dana").public_key.hex(), "00" * 32), "KEY_INVALID"),
     "a name with a direction": (TEXT.replace('"Dana"', '"Da\\u202Ena"'), "TEXT_FORBIDDEN"),

@@ -19,7 +19,7 @@ from custody.transfer.approval import (
     authorize,
     check_approval,
     check_withdrawal,
-    is_renewal,
+    may_follow,
     refuse_forked,
     refuse_unfit,
     tallies,
@@ -142,10 +142,17 @@ def test_a_word_holds_from_its_issue_less_the_skew_of_clocks_to_its_expiry(told,
 
 def test_an_expired_word_may_be_given_again_and_one_that_holds_may_not(told, word):
     first = checked(told, word())
-    assert is_renewal(first, checked(told, word(issued=first.expires)))
-    assert not is_renewal(first, checked(told, word(issued=first.expires - 1)))
+    assert may_follow(first, checked(told, word(issued=first.expires)))
+    assert not may_follow(first, checked(told, word(issued=first.expires - 1)))
     veto = checked(told, word(verdict=Opinion.VETO))
-    assert not is_renewal(veto, checked(told, word(issued=veto.expires)))
+    assert not may_follow(veto, checked(told, word(issued=veto.expires)))
+
+
+def test_a_yes_may_turn_into_a_no_and_a_no_stays(told, word):
+    first, veto = checked(told, word()), checked(told, word(verdict=Opinion.VETO))
+    assert may_follow(first, veto)
+    assert not may_follow(veto, first)
+    assert not may_follow(veto, veto)
 
 
 def test_a_word_is_on_the_history_its_officer_saw(told, word):
