@@ -37,7 +37,7 @@ def test_fifty_payees_of_a_file_are_paid_on_the_node(office, node_chain):
     chain = node_chain.fund(4)
     node = "--node", f"http://{chain.node.rpc.name}", "--cookie", chain.node.credentials.path
     office.set_up(*node)
-    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    address = office.does(*office.address_for("seized, case 17"))["address"]
     for amount in (5_000_000, 4_000_000, 3_000_000):
         chain.pay(script_of(address, Network.REGTEST), amount)
     chain.mine()

@@ -42,7 +42,7 @@ def on_node(office, bitcoind, request):
 
 
 def deposit(office, chain, amount=DEPOSIT):
-    address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+    address = office.does(*office.address_for("seized, case 17"))["address"]
     outpoint = chain.pay(script_of(address, Network.REGTEST), amount)
     chain.mine()
     return outpoint
@@ -50,7 +50,7 @@ def deposit(office, chain, amount=DEPOSIT):
 
 def mined_deposit(office, chain):
     """Block rewards to the vault, mature: the faucet pays less than some nodes take."""
-    address = office.does("vault", "address", "reserve", "--purpose", "state mining")["address"]
+    address = office.does(*office.address_for("state mining"))["address"]
     chain.mine(1, script_of(address, Network.REGTEST))
     chain.mine(100)
     office.does("observe")
@@ -256,7 +256,7 @@ def test_a_signet_of_one_s_own_is_told_by_its_challenge_and_looked_at(signet_off
     office.does(*signet_office.init(*named(own_signet), "--signet-challenge", "51"))
     assert tomllib.loads(signet_office.config.read_text())["signet_challenge"] == "51"
     assert office.does("node", "status")["network"] == "signet"
-    address = office.does("vault", "address", "reserve", "--purpose", "state mining")["address"]
+    address = office.does(*office.address_for("state mining"))["address"]
     assert own_signet.rpc.ask(ANY, "submitblock", BLOCK_ONE.hex()) is None
     assert office.does("observe")["added"] == {"chain_seen": 1, "deposit_seen": 1}
     (coin,) = office.does("node", "scan", *NEAR)["coins"]
@@ -353,7 +353,7 @@ def test_a_pruned_node_says_which_blocks_are_missing_and_what_it_still_can(offic
     assert (coin["outpoint"], coin["is_in_log"]) == (str(outpoint), False)
     # What needs no old block goes on.
     assert office.does("coin", "list") == []
-    assert office.does("vault", "address", "reserve", "--purpose", "seized, case 18")["index"] == 1
+    assert office.does(*office.address_for("seized, case 18"))["index"] == 1
 
 
 def test_a_pruned_node_that_was_looked_at_in_time_is_as_good_as_any(office, on_node):

@@ -102,7 +102,7 @@ def named(node):
 def paid(office, chain, amount, index=None):
     """Pay the next address of the vault, or the one at `index`."""
     if index is None:
-        address = office.does("vault", "address", "reserve", "--purpose", "seized, case 17")["address"]
+        address = office.does(*office.address_for("seized, case 17"))["address"]
     else:
         address = office.cast.vault.address(Branch.RECEIVE, index)
     return chain.pay(script_of(address, Network.REGTEST), amount)
@@ -360,7 +360,7 @@ def test_bitcoind_reads_blocks_from_the_birthday_on_when_somebody_knows_its_time
 
 def test_what_restores_a_vault_holds_the_indexes_used_so_far_and_no_secret(office):
     office.funded()
-    office.does("vault", "address", "reserve", "--purpose", "another")
+    office.does(*office.address_for("another"))
     vault = office.cast.vault
     receive, change = office.does("vault", "export", "reserve", "--to", "bitcoind")
     assert (receive["next_index"], receive["range"], receive["internal"]) == (2, [0, 1_001], False)
