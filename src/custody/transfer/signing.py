@@ -330,7 +330,8 @@ def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int
     return CombinedPsbt(
         transfer=drafted.transfer_id,
         cosigners=tuple(sorted(chosen)),
-        signatures=tuple(sorted(signatures, key=lambda each: (each.input, each.public_key))),
+        # Sorted by bytes that were made for it: a pair would send the processor to its two parts at every comparison.
+        signatures=tuple(sorted(signatures, key=lambda each: each.input.to_bytes(8, "big") + each.public_key)),
         at=now,
     )
 
