@@ -70,6 +70,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device-network", default="regtest", metavar="NETWORK", help="whose coins it is shown (default: %(default)s)"
     )
     group.addoption(
+        "--device-script",
+        default="wsh",
+        choices=("wsh", "sh-wsh"),
+        help="what locks the vault's coins (default: %(default)s)",
+    )
+    group.addoption(
         "--device-refuses",
         action="store_true",
         help="its holder, or the emulator's script, will say no: test only that",

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from custody.backends.hwi.errors import DeviceRefused
 from custody.backends.hwi.signer import HwiSigner, find_devices, open_device
 from custody.backends.kernel import KernelJudge
 from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
@@ -17,12 +18,10 @@ from custody.bitcoin.sighash import ALL
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
-from custody.testing.cast import account_path
 from custody.transfer.signing import account_keys
 from custody.vault.descriptor import Branch, Vault
-from custody.vault.keys import Cosigner, KeyOrigin
+from custody.vault.keys import Cosigner, KeyOrigin, show_path
 from custody.vault.ownership import claims_of, read_ownership, spent_outputs
-from custody.vault.templates import ScriptType
 
 pytestmark = pytest.mark.device
 
@@ -34,14 +33,18 @@ FEE = 5_000
 
 
 @pytest.fixture(scope="module")
-def enrolled(bench):
+def enrolled(bench, holder):
     """The device, told of the vault; it has shown its first address."""
-    bench.signer.enrol(bench.vault)
+    with holder.asked("register the vault where it asks for that, then confirm the first address"):
+        bench.signer.enrol(bench.vault)
     return bench
 
 
-def transfer_from(vault: Vault) -> TransferPsbt:
-    """Three coins, one payee, change: what a station hands to its signer."""
+def transfer_from(vault: Vault, paid: int = PAID) -> TransferPsbt:
+    """Three coins, one payee, change: what a station hands to its signer.
+
+    Tests pay different amounts: some devices refuse a payment like the last one.
+    """
     spending, inputs = [], []
     for number, (branch, index) in enumerate(PLACES):
         coin = TxOut(COIN + number, vault.script_pubkey(branch, index))
@@ -61,8 +64,8 @@ def transfer_from(vault: Vault) -> TransferPsbt:
         )
     total = sum(each.witness_utxo.amount for each in inputs)
     outputs = (
-        TxOut(PAID, p2wpkh(b"\x05" * 20)),
-        TxOut(total - PAID - FEE, vault.script_pubkey(Branch.CHANGE, CHANGE)),
+        TxOut(paid, p2wpkh(b"\x05" * 20)),
+        TxOut(total - paid - FEE, vault.script_pubkey(Branch.CHANGE, CHANGE)),
     )
     claims = (ProfileOutput(), claims_of(vault, Branch.CHANGE, CHANGE))
     transaction = Transaction(2, tuple(spending), outputs, 0)
@@ -72,46 +75,67 @@ def transfer_from(vault: Vault) -> TransferPsbt:
 def finished(signed: Psbt, vault: Vault) -> bytes:
     """The transaction, finalized with the two signatures of each input in the order of the script's keys."""
     transfer = TransferPsbt.from_psbt(signed, Direction.FROM_SIGNER)
-    witness = []
-    for claims, (branch, index) in zip(transfer.inputs, PLACES, strict=True):
+    witness, spending = [], []
+    for spent, claims, (branch, index) in zip(transfer.transaction.inputs, transfer.inputs, PLACES, strict=True):
         signatures = [signature for _, signature in claims.signatures]
         assert len(signatures) == vault.threshold
         witness.append((b"", *signatures, vault.witness_script(branch, index)))
-    return replace(transfer.transaction, witness=tuple(witness)).serialize()
+        redeem = vault.redeem_script(branch, index)
+        spending.append(replace(spent, script_sig=bytes([len(redeem)]) + redeem if redeem else b""))
+    return replace(transfer.transaction, inputs=tuple(spending), witness=tuple(witness)).serialize()
 
 
-def test_it_is_found_with_its_fingerprint(bench):
-    found = [each for each in find_devices(bench.network, [bench.device], program=bench.program) if each.fingerprint]
-    assert bench.signer.fingerprint in [each.fingerprint for each in found]
-    assert bench.signer.device in [each.device for each in found]
+def shown(transfer: TransferPsbt) -> str:
+    """What the device's screen is to show of `transfer`."""
+    paid, change = (each.amount for each in transfer.transaction.outputs)
+    return f"{paid:,} sat to the payee, {FEE:,} sat fee, {change:,} sat change (some devices hide or mark it)"
 
 
-def test_its_account_key_is_the_same_each_time_and_of_the_network(bench):
-    path = (*account_path(ScriptType.WSH)[:2], bench.vault.cosigners[0].origin.path[2], 2 + 2**31)
-    origin, key = bench.signer.account_key(path)
+def test_it_is_found_with_its_fingerprint(bench, holder):
+    with holder.asked("nothing: it is only looked for"):
+        found = list(find_devices(bench.network, [bench.device], program=bench.program))
+    known = {each.device: each.fingerprint for each in found if each.fingerprint}
+    problems = [f"{each.device}: {each.problem}" for each in found if each.problem]
+    assert known.get(bench.signer.device) == bench.signer.fingerprint, problems
+
+
+def test_its_account_key_is_the_same_each_time_and_of_the_network(bench, holder):
     own = bench.vault.cosigner_of(bench.signer.fingerprint)
+    with holder.asked(f"its account key at m{show_path(own.origin.path)}"):
+        origin, key = bench.signer.account_key(own.origin.path)
     assert (origin, key) == (own.origin, own.key)
     assert key.network_version == bench.network.xpub_version
 
 
 @pytest.mark.parametrize("place", [(Branch.RECEIVE, 0), (Branch.RECEIVE, 5), (Branch.CHANGE, 2)])
-def test_the_address_it_shows_is_ours(enrolled, place):
-    assert enrolled.signer.show_address(enrolled.vault, *place) == enrolled.vault.address(*place)
+def test_the_address_it_shows_is_ours(enrolled, holder, place):
+    expected = enrolled.vault.address(*place)
+    with holder.asked(f"compare and confirm the address of the script of {expected}"):
+        assert enrolled.signer.show_address(enrolled.vault, *place) == expected
 
 
-def test_bitcoins_own_rules_accept_what_it_signed_together_with_a_key_file(enrolled):
+def test_bitcoins_own_rules_accept_what_it_signed_together_with_a_key_file(enrolled, holder):
     sent = transfer_from(enrolled.vault)
     assert read_ownership(sent, enrolled.vault).fee == FEE
-    signed = enrolled.signer.sign(sent.to_psbt())
+    with holder.asked(f"review and sign {shown(sent)}"):
+        signed = enrolled.signer.sign(sent.to_psbt())
     bare = TransferPsbt.from_psbt(signed, Direction.FROM_SIGNER)
     assert replace(bare, inputs=tuple(replace(each, signatures=()) for each in bare.inputs)) == sent
     raw = finished(enrolled.others[0].sign(signed), enrolled.vault)
     assert KernelJudge().judge(raw, spent_outputs(sent)) is None
 
 
-def test_what_it_signed_it_signs_again_to_the_same_end(enrolled):
-    signed = enrolled.signer.sign(transfer_from(enrolled.vault).to_psbt())
-    again = TransferPsbt.from_psbt(enrolled.signer.sign(signed), Direction.FROM_SIGNER)
+def test_what_it_signed_it_signs_again_to_the_same_end(enrolled, holder):
+    sent = transfer_from(enrolled.vault, PAID + 1)
+    with holder.asked(f"review and sign {shown(sent)}"):
+        signed = enrolled.signer.sign(sent.to_psbt())
+    with holder.asked(f"once more, review and sign {shown(sent)}"):
+        try:
+            again = TransferPsbt.from_psbt(enrolled.signer.sign(signed), Direction.FROM_SIGNER)
+        except DeviceRefused:
+            if enrolled.device.kind.signs_again:
+                raise
+            return
     assert [len(each.signatures) for each in again.inputs] == [1] * len(PLACES)
 
 
@@ -124,18 +148,22 @@ def test_asked_twice_it_signs_alike_if_its_kind_is_said_to(enrolled):
 
 def test_a_vault_it_has_no_key_of_is_not_shown_to_it(bench):
     names = (*bench.vault.cosigners[1:], _cosigner(bench, b"\x11\x22\x33\x44"))
-    other = Vault.create(2, names, ScriptType.WSH, bench.network)
+    other = Vault.create(2, names, bench.vault.script_type, bench.network)
     with refuses("SIGNER_REFUSED"):
         bench.signer.sign(transfer_from(other).to_psbt())
     with refuses("NOT_A_MEMBER"):
         bench.signer.show_address(other, Branch.RECEIVE, 0)
 
 
-def test_in_its_name_but_with_anothers_key_nothing_is_signed(enrolled):
+def test_in_its_name_but_with_anothers_key_nothing_is_signed(enrolled, holder):
     forged = _cosigner(enrolled, enrolled.signer.fingerprint)
-    vault = Vault.create(2, (forged, *enrolled.vault.cosigners[1:]), ScriptType.WSH, enrolled.network)
-    with pytest.raises(CustodyError) as caught:
-        enrolled.signer.sign(transfer_from(vault).to_psbt())
+    vault = Vault.create(2, (forged, *enrolled.vault.cosigners[1:]), enrolled.vault.script_type, enrolled.network)
+    sent = transfer_from(vault, PAID + 2)
+    with (
+        holder.asked(f"should it show {shown(sent)}, approve: no signature may come of it"),
+        pytest.raises(CustodyError) as caught,
+    ):
+        enrolled.signer.sign(sent.to_psbt())
     assert caught.value.code in {
         "DEVICE_FAILED",
         "DEVICE_NOT_ENROLLED",
@@ -150,14 +178,16 @@ def test_another_device_in_its_place_would_be_noticed(bench):
     expected = bytes(each ^ 0xFF for each in bench.signer.fingerprint)
     with refuses("DEVICE_MISMATCH"):
         open_device(bench.signer.device, bench.network, [expected], program=bench.program)
+    other = HwiSigner(bench.signer.device, expected, bench.network, bench.program)
     with refuses("DEVICE_MISMATCH"):
-        HwiSigner(bench.signer.device, expected, bench.network, bench.program).account_key(account_path(ScriptType.WSH))
+        other.account_key(bench.vault.cosigners[0].origin.path)
 
 
 @pytest.mark.refusal
-def test_when_its_holder_says_no_nothing_is_signed(bench):
-    with refuses("DEVICE_REFUSED"):
-        bench.signer.sign(transfer_from(bench.vault).to_psbt())
+def test_when_its_holder_says_no_nothing_is_signed(bench, holder):
+    sent = transfer_from(bench.vault, PAID + 3)
+    with holder.asked(f"say no to {shown(sent)}"), refuses("DEVICE_REFUSED"):
+        bench.signer.sign(sent.to_psbt())
 
 
 def _cosigner(bench, fingerprint: bytes) -> Cosigner:

@@ -74,7 +74,8 @@ def test_the_page_says_of_every_row_what_its_numbers_say(shown: list[list[str]])
         limit = float(target.removeprefix("<= "))
         # A ratio is shown in three digits; where they are the target's, only the run knows.
         assert verdict == ("met" if float(ratio) <= limit else "MISSED") or float(ratio) == limit
-        is_listed = any(line.startswith(f"- MISSED: {work}, {size}: ") and f" of {peer}, target " in line for line in bullets)
+        row, other = f"- MISSED: {work}, {size}: ", f" of {peer}, target "
+        is_listed = any(line.startswith(row) and other in line for line in bullets)
         assert is_listed is (verdict == "MISSED")
         missed += verdict == "MISSED"
     assert f"- {judged - missed} of {judged} targets met" in bullets

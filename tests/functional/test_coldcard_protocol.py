@@ -78,6 +78,24 @@ def test_a_vault_is_enrolled_once(device, coldcard):
     assert coldcard.wallets[0].name == f"custody-{vault.id[:4].hex()}"
 
 
+def test_vaults_of_the_same_cosigners_are_enrolled_one_beside_the_other(device, coldcard):
+    # Its own check is of fingerprints and threshold, which are the same.
+    for script_type in (ScriptType.WSH, ScriptType.SH_WSH):
+        vault, _ = vault_of(("astana", "almaty", "shymkent"), 2, script_type)
+        assert vault_signer(device, vault).enrol(vault) == vault.address(Branch.RECEIVE, 0)
+    assert len(coldcard.wallets) == 2
+
+
+def test_a_vault_its_holder_did_not_accept_beside_another_is_not_enrolled(device, coldcard):
+    vault, _ = vault_of(("astana", "almaty", "shymkent"), 2, ScriptType.WSH)
+    vault_signer(device, vault).enrol(vault)
+    coldcard.is_willing = False
+    other, _ = vault_of(("astana", "almaty", "shymkent"), 2, ScriptType.SH_WSH)
+    with refuses("DEVICE_NOT_ENROLLED"):
+        vault_signer(device, other).enrol(other)
+    assert len(coldcard.wallets) == 1
+
+
 def test_a_vault_its_holder_did_not_accept_is_not_enrolled(device, coldcard):
     vault, _ = vault_of(("astana", "almaty", "shymkent"), 2)
     coldcard.is_willing = False
@@ -91,7 +109,7 @@ def test_a_vault_it_does_not_know_is_said_before_it_is_asked_to_sign(device, col
     with refuses("DEVICE_NOT_ENROLLED"):
         scenario.stations[0].sign(evidence, vault_signer(device, scenario.cast.vault))
     assert coldcard.psbts == []
-    with refuses("DEVICE_UNSUPPORTED"):
+    with refuses("DEVICE_NOT_ENROLLED"):
         vault_signer(device, scenario.cast.vault).show_address(scenario.cast.vault, Branch.RECEIVE, 0)
 
 

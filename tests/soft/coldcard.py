@@ -227,12 +227,13 @@ class SoftColdcard:
             numbers = struct.unpack_from(f"<{rest[0]}I", rest, 1)
             rest = rest[1 + 4 * rest[0] :]
             places.add(numbers[-2:])
+        (place,) = places
         for wallet in self.wallets:
-            if wallet.address_format == form and wallet.witness_script(*places.pop()) == witness_script:
+            if wallet.address_format == form and wallet.witness_script(*place) == witness_script:
                 program = script.p2wsh(script.Script(witness_script))
                 locked = program if form == FORMATS["P2WSH"] else script.p2sh(program)
                 return b"asci" + locked.address(NETWORKS["test"]).encode()
-        raise Refused("Unknown multisig wallet")
+        raise Refused("Multisig wallet with those fingerprints not found")
 
     def _stxn(self, _):
         psbt = PSBT.parse(bytes(self._upload))

@@ -10,6 +10,7 @@ even passed on.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import time
 from collections.abc import Callable, Iterator
@@ -162,8 +163,6 @@ def _enrol(request: DeviceRequest, client: HardwareWalletClient, fingerprint: by
     """Send the wallet file and wait until the holder has decided. Source: Coldcard's USB protocol, enrl and msck."""
     if request.device != "coldcard":
         return failed(Fault.UNSUPPORTED, "it takes no wallet file", fingerprint)
-    if _is_enrolled(client, request):
-        return done(fingerprint, "")
     from hwilib.devices.ckcc.protocol import CCProtocolPacker, CCProtoError  # noqa: PLC0415 - needs hidapi
 
     device = client.device  # type: ignore[attr-defined] # the Coldcard client's own
@@ -185,7 +184,10 @@ def _enrol(request: DeviceRequest, client: HardwareWalletClient, fingerprint: by
 
 
 def _is_enrolled(client: HardwareWalletClient, request: DeviceRequest) -> bool:
-    """Whether a Coldcard knows a wallet of this threshold and these fingerprints. It compares no keys: only a hint."""
+    """Whether a Coldcard knows a wallet of this threshold and these fingerprints.
+
+    It compares neither keys nor scripts, so a yes is only a hint; a no is a no.
+    """
     from hwilib.devices.ckcc.protocol import CCProtocolPacker  # noqa: PLC0415 - needs hidapi
 
     mixed = 0
@@ -218,7 +220,9 @@ def _confine(module: Any, request: DeviceRequest, *, is_emulator: bool) -> None:
             module.CC_SIMULATOR_SOCK = request.path or module.CC_SIMULATOR_SOCK
         case "bitbox02" | "jade" | "ledger" if is_emulator:
             module.SIMULATOR_PATH = request.path or module.SIMULATOR_PATH
-        case "trezor" if is_emulator:
+            if request.device == "bitbox02":
+                _name_for_simulator(module.bitbox02.BitBox02)
+        case "trezor" | "keepkey" if is_emulator:
             module.hid.HidTransport.enumerate = _nothing
             module.webusb.WebUsbTransport.enumerate = _nothing
             if request.path:
@@ -226,10 +230,21 @@ def _confine(module: Any, request: DeviceRequest, *, is_emulator: bool) -> None:
                 found = functools.partial(transport.enumerate, request.path.removeprefix("udp:"))
                 transport.enumerate = staticmethod(lambda _path=None: found())
         case "trezor" | "keepkey":
-            importlib.import_module("hwilib.devices.trezorlib.transport.udp").UdpTransport.enumerate = _nothing
+            module.udp.UdpTransport.enumerate = _nothing
     if request.device == "jade":
         # Its PIN server is on the Internet. A Jade is unlocked by QR code or recovery phrase where we are.
         module.HAS_NETWORKING = False
+
+
+def _name_for_simulator(device: Any) -> None:  # noqa: ANN401 - a foreign class
+    """The simulator's keyboard types nothing, its firmware takes no vault without a name, nor two of one name."""
+    register = device.btc_register_script_config
+
+    def named(self: object, **arguments: Any) -> None:  # noqa: ANN401 - what a foreign class takes
+        name = hashlib.sha256(arguments["script_config"].SerializeToString()).hexdigest()[:8]
+        register(self, **arguments | {"name": f"custody {name}"})
+
+    device.btc_register_script_config = named
 
 
 def _nothing(*_arguments: object, **_named: object) -> list[object]:

@@ -84,6 +84,7 @@ _BY_TEXT: Final = (
     ("OSError", "Resource busy", Fault.BUSY),
     ("OSError", "open failed", Fault.NOT_FOUND),  # hidapi: not there, or not allowed
     ("BadArgumentError", "Could not find device by path", Fault.NOT_FOUND),
+    ("BadArgumentError", "Multisig wallet with those fingerprints not found", Fault.NOT_ENROLLED),  # Coldcard
     # Trezor's driver swallows the holder's no, asks again for each cosigner and ends with this.
     ("BadArgumentError", "No path supplied matched device keys", Fault.REFUSED),
     ("DeviceConnectionError", "locked", Fault.LOCKED),

@@ -56,9 +56,10 @@ class DeviceKind:
     """One kind of device. `name` is hwilib's.
 
     `is_deterministic` says that its firmware signs by RFC 6979, low-R grinding by a counter included: read in the
-    vendor's published code, not tried. `emulator` is where its vendor's emulator listens unless told otherwise,
-    `scheme` what stands before a network address there. `max_psbt` is the largest PSBT in bytes that its firmware
-    takes.
+    vendor's published code, not tried; `signs_again` is False where a payment that was just signed is refused until
+    the device is unplugged, so that it cannot be asked twice. `emulator` is where its vendor's emulator listens unless
+    told otherwise, `scheme` what stands before a network address there. `max_psbt` is the largest PSBT in bytes that
+    its firmware takes.
     """
 
     name: str
@@ -66,6 +67,7 @@ class DeviceKind:
     registration: Registration
     is_deterministic: bool = False
     max_psbt: int | None = None
+    signs_again: bool = True
     emulator: str = ""
     scheme: str = ""
 
@@ -101,6 +103,14 @@ KINDS: Final = (
         is_deterministic=True,
         emulator="tcp:127.0.0.1:30121",
         scheme="tcp:",
+    ),
+    DeviceKind(
+        "keepkey",
+        AccountKeys.WELCOME,
+        Registration.NEVER,
+        signs_again=False,  # KeepKey firmware, transaction.c: "Already signed a tx with the same outputs"
+        emulator="udp:127.0.0.1:11044",
+        scheme="udp:",
     ),
     DeviceKind(
         "ledger",
@@ -172,6 +182,10 @@ def notes(transfer: TransferPsbt, kind: DeviceKind, network: Network) -> tuple[s
         said.append(f"The {kind.name} asks once to register this vault and to name it, if it does not know it yet.")
     if kind.registration in {Registration.NEVER, Registration.ON_ADDRESS}:
         said.append(f"The {kind.name} signs for vaults it was never told of: compare every output with the station's.")
+    if not kind.signs_again:
+        said.append(
+            f"The {kind.name} refuses a payment like the one it signed last: unplug it before you ask for one again."
+        )
     if network is Network.REGTEST and kind.name != "jade":
         said.append(
             f"The {kind.name} shows regtest addresses as tb1...; the part after the first 1 is the same script."

@@ -26,6 +26,7 @@ from custody.backends.hwi.errors import (
     DeviceAmbiguous,
     DeviceEmulated,
     DeviceMismatch,
+    DeviceNotEnrolled,
     DeviceNotFound,
     SignerProtocol,
     error_of,
@@ -206,8 +207,11 @@ class HwiSigner:
         """
         vault.cosigner_of(self._fingerprint)
         if self._device.kind.registration is Registration.BY_FILE:
-            text = enrolment_text(vault, name or f"custody-{vault.id[:4].hex()}")
-            self._ask(Operation.ENROL, text, vault)
+            try:
+                return self.show_address(vault, Branch.RECEIVE, 0)
+            except DeviceNotEnrolled:
+                text = enrolment_text(vault, name or f"custody-{vault.id[:4].hex()}")
+                self._ask(Operation.ENROL, text, vault)
         return self.show_address(vault, Branch.RECEIVE, 0)
 
     def notes(self, psbt: Psbt) -> tuple[str, ...]:
