@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -27,6 +27,7 @@ from custody.apps.station import program as custody_station
 from custody.apps.terminal import Program
 from custody.backends.keyfile import LEAST_TEST_COST, KeyFile, create_document_key, create_master_key
 from custody.testing.cast import DEPOSITOR, OFFICERS, PASSPHRASE, REQUESTER, WITNESS, Cast, Setting, make_cast, secret
+from custody.testing.scenario import Scenario
 from custody.units import Network
 from custody.words import show_words
 
@@ -294,6 +295,36 @@ def open_weighed_office(tmp_path_factory: pytest.TempPathFactory) -> Callable[[S
 def weigh() -> Callable[..., tuple[Ended, int]]:
     """Run (command, environment): how it ended, and the most bytes of memory it had at a time."""
     return weighed
+
+
+Begin = Callable[..., Scenario]
+"""Begin a story on the chain in the process: (amounts of its coins, rest of `Scenario.funded`)."""
+
+
+@pytest.fixture
+def setting() -> Setting | None:
+    """The charter of the stories of a file, which may say another."""
+    return None
+
+
+@pytest.fixture
+def begin(setting: Setting | None) -> Iterator[Begin]:
+    """Stories with mature coins, closed at the end of the test."""
+    opened: list[Scenario] = []
+
+    def make(*amounts: int, **rest: object) -> Scenario:
+        opened.append(Scenario.funded(*amounts, **{"setting": setting} | rest))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def story(begin: Begin) -> Scenario:
+    """The usual story: three coins."""
+    return begin()
 
 
 INTERRUPT = "\x03"

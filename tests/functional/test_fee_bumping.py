@@ -1,7 +1,5 @@
 """A transfer that waits too long: another takes its place, or a child pays for it. On both kinds of chain."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 from pydantic import TypeAdapter
 
@@ -24,8 +22,6 @@ PAID = 25_000_000
 GENEROUS = Setting(max_fee=1_000_000, max_rate=1_000_000, max_share=10_000)
 MEMPOOL_ENTRY = TypeAdapter(dict[str, object])
 
-Begin = Callable[..., Scenario]
-
 
 @pytest.fixture
 def on_any(any_chain) -> Scenario:
@@ -33,22 +29,8 @@ def on_any(any_chain) -> Scenario:
 
 
 @pytest.fixture
-def begin() -> Iterator[Begin]:
-    """On the chain in the process."""
-    opened: list[Scenario] = []
-
-    def make(*amounts: int, **rest: object) -> Scenario:
-        opened.append(Scenario.funded(*amounts, **{"setting": GENEROUS} | rest))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def story(begin: Begin) -> Scenario:
-    return begin()
+def setting() -> Setting:
+    return GENEROUS
 
 
 def raw(story: Scenario, transfer_id: bytes) -> Transaction:

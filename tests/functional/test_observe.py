@@ -1,7 +1,6 @@
 """What a coordinator makes of the chain: reorganisations of every kind, thefts, gaps, and nodes that disagree."""
 
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,26 +23,6 @@ from custody.transfer.state import Kind, Status
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
-
-Begin = Callable[..., Scenario]
-
-
-@pytest.fixture
-def begin() -> Iterator[Begin]:
-    opened: list[Scenario] = []
-
-    def make(*amounts: int, **rest: object) -> Scenario:
-        opened.append(Scenario.funded(*amounts, **rest))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def story(begin: Begin) -> Scenario:
-    return begin()
 
 
 def kinds(story: Scenario, since: int = 0) -> list[str]:

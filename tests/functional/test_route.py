@@ -1,6 +1,6 @@
 """The route from a request to a settled transfer, on a real chain with real keys: one short story a test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,27 +34,6 @@ from custody.units import Network
 from custody.vault.coins import COINBASE_MATURITY
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
-
-Begin = Callable[..., Scenario]
-
-
-@pytest.fixture
-def begin() -> Iterator[Begin]:
-    """Scenarios with mature coins, closed at the end of the test."""
-    opened: list[Scenario] = []
-
-    def make(*amounts: int, **rest: object) -> Scenario:
-        opened.append(Scenario.funded(*amounts, **rest))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def story(begin: Begin) -> Scenario:
-    return begin()
 
 
 def script_for(payee: str) -> bytes:

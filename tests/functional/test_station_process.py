@@ -5,11 +5,10 @@ set in a process of its own, and what it refuses is tried there.
 """
 
 import os
-import pty
-import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,24 +124,24 @@ def test_the_process_refuses_to_reach_outside(trusting, reach):
     assert done.stdout.splitlines()[-1].startswith("STATION_OFFLINE Report it"), done.stdout + done.stderr
 
 
-def test_a_person_at_a_terminal_types_the_words_before_they_are_shown(papers, tmp_path):
+def test_a_person_at_a_terminal_types_the_words_before_they_are_shown(talk, papers, tmp_path):
     words = (papers / "words").read_text()
-    shown = converse(tmp_path, [("as read to you", words)], "trust", papers / "charter.json")
+    shown = talk(tmp_path, [("as read to you", words)], "trust", papers / "charter.json")
     assert "This charter, trusted here from now on" in shown
     assert words not in shown.split("as read to you")[0]
 
 
-def test_only_yes_is_yes(trusting, tmp_path):
+def test_only_yes_is_yes(talk, trusting, tmp_path):
     command = ("approve", trusting / "evidence.json", "--key", trusting / "Aigerim.key", "-o", tmp_path / "approval")
-    shown = converse(trusting, [("Approve this transfer?", "y")], *command)
+    shown = talk(trusting, [("Approve this transfer?", "y")], *command)
     assert "NOT_CONFIRMED" in shown
     assert not (tmp_path / "approval").exists()
 
 
-def test_a_person_reads_says_yes_and_types_a_passphrase_that_is_not_shown(trusting, tmp_path):
+def test_a_person_reads_says_yes_and_types_a_passphrase_that_is_not_shown(talk, trusting, tmp_path):
     out, passphrase = tmp_path / "approval", PASSPHRASE.decode()
     command = ("approve", trusting / "evidence.json", "--key", trusting / "Aigerim.key", "-o", out)
-    shown = converse(trusting, [("Approve this transfer?", "yes"), ("Passphrase of", passphrase)], *command)
+    shown = talk(trusting, [("Approve this transfer?", "yes"), ("Passphrase of", passphrase)], *command)
     assert shown.index("Transfer in twelve words") < shown.index("Approve this transfer?")
     assert "Aigerim approves transfer" in shown
     assert passphrase not in shown
@@ -157,31 +156,12 @@ main()
 """
 
 
-def converse(folder: Path, answers: list[tuple[str, str]], *arguments: object) -> str:
-    """Run the program on a terminal, answer each question when it appears, and give all that was shown."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-c", ON_A_TERMINAL, "--state", str(folder / "state"), *map(str, arguments)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1", "TERM": "dumb"},
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # the other end was closed
-                break
-            shown += chunk
-            if answers and answers[0][0].encode() in shown:
-                os.write(ours, answers.pop(0)[1].encode() + b"\n")
-    finally:
-        child.kill()
-        child.wait()
-        os.close(ours)
-    assert not answers, shown.decode()
-    return shown.decode()
+@pytest.fixture
+def talk(converse: Callable[..., str]) -> Callable[..., str]:
+    """A conversation with the station's program on a terminal: (folder, [(question, answer), ...], arguments)."""
+
+    def talked(folder: Path, answers: list[tuple[str, str]], *arguments: object) -> str:
+        state = str(folder / "state")
+        return converse(folder, answers, "-c", ON_A_TERMINAL, "--state", state, *map(str, arguments))
+
+    return talked
