@@ -85,10 +85,15 @@ class Office:
         return self.run(custody, [str(each) for each in arguments], variables | environment, stdin)
 
     def run(
-        self, program: Program, arguments: list[str], environment: dict[str, str | None], stdin: bytes | None = None
+        self,
+        program: Program,
+        arguments: list[str],
+        environment: dict[str, str | None],
+        stdin: bytes | None = None,
+        clock: object = None,
     ) -> "Result | Ended":
-        """Run a command in this process."""
-        return CliRunner().invoke(program, arguments, input=stdin, env=environment)
+        """Run a command in this process, by the machine's own clock or another."""
+        return CliRunner().invoke(program, arguments, input=stdin, env=environment, obj=clock)
 
     def does(self, *arguments: object) -> object:
         """What a `custody` command answers as JSON; it must end well."""
@@ -120,14 +125,10 @@ class Office:
         assert error["hint"].strip()
         return str(error["message"])
 
-    def types_at(self, whose: str, *arguments: object, clock: object = None) -> Result:
-        """What a `custody-station` command does there, however it ends; by the machine's own clock or another."""
-        return CliRunner().invoke(
-            custody_station,
-            ["--state", self.path(f"station-{whose}"), *(str(each) for each in arguments)],
-            env={"CUSTODY_PASSPHRASE_FILE": self.path("passphrase")},
-            obj=clock,
-        )
+    def types_at(self, whose: str, *arguments: object, clock: object = None) -> "Result | Ended":
+        """What a `custody-station` command does there, however it ends."""
+        given = ["--state", self.path(f"station-{whose}"), *(str(each) for each in arguments)]
+        return self.run(custody_station, given, {"CUSTODY_PASSPHRASE_FILE": self.path("passphrase")}, clock=clock)
 
     # --- strides of a story ------------------------------------------------------------------------------------------
 
@@ -226,8 +227,14 @@ class WeighedOffice(Office):
     """Each command, and the most bytes of memory that its process had at a time."""
 
     def run(
-        self, program: Program, arguments: list[str], environment: dict[str, str | None], stdin: bytes | None = None
+        self,
+        program: Program,
+        arguments: list[str],
+        environment: dict[str, str | None],
+        stdin: bytes | None = None,
+        clock: object = None,
     ) -> Ended:
+        assert clock is None, "a process has the machine's clock"
         given = {key: value for key, value in environment.items() if value is not None}
         variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | given
         command = (str(Path(sys.executable).with_name(str(program.name))), *arguments)

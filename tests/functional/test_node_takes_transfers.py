@@ -19,7 +19,7 @@ from custody.bitcoin.transaction import Transaction, TxOut
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import Scenario
-from custody.transfer.signing import accept, combine, with_signatures
+from custody.transfer.signing import accept, combine, signing_psbt, with_signatures
 from custody.transfer.verify import verify
 from custody.units import fee_at, vsize
 from custody.vault.descriptor import Branch
@@ -88,7 +88,9 @@ def made(random, story, node):
     payments, rate = wanted(random, story)
     custodian, vault, signers = story.custodian, story.cast.vault, story.cast.signers
     drafted, _ = story.drafted(story.request(*payments), rate)
-    sent = custodian.psbt(drafted.transfer_id)
+    holdings = story.history().holdings
+    previous = {each.txid: holdings[each].seen.transaction for each in drafted.outpoints}
+    sent = signing_psbt(drafted, vault, previous)
     psbt = Psbt.parse(sent.to_psbt().serialize())
     chosen = random.sample(signers, vault.threshold)
     signed = [each for signer in chosen for each in accept(signer.sign(psbt), sent, drafted, vault, drafted.at)]
