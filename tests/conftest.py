@@ -8,6 +8,7 @@ No deadline anywhere, and the same examples every time on a build server.
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,23 @@ _SOFT = Path(__file__).with_name("soft")
 @pytest.fixture(scope="session")
 def bitcoind():
     """Path of a bitcoind. Where none can be had, tests that need it are skipped; on a build server they fail."""
-    found = subprocess.run([_FETCH], capture_output=True, text=True, check=False)
+    return _fetched(os.environ)
+
+
+@pytest.fixture(scope="session")
+def bitcoin_cli(bitcoind):
+    """Path of a bitcoin-cli: beside the bitcoind, on PATH, or the fetched one, which speaks to any of them."""
+    beside = Path(bitcoind).with_name("bitcoin-cli")
+    found = beside if beside.exists() else shutil.which("bitcoin-cli")
+    if found is not None:
+        return Path(found)
+    environment = {key: value for key, value in os.environ.items() if key != "BITCOIND"}
+    return Path(_fetched(environment)).with_name("bitcoin-cli")
+
+
+def _fetched(environment):
+    """What the script finds or fetches, in this environment."""
+    found = subprocess.run([_FETCH], capture_output=True, text=True, check=False, env=environment)
     if found.returncode == 0:
         return found.stdout.strip()
     reason = (found.stderr.strip().splitlines() or ["no bitcoind"])[-1]

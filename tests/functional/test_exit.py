@@ -77,17 +77,6 @@ class Cli:
         return str(self.asks("walletprocesspsbt", psbt, *more, wallet=wallet)["psbt"])
 
 
-@pytest.fixture(scope="session")
-def bitcoin_cli(bitcoind):
-    """Path of the bitcoin-cli that stands beside the bitcoind."""
-    beside = Path(bitcoind).with_name("bitcoin-cli")
-    if beside.exists():
-        return beside
-    if os.environ.get("CI"):
-        pytest.fail(f"no bitcoin-cli beside {bitcoind}")
-    pytest.skip(f"no bitcoin-cli beside {bitcoind}")
-
-
 @pytest.fixture
 def cli(bitcoind, bitcoin_cli):
     # A wallet of the node waits for the disk at each of its thousands of keys, unless it need not outlive the test.
