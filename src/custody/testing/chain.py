@@ -11,7 +11,7 @@ it is always as late as its newest block, or as late as `wait` made it. Sources:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -25,7 +25,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, comp
 from custody.errors import InvalidInput
 from custody.ports import BlockView, ChainView, Judge, Relay
 from custody.record import tagged_hash
-from custody.units import COIN, Network, fee_at
+from custody.units import COIN, MAX_BLOCK_WEIGHT, Network, fee_at
 from custody.vault.coins import COINBASE_MATURITY
 
 START: Final = 1_735_689_600
@@ -40,6 +40,7 @@ _REPLACEABLE: Final = 0xFFFFFFFD
 _FAUCET_FEE_RATE: Final = 2000
 _DUST: Final = 1000
 _ONE_INPUT: Final = 68
+_COINBASE_WEIGHT: Final = 10_000
 _ONE_CHANGE: Final = 31
 
 
@@ -142,13 +143,13 @@ class RegtestChain:
     ) -> tuple[bytes, ...]:
         """Add `count` blocks, `spacing` seconds apart, that pay `script_pubkey` (the faucet); their hashes.
 
-        The first holds `transactions`: everything that waits unless given. Fees are left to nobody.
+        The first holds `transactions`: unless given, what waits, as much of it as fits. Fees are left to nobody.
 
         Raises:
             BlockRefused: a transaction given is not valid there.
         """
         hashes = []
-        included = self.view.pending() if transactions is None else tuple(transactions)
+        included = _fitting(self.view.pending()) if transactions is None else tuple(transactions)
         for _ in range(count):
             tip = self.view.tip()
             self.wait(spacing)
@@ -256,6 +257,17 @@ class RegtestChain:
         return Transaction(
             transaction.version, transaction.inputs, transaction.outputs, transaction.locktime, tuple(witness)
         )
+
+
+def _fitting(waiting: Iterable[Transaction]) -> tuple[Transaction, ...]:
+    """The first of `waiting`, each after what it spends, up to the weight of a block."""
+    found, room = [], MAX_BLOCK_WEIGHT - _COINBASE_WEIGHT
+    for transaction in waiting:
+        room -= transaction.weight
+        if room < 0:
+            break
+        found.append(transaction)
+    return tuple(found)
 
 
 def subsidy(height: int) -> int:
