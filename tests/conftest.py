@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -108,11 +109,21 @@ def soft() -> Program:
 @pytest.fixture(scope="session")
 def soft_coldcard():
     """A Coldcard's side of its protocol: call with the path of its socket and a seed (tests/soft/coldcard.py)."""
-    spec = importlib.util.spec_from_file_location("soft_coldcard", _SOFT / "coldcard.py")
+    return _soft_module("coldcard").SoftColdcard
+
+
+@pytest.fixture(scope="session")
+def soft_jade():
+    """A Jade's side of its protocol: call with a seed (tests/soft/jade.py)."""
+    return _soft_module("jade").SoftJade
+
+
+def _soft_module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"soft_{name}", _SOFT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    return module.SoftColdcard
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,11 @@ import tracemalloc
 
 import pytest
 
+from custody.backends.hwi.program import Patience, Program
 from custody.backends.hwi.signer import Device, HwiSigner, find_devices, open_device, vault_signer
 from custody.bitcoin.psbt import Psbt
 from custody.testing.asserts import refuses
-from custody.testing.cast import Setting, account_path, vault_of
+from custody.testing.cast import Setting, account_path, secret, vault_of
 from custody.testing.scenario import Scenario
 from custody.transfer.evidence import Stage
 from custody.units import Network
@@ -248,3 +249,62 @@ def test_only_an_emulators_process_may_use_sockets(soft, vault, sent):
     with refuses("DEVICE_NOT_FOUND") as caught:
         HwiSigner(emulator, fingerprint, Network.REGTEST, soft).sign(sent)
     assert "refused" in str(caught.error)
+
+
+# --- a device's wire, behind a vendor's own driver ---
+
+
+@pytest.fixture
+def jade(soft_jade, vault):
+    """The cosigner astana's Jade, in software, and what asks it; hwilib's real driver stands between them."""
+    device = soft_jade(secret("cosigner astana"))
+    name = Device("jade", device.path, is_emulator=True)
+    yield device, HwiSigner(name, vault.cosigners[0].fingerprint, vault.network)
+    device.close()
+
+
+@pytest.mark.parametrize(
+    ("odd", "key", "address", "signature"),
+    [
+        ("another-request", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
+        ("neither", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
+        ("a-number", "DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_FAILED"),
+        ("nothing", "DEVICE_UNSUPPORTED", "SIGNER_PROTOCOL", "DEVICE_FAILED"),
+        ("other-bytes", "DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_UNSUPPORTED"),
+        ("a-private-key", "SECRET_MATERIAL", "SECRET_MATERIAL", "DEVICE_FAILED"),
+        ("an-address-of-another", "DEVICE_UNSUPPORTED", "DEVICE_ADDRESS", "DEVICE_FAILED"),
+        ("escape-codes", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
+    ],
+)
+def test_nothing_odd_on_the_wire_becomes_a_key_an_address_or_a_signature(
+    jade, vault, sent, odd, key, address, signature
+):
+    device, signer = jade
+    device.odd = odd
+    for code, ask in (
+        (key, lambda: signer.account_key(PATH)),
+        (address, lambda: signer.show_address(vault, Branch.RECEIVE, 0)),
+        (signature, lambda: signer.sign(sent)),
+    ):
+        with refuses(code) as caught:
+            ask()
+        assert str(caught.error).isascii()
+        assert str(caught.error).isprintable()
+        assert "prv" not in str(caught.error)
+
+
+@pytest.mark.parametrize("odd", ["no-cbor", "a-terabyte"])
+def test_a_wire_that_never_makes_sense_is_ended_at_its_time(jade, odd):
+    device, signer = jade
+    hasty = HwiSigner(signer.device, signer.fingerprint, Network.REGTEST, Program(patience=Patience(3, 3, 3)))
+    device.odd = odd
+    with refuses("DEVICE_TIMEOUT"):
+        hasty.account_key(PATH)
+
+
+@pytest.mark.parametrize("odd", ["signs-nothing", "signs-anothers"])
+def test_what_a_driver_takes_for_signed_is_looked_at(jade, sent, odd):
+    device, signer = jade
+    device.odd = odd
+    with refuses("SIGNER_PROTOCOL"):
+        signer.sign(sent)

@@ -125,6 +125,24 @@ def shown_on_device(signer: HwiSigner, vault: Vault, branch: Branch, index: int)
     return signer.show_address(vault, branch, index)
 
 
+def unlocked(device: str, ask: Callable[[str], str], *, is_emulator: bool) -> HwiSigner:
+    """The device, unlocked by what `ask` returns for the square of positions; at once when it is unlocked already.
+
+    Raises:
+        CustodyError: as `Device.parse`, `waiting_device`, `ask_positions` and `unlock`.
+    """
+    from custody.backends.hwi import unlock  # noqa: PLC0415 - as above
+    from custody.backends.hwi.signer import open_device  # noqa: PLC0415 - as above
+    from custody.units import Network  # noqa: PLC0415 - as above
+
+    # A PIN belongs to no network; an emulator is never opened on the main one.
+    network = Network.REGTEST if is_emulator else Network.MAIN
+    found = unlock.waiting_device(_named(device, is_emulator=is_emulator), network)
+    if unlock.ask_positions(found, network):
+        return unlock.unlock(found, ask(unlock.SQUARE), network)
+    return open_device(found, network)
+
+
 def _named(device: str, *, is_emulator: bool) -> Device:
     from custody.backends.hwi.signer import Device  # noqa: PLC0415 - as above
 

@@ -64,6 +64,7 @@ program: Final = Program(
         "trust": Lazy(f"{_COMMANDS}.charters:trust", "Trust the charter whose words were told to you by voice."),
         "status": Lazy(f"{_COMMANDS}.charters:status", "Show what this station trusts and has seen."),
         "address": Lazy(f"{_COMMANDS}.charters:address", "Print a vault's address, derived here."),
+        "unlock": Lazy(f"{_COMMANDS}.devices:unlock", "Unlock a Trezor One or KeepKey with its PIN."),
         "enrol": Lazy(f"{_COMMANDS}.devices:enrol", "Have a hardware device learn a vault."),
         "inspect": Lazy(f"{_COMMANDS}.transfers:inspect", "Show what a file says, and how far it was checked."),
         "approve": Lazy(f"{_COMMANDS}.transfers:approve", "Examine a transfer and sign an officer's yes, or no."),

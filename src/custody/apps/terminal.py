@@ -55,6 +55,14 @@ class PassphraseDiffers(InvalidInput, code="PASSPHRASE_DIFFERS"):
     what: str
 
 
+class TerminalNeeded(InvalidInput, code="TERMINAL_NEEDED"):
+    """Something that only a person can type, and nobody is there."""
+
+    message = "{what} can only be typed at a terminal"
+    hint = "Run the command at a terminal, in front of the device."
+    what: str
+
+
 class WordsNeeded(InvalidInput, code="WORDS_NEEDED"):
     """Words that a person must bring, and nobody is there to type them."""
 
@@ -198,6 +206,18 @@ def read_passphrase(path: str | None, what: str, *, is_new: bool = False) -> byt
     if is_new and click.prompt("The same again", hide_input=True, err=True) != typed:
         raise PassphraseDiffers(what=what)
     return typed.encode("utf-8")
+
+
+def read_unseen(what: str) -> str:
+    """`what`, typed unseen by a person.
+
+    Raises:
+        TerminalNeeded: there is no terminal.
+    """
+    if not _is_attended():
+        raise TerminalNeeded(what=what)
+    typed: str = click.prompt(plain(what), hide_input=True, err=True)
+    return typed
 
 
 def read_words(given: Iterable[str], what: str) -> str:

@@ -4,6 +4,7 @@
     signer.vault_signer     the device that holds a key of this vault, ready to sign
     signer.HwiSigner        one device: account key, address on its screen, enrolment, signatures
     signer.find_devices     what is plugged in
+    unlock                  a PIN whose positions are typed on this machine
     program                 how a device's process is started, and what it may cost
 
 Nothing a device or its driver says is taken on trust. Every touch happens in a process of its own that is ended when

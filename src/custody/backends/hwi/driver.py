@@ -20,6 +20,7 @@ from typing import Any, Final
 import hwilib.devices
 from hwilib import commands
 from hwilib.common import Chain
+from hwilib.errors import DeviceAlreadyUnlockedError
 from hwilib.hwwclient import HardwareWalletClient
 
 from custody.backends.hwi.errors import Fault
@@ -63,6 +64,9 @@ def perform(request: DeviceRequest, answer: Callable[[DeviceAnswer], None], *, i
         answer(_list(module.enumerate(None, False, chain, is_emulator)))  # noqa: FBT003 - hwilib's signature
         return
     with _opened(request, chain) as client:
+        if request.operation in _LOCKED:
+            answer(_LOCKED[request.operation](request, client))
+            return
         fingerprint: object = client.get_master_fingerprint()
         if not isinstance(fingerprint, bytes) or len(fingerprint) != _FINGERPRINT:
             raise Nonsense("a fingerprint that is not four bytes")
@@ -204,6 +208,28 @@ _OPERATIONS: Final = {
     Operation.ENROL: _enrol,
     Operation.SIGN: _sign,
 }
+
+
+# --- a PIN that is typed on this machine, before a fingerprint can be read --------------------------------------------
+
+
+def _prompt(_request: DeviceRequest, client: HardwareWalletClient) -> DeviceAnswer:
+    try:
+        commands.prompt_pin(client)
+    except DeviceAlreadyUnlockedError:
+        return done(b"", "open")
+    return done(b"", "asked")
+
+
+def _unlock(request: DeviceRequest, client: HardwareWalletClient) -> DeviceAnswer:
+    try:
+        is_open = commands.send_pin(client, request.subject).get("success")
+    except DeviceAlreadyUnlockedError:
+        is_open = True
+    return done(b"", "open") if is_open is True else failed(Fault.LOCKED, "that was not its PIN")
+
+
+_LOCKED: Final = {Operation.PROMPT: _prompt, Operation.UNLOCK: _unlock}
 
 
 # --- where a driver may look ------------------------------------------------------------------------------------------

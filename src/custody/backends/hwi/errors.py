@@ -66,7 +66,10 @@ class DeviceLocked(BackendError, code="DEVICE_LOCKED"):
     """A device that waits for its PIN, for its Bitcoin app to be opened, or to be set up."""
 
     message = "{device} is not ready: {reason}"
-    hint = "Unlock it with its PIN, open its Bitcoin app where it has one (the test app on test networks), try again."
+    hint = (
+        "Unlock it with its PIN (a Trezor One or KeepKey: custody-station unlock), open its Bitcoin app where it has "
+        "one (the test app on test networks), try again."
+    )
     device: str
     reason: str
 

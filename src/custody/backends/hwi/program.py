@@ -46,7 +46,7 @@ class Patience:
         match operation:
             case Operation.LIST:
                 return self.look
-            case Operation.OPEN | Operation.KEY:
+            case Operation.OPEN | Operation.KEY | Operation.PROMPT | Operation.UNLOCK:
                 return self.ask
             case Operation.ADDRESS | Operation.ENROL | Operation.SIGN:
                 return self.confirm

@@ -56,14 +56,17 @@ class Operation(StrEnum):
     ADDRESS = "address"
     ENROL = "enrol"
     SIGN = "sign"
+    PROMPT = "prompt"
+    UNLOCK = "unlock"
 
 
 class DeviceRequest(Record):
     """One thing asked of one device, or of all devices of one type.
 
     `subject` is a derivation path for KEY, a descriptor of one address for ADDRESS, Coldcard's text for ENROL, a PSBT
-    in base64 for SIGN. `fingerprint` is the one the device must have, empty when nobody knows it yet. `threshold` and
-    `members` are the vault's quorum where the operation is about a vault. After `seconds` the process ends itself.
+    in base64 for SIGN, where a PIN's digits stand for UNLOCK. `fingerprint` is the one the device must have, empty
+    when nobody knows it yet. `threshold` and `members` are the vault's quorum where the operation is about a vault.
+    After `seconds` the process ends itself.
     """
 
     kind: ClassVar[str] = "device-request"

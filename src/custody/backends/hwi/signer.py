@@ -300,7 +300,7 @@ class HwiSigner:
         if answer.fingerprint and answer.fingerprint != self._fingerprint:
             actual, expected = answer.fingerprint.hex(), self._fingerprint.hex()
             raise DeviceMismatch(device=str(self._device), expected=expected, actual=actual)
-        if _checked(answer, self._device).fingerprint != self._fingerprint:
+        if checked(answer, self._device).fingerprint != self._fingerprint:
             raise self._nonsense("no fingerprint")
         return answer
 
@@ -347,8 +347,8 @@ def open_device(
     device = _placed(device)
     if not device.path:
         device = _choose(device, list(find_devices(network, (device,), program=program)), wanted)
-    request = _request(Operation.OPEN, device, network, program)
-    answer = _checked(program.ask(request, is_emulator=device.is_emulator), device)
+    request = request_of(Operation.OPEN, device, network, program)
+    answer = checked(program.ask(request, is_emulator=device.is_emulator), device)
     if not answer.fingerprint:
         raise SignerProtocol(device=str(device), problem="no fingerprint")
     if wanted and answer.fingerprint not in wanted:
@@ -427,25 +427,29 @@ def _choose(device: Device, found: list[Found], wanted: Collection[bytes]) -> De
 
 
 def _list(device: Device, network: Network, program: Program) -> tuple[FoundDevice, ...]:
-    request = _request(Operation.LIST, device, network, program)
-    return _checked(program.ask(request, is_emulator=device.is_emulator), device).found
+    request = request_of(Operation.LIST, device, network, program)
+    return checked(program.ask(request, is_emulator=device.is_emulator), device).found
 
 
-def _request(operation: Operation, device: Device, network: Network, program: Program) -> DeviceRequest:
+def request_of(
+    operation: Operation, device: Device, network: Network, program: Program, subject: str = ""
+) -> DeviceRequest:
+    """What is asked of a device whose fingerprint nobody knows yet."""
     return DeviceRequest(
         operation=operation,
         device=device.type,
         path=device.path,
         network=network,
         fingerprint=b"",
-        subject="",
+        subject=subject,
         threshold=0,
         members=(),
         seconds=program.patience.of(operation),
     )
 
 
-def _checked(answer: DeviceAnswer, device: Device) -> DeviceAnswer:
+def checked(answer: DeviceAnswer, device: Device) -> DeviceAnswer:
+    """`answer`, unless it is a fault: that is raised as the error it stands for."""
     if answer.fault is not None:
         raise error_of(answer.fault, str(device), answer.reason)
     return answer
