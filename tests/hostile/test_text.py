@@ -307,7 +307,6 @@ institution = {institution}
 network = "regtest"
 origin = "custody.example/test"
 coordinator = "{key}"
-people = []
 """
 
 
