@@ -60,6 +60,15 @@ def test_a_coldcard_that_draws_its_nonces_is_told_from_one_that_does_not(coldcar
     assert ended.returncode == int(grinds), ended.stdout
 
 
+@pytest.mark.parametrize("script", ["wsh", "sh-wsh"])
+def test_it_passes_for_a_jades_protocol(soft_jade, script):
+    device = soft_jade(secret("cosigner astana"))
+    ended = suite("-m", "device", "--device", f"jade={device.path}", "--device-script", script)
+    device.close()
+    assert ended.returncode == 0, ended.stdout
+    assert device.methods.count("register_multisig") == 4
+
+
 @pytest.mark.parametrize(
     ("fault", "claim"),
     [
@@ -71,6 +80,16 @@ def test_a_coldcard_that_draws_its_nonces_is_told_from_one_that_does_not(coldcar
 def test_it_fails_for_a_device_that_does_not(fault, claim):
     ended = suite("-m", "device", "--device", f"soft=soft:astana?{fault}", "-k", claim)
     assert ended.returncode == 1, ended.stdout
+
+
+def test_a_failure_says_what_was_asked_and_what_came_back():
+    claim = "test_bitcoins_own_rules_accept_what_it_signed"
+    ended = suite("-m", "device", "--device", "soft=soft:astana?busy", "-k", claim)
+    asked = "asked of the soft at soft:astana?busy: register the vault where it asks for that"
+    assert asked in ended.stdout
+    assert "came back: DEVICE_BUSY: soft at soft:astana?busy is busy" in ended.stdout
+    assert "may help: Finish or cancel what its screen shows" in ended.stdout
+    assert "soft at soft:astana?busy: register the vault" in ended.stdout.partition("= ERRORS =")[0]
 
 
 def test_a_holder_who_says_no_has_a_test_of_their_own():

@@ -264,28 +264,27 @@ def jade(soft_jade, vault):
 
 
 @pytest.mark.parametrize(
-    ("odd", "key", "address", "signature"),
+    ("odd", "codes"),
     [
-        ("another-request", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
-        ("neither", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
-        ("a-number", "DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_FAILED"),
-        ("nothing", "DEVICE_UNSUPPORTED", "SIGNER_PROTOCOL", "DEVICE_FAILED"),
-        ("other-bytes", "DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_UNSUPPORTED"),
-        ("a-private-key", "SECRET_MATERIAL", "SECRET_MATERIAL", "DEVICE_FAILED"),
-        ("an-address-of-another", "DEVICE_UNSUPPORTED", "DEVICE_ADDRESS", "DEVICE_FAILED"),
-        ("escape-codes", "DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED"),
+        ("another-request", ("DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED")),
+        ("neither", ("DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED")),
+        ("a-number", ("DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_FAILED")),
+        ("nothing", ("DEVICE_UNSUPPORTED", "SIGNER_PROTOCOL", "DEVICE_FAILED")),
+        ("other-bytes", ("DEVICE_FAILED", "SIGNER_PROTOCOL", "DEVICE_UNSUPPORTED")),
+        ("a-private-key", ("SECRET_MATERIAL", "SECRET_MATERIAL", "DEVICE_FAILED")),
+        ("an-address-of-another", ("DEVICE_UNSUPPORTED", "DEVICE_ADDRESS", "DEVICE_FAILED")),
+        ("escape-codes", ("DEVICE_FAILED", "DEVICE_FAILED", "DEVICE_FAILED")),
     ],
 )
-def test_nothing_odd_on_the_wire_becomes_a_key_an_address_or_a_signature(
-    jade, vault, sent, odd, key, address, signature
-):
+def test_nothing_odd_on_the_wire_becomes_a_key_an_address_or_a_signature(jade, vault, sent, odd, codes):
     device, signer = jade
     device.odd = odd
-    for code, ask in (
-        (key, lambda: signer.account_key(PATH)),
-        (address, lambda: signer.show_address(vault, Branch.RECEIVE, 0)),
-        (signature, lambda: signer.sign(sent)),
-    ):
+    asked = (
+        lambda: signer.account_key(PATH),
+        lambda: signer.show_address(vault, Branch.RECEIVE, 0),
+        lambda: signer.sign(sent),
+    )
+    for code, ask in zip(codes, asked, strict=True):
         with refuses(code) as caught:
             ask()
         assert str(caught.error).isascii()

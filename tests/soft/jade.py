@@ -8,11 +8,12 @@ is no Jade: no firmware runs. `odd` has it misbehave in the way its name says.
 import hashlib
 import socket
 import threading
+from contextlib import suppress
 
 import cbor2
 from embit import bip32, ec, script
 from embit.networks import NETWORKS
-from embit.psbt import PSBT
+from embit.psbt import PSBT, PSBTError
 
 CANCELLED, LOCKED, BAD_PARAMETERS, UNKNOWN = -32000, -32002, -32602, -32601
 CHAINS = {"mainnet": "main", "testnet": "test", "localtest": "regtest"}
@@ -152,7 +153,7 @@ class SoftJade:
     def _sign_psbt(self, network, psbt):
         try:
             asked = PSBT.parse(bytes(psbt))
-        except Exception as error:
+        except (PSBTError, ValueError) as error:
             raise Refused(BAD_PARAMETERS, "Failed to extract psbt from passed bytes") from error
         if network not in CHAINS:
             raise Refused(BAD_PARAMETERS, "Failed to extract valid network from parameters")
@@ -164,7 +165,9 @@ class SoftJade:
         if self.odd == "signs-anothers":
             self._sign_as_another(asked)
         elif self.odd != "signs-nothing":
-            asked.sign_with(self._master)
+            # Where a key is not what its path says, a Jade signs nothing and reports success.
+            with suppress(PSBTError):
+                asked.sign_with(self._master)
         self._signed = asked.serialize()
         return self._get_extended_data("", "sign_psbt", 1, 0)
 

@@ -3,7 +3,8 @@
 A device's path is `soft:NAME` and its seed that of the cosigner NAME in `custody.testing.cast` (whose modules are too
 many to load in every device's process), so it can stand in for one of the cast. `soft:NAME?FAULT` misbehaves when it
 shows an address or signs, in the way its name says. It signs with embit, which shares no code with ours. What is
-plugged in stands in the environment variable SOFT_DEVICES.
+plugged in stands in the environment variable SOFT_DEVICES. What a device with a PIN remembers from one process to the
+next stands in the file that SOFT_PIN names.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import importlib
 import os
 import socket
 import time
+from pathlib import Path
 
 import embit.psbt
 import hwilib.errors
@@ -40,6 +42,10 @@ VENDORS = {
 }
 
 
+# Where its PIN's digits stand in the square that it shows.
+POSITIONS = "7351"
+
+
 def secret(label):
     return hashlib.sha256(f"custody regtest {label}".encode()).digest()
 
@@ -53,6 +59,8 @@ class SoftClient(HardwareWalletClient):
     def get_master_fingerprint(self):
         if self.fault == "dozes":
             time.sleep(1000)
+        if self.fault == "pinned" and self.remembered() != "open":
+            raise hwilib.errors.DeviceNotReadyError("Trezor is locked. Unlock by using 'promptpin' and then 'sendpin'.")
         return b"abc" if self.fault == "misnamed" else self.master.my_fingerprint
 
     def get_pubkey_at_path(self, bip32_path):
@@ -101,6 +109,24 @@ class SoftClient(HardwareWalletClient):
                     while len(der) > 70:
                         der = ecdsa_signature_serialize_der(ecdsa_sign(digest, secret_key, None, os.urandom(32)))
                     each.partial_sigs[key] = der + b"\x01"
+
+    def prompt_pin(self):
+        if self.fault != "pinned":
+            raise hwilib.errors.UnavailableActionError("needs no PIN from the host")
+        if self.remembered() == "open":
+            raise hwilib.errors.DeviceAlreadyUnlockedError("The PIN has already been sent to this device")
+        Path(os.environ["SOFT_PIN"]).write_text("shown")
+        return True
+
+    def send_pin(self, pin):
+        is_right = self.remembered() == "shown" and pin == POSITIONS
+        # A square is good for one attempt.
+        Path(os.environ["SOFT_PIN"]).write_text("open" if is_right else "locked")
+        return is_right
+
+    def remembered(self):
+        file = Path(os.environ["SOFT_PIN"])
+        return file.read_text() if file.exists() else "locked"
 
     def _returned(self, signed):
         first = signed.inputs[0]
@@ -161,6 +187,8 @@ def enumerate(password=None, expert=False, chain=Chain.MAIN, allow_emulators=Fal
                 entry["fingerprint"] = "00000001; rm -rf /"
             case "pin":
                 entry["needs_pin_sent"] = True
+            case "pinned" if client.remembered() != "open":
+                entry |= {"error": "Trezor is locked", "code": hwilib.errors.DEVICE_NOT_READY}
             case "crashes":
                 os.abort()
             case _:
