@@ -162,6 +162,7 @@ def test_what_each_kind_does_unexpectedly_is_told(vault):
     assert "register this vault" in told["bitbox02"]
     assert "never told of" in told["jade"]
     assert "never told of" in told["trezor"]
+    assert {name for name, each in told.items() if "unplug it before" in each} == {"keepkey"}
     assert told["coldcard"] == ""
     shown = {kind.name: "tb1" in " ".join(notes(sent, kind, Network.REGTEST)) for kind in KINDS}
     assert shown == dict.fromkeys(("bitbox02", "coldcard", "keepkey", "ledger", "trezor"), True) | {"jade": False}
