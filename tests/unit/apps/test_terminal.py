@@ -206,5 +206,5 @@ def test_a_new_passphrase_is_typed_twice_the_same(monkeypatch):
 def test_every_error_of_the_terminal_says_what_to_do():
     own = [each for each in vars(terminal).values() if isinstance(each, type) and issubclass(each, CustodyError)]
     leaves = [each for each in own if each.__module__ == terminal.__name__]
-    assert len(leaves) == 6
+    assert len(leaves) == 7
     assert all(each.hint and each.message for each in leaves)
