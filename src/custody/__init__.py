@@ -37,14 +37,17 @@ if TYPE_CHECKING:
     from custody.custodian import Custodian, Outside
     from custody.envelope import Ed25519Signer, Envelope, sign
     from custody.errors import BackendError, CustodyError, IntegrityError, InvalidInput, Refused
+    from custody.examine.evidence import Evidence, Examination, Stage, examine
+    from custody.examine.statement import verify_statement
+    from custody.history.fold import fold
+    from custody.history.questions import History
+    from custody.history.state import State
     from custody.quorum import Quorum, Tally
     from custody.station import Station
+    from custody.transfer.address import ExpectedDeposit
     from custody.transfer.approval import Approval, Opinion
-    from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
-    from custody.transfer.history import History, replay
     from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
-    from custody.transfer.state import ExpectedDeposit, Status
-    from custody.transfer.statement import verify_statement
+    from custody.transfer.state import Status
     from custody.units import Network
     from custody.vault.descriptor import Branch, Vault
     from custody.vault.keys import Cosigner, KeyOrigin
@@ -63,14 +66,17 @@ _HOMES = {
     "custody.custodian": ("Custodian", "Outside"),
     "custody.envelope": ("Ed25519Signer", "Envelope", "sign"),
     "custody.errors": ("BackendError", "CustodyError", "IntegrityError", "InvalidInput", "Refused"),
+    "custody.examine.evidence": ("Evidence", "Examination", "Stage", "examine"),
+    "custody.examine.statement": ("verify_statement",),
+    "custody.history.fold": ("fold",),
+    "custody.history.questions": ("History",),
+    "custody.history.state": ("State",),
     "custody.quorum": ("Quorum", "Tally"),
     "custody.station": ("Station",),
+    "custody.transfer.address": ("ExpectedDeposit",),
     "custody.transfer.approval": ("Approval", "Opinion"),
-    "custody.transfer.evidence": ("Evidence", "Examination", "Stage", "Trust", "examine"),
-    "custody.transfer.history": ("History", "replay"),
     "custody.transfer.request": ("Purpose", "RequestedPayment", "TransferRequest"),
-    "custody.transfer.state": ("ExpectedDeposit", "Status"),
-    "custody.transfer.statement": ("verify_statement",),
+    "custody.transfer.state": ("Status",),
     "custody.units": ("Network",),
     "custody.vault.descriptor": ("Branch", "Vault"),
     "custody.vault.keys": ("Cosigner", "KeyOrigin"),
@@ -111,19 +117,19 @@ __all__ = [
     "Role",
     "ScriptType",
     "Stage",
+    "State",
     "Station",
     "Status",
     "Tally",
     "Transaction",
     "TransferRequest",
-    "Trust",
     "Vault",
     "Verdict",
     "__version__",
     "decide",
     "examine",
+    "fold",
     "parse_charter",
-    "replay",
     "show_words",
     "sign",
     "verify_charter",

@@ -3,9 +3,9 @@
     observe -> (coins) ; submit -> draft -> decide -> approve... -> authorize -> request_signatures
             -> [stations sign] -> receive -> combine -> verify -> release -> deliver -> observe (settles)
 
-Every method has one shape: inside one store transaction, load the history, call one pure verb, append. Nobody holds
-the store while the outside is asked: nodes in `observe`, judges and nodes in the last steps, which are `delivery`'s.
-The log is the truth; what a method returns stands in it.
+Every method has one shape: inside one store transaction, read the history, call one pure verb, append. Nobody holds
+the store while the outside is asked: witnesses in `evidence`, nodes in `observe`, judges and nodes in the last steps,
+which are `delivery`'s. The log is the truth; what a method returns stands in it.
 
 The custodian is the coordinator's side and is trusted by nobody: stations judge its evidence from bytes.
 """
@@ -34,10 +34,24 @@ from custody.log import (
     witnesses_of,
 )
 from custody.log.witnessing import WitnessRequest
-from custody.logbook import Logbook, Work
+from custody.examine.evidence import (
+    Evidence,
+    Examination,
+    Stage,
+    check_authorized,
+    evidence_of,
+    examine_own,
+    gather,
+    judge_draft,
+)
+from custody.examine.shown import EvidenceInvalid, check_witnesses
+from custody.history import kinds, tables
+from custody.history.questions import History
+from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Lookout, Observation, Progress, observe
-from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store
+from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
+from custody.transfer.address import AddressIssued, ExpectedDeposit
 from custody.transfer.approval import (
     Approval,
     ApprovalTwice,
@@ -51,20 +65,6 @@ from custody.transfer.approval import (
     refuse_forked,
 )
 from custody.transfer.draft import Draft
-from custody.transfer.evidence import (
-    Evidence,
-    EvidenceBody,
-    Examination,
-    Stage,
-    Trust,
-    check_authorized,
-    check_witnesses,
-    examine,
-    gather,
-    judge_draft,
-    part_of,
-)
-from custody.transfer.history import History
 from custody.transfer.plain import leaving
 from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below
@@ -77,7 +77,7 @@ from custody.transfer.signing import (
     combine,
     refuse_repeated_nonces,
 )
-from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind, Status, Transfer
+from custody.transfer.state import Status, Transfer
 from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
@@ -157,7 +157,7 @@ class Custodian:
         charter = verify_charter(envelope, self._pinned)
         with self._work() as work:
             if not work.history.has_charter:
-                work.append(Kind.CHARTER_ADOPTED, envelope, charter.digest())
+                work.append(kinds.CHARTER_ADOPTED, envelope)
         return charter
 
     def issue_address(self, vault_name: str, expected: ExpectedDeposit) -> Issued:
@@ -165,7 +165,7 @@ class Custodian:
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
             index = work.history.next_index(vault.id, Branch.RECEIVE)
-            work.append(Kind.ADDRESS_ISSUED, AddressIssued.of(expected, vault.id, index, work.now), vault.id)
+            work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected, vault.id, index, work.now))
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------
@@ -175,8 +175,8 @@ class Custodian:
         with self._work() as work:
             request = check_request(envelope, work.history.charter)
             refuse_expired_request(request, work.now)
-            if request.digest() not in work.history.requests:
-                work.append(Kind.REQUESTED, envelope, request.digest(), author=request.requester)
+            if not work.state.has(tables.REQUESTS, request.digest()):
+                work.append(kinds.REQUESTED, envelope)
         return request
 
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
@@ -186,7 +186,7 @@ class Custodian:
         with self._work() as work:
             drafted, group = draft_for(work, request_id, chosen.rate, self._outside.below)
             work.store.hold(drafted.outpoints, group)
-            work.append(Kind.DRAFTED, drafted, drafted.transfer_id, request_id)
+            work.append(kinds.DRAFTED, drafted)
         return drafted
 
     def decide(self, transfer_id: bytes) -> Decision:
@@ -196,10 +196,10 @@ class Custodian:
             if transfer.decision is not None:
                 return transfer.decision
             charter = work.history.charter
-            previous = work.previous(transfer.draft)
-            judged = judge_draft(transfer, transfer.request, charter, previous, work.history)
+            previous = all_previous(work.history, work.store, transfer.draft)
+            judged = judge_draft(transfer, transfer.request, charter, previous, work.history.height)
             decision = decide(transfer_id, judged.case, charter, work.history.facts(work.now))
-            work.append(Kind.DECIDED, decision, transfer_id)
+            work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
                 reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
                 work.end(transfer, Ending.DENIED, ", ".join(dict.fromkeys(reasons)))
@@ -217,7 +217,7 @@ class Custodian:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             is_reached = approval.log_size <= work.store.size
             refuse_forked(approval, work.store.root_at(approval.log_size) if is_reached else b"")
-            work.append(Kind.APPROVED, envelope, transfer.id, author=approval.officer)
+            work.append(kinds.APPROVED, envelope)
             if approval.verdict is Opinion.VETO:
                 work.end(transfer, Ending.VETOED, f"by {approval.officer}")
         return approval
@@ -226,12 +226,12 @@ class Custodian:
         """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            withdrawal = check_withdrawal(envelope, transfer.draft, transfer.request, work.history.charter)
+            check_withdrawal(envelope, transfer.draft, transfer.request, work.history.charter)
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
-            work.append(Kind.WITHDRAWN, envelope, transfer.id, author=withdrawal.person)
+            work.append(kinds.WITHDRAWN, envelope)
             work.free(transfer)
-        return transfer
+            return work.history.transfer(transfer.id)
 
     def authorize(self, transfer_id: bytes) -> Authorization:
         """Check that every demand of the decision is met."""
@@ -250,7 +250,7 @@ class Custodian:
                 transfer.approvals,
                 work.now,
             )
-            work.append(Kind.AUTHORIZED, authorization, transfer_id)
+            work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
     # --- signing -----------------------------------------------------------------------------------------------------
@@ -267,24 +267,35 @@ class Custodian:
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
             check_authorized(transfer, work.history.charter, transfer.decision, work.now)
             refuse_denied_now(work.history, transfer, work.now)
-            body = self._body(work, transfer)
+            previous = all_previous(work.history, work.store, transfer.draft)
+            body = gather(transfer, work.history.charter_envelope, previous)
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
-            work.append(Kind.SIGNING_REQUESTED, requested, transfer_id, body.digest())
+            work.append(kinds.SIGNING_REQUESTED, requested)
         return requested
 
-    def evidence(self, transfer_id: bytes) -> Evidence:
-        """The file for officers and stations: the body, and the log under a checkpoint that its witnesses cosigned.
+    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
+        """The file for a reader who has seen `since` entries: the log from there, under a checkpoint that is cosigned.
 
         Raises:
             HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
+            EvidenceInvalid: the transfer was not decided yet, or the log is not that long.
         """
-        with self._work() as work:
-            return self._evidence_in(work, work.history.transfer(transfer_id))
+        signed = self._witnessed(transfer_id, since)
+        with self._store.read() as view:
+            history = self._logbook.history_in(view)
+            size = signed.checkpoint.size
+            transfer = history.transfer(transfer_id)
+            if transfer.decision is None:
+                raise EvidenceInvalid(problem="cannot be made: the transfer was not decided yet")
+            if since > size:
+                raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
+            previous = all_previous(history, view, transfer.draft)
+            return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
 
     def checkpoint(self) -> WitnessRequest:
         """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
-        with self._work() as work:
-            return self._checkpoint_in(work)
+        with self._store.read() as view:
+            return self._checkpoint_in(view)
 
     def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
         """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
@@ -307,10 +318,10 @@ class Custodian:
             sent = work.psbt(transfer)
             known = {each.cosigner for each in transfer.signed}
             signed = accept(returned, sent, transfer.draft, vault, work.now)
-            refuse_repeated_nonces(signed, work.history.nonces)
+            refuse_repeated_nonces(signed, work.history)
             for each in signed:
                 if each.cosigner not in known and transfer.status in (Status.SIGNING, Status.COMBINED):
-                    work.append(Kind.SIGNED, each, transfer_id)
+                    work.append(kinds.SIGNED, each)
         return signed
 
     def combine(self, transfer_id: bytes) -> CombinedPsbt:
@@ -320,7 +331,7 @@ class Custodian:
             if transfer.combined is not None:
                 return transfer.combined
             combined = combine(transfer.draft, work.vault_of(transfer), transfer.signed, work.now)
-            work.append(Kind.COMBINED, combined, transfer_id)
+            work.append(kinds.COMBINED, combined)
             work.shelve_children(transfer)
         return combined
 
@@ -330,8 +341,8 @@ class Custodian:
             transfer = work.history.transfer(transfer_id)
             plain = leaving(transfer, work.vault_of(transfer), work.psbt(transfer))
             refuse_denied_now(work.history, transfer, work.now)
-            if transfer.release is None:
-                examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.SIGN, work.now)
+        if transfer.release is None:
+            self._examined(transfer_id, Stage.SIGN)
         return plain
 
     # --- sending -----------------------------------------------------------------------------------------------------
@@ -373,44 +384,49 @@ class Custodian:
             if reason := why_unready(view, now):
                 raise NodeNotReady(reason=reason)
 
-    def _body(self, work: Work, transfer: Transfer) -> EvidenceBody:
-        envelope = work.history.charter_envelope
-        if envelope is None:
-            raise StateChanged(what="the log", expected="a charter", actual="none")
-        return gather(transfer, envelope, work.previous(transfer.draft))
+    def _witnessed(self, transfer_id: bytes, since: int = 0) -> SignedCheckpoint:
+        """A checkpoint with enough witnesses that holds all that a judge of this transfer must see.
 
-    def _evidence_in(self, work: Work, transfer: Transfer) -> Evidence:
-        body = self._body(work, transfer)
-        charter = work.history.charter
-        note = work.store.checkpoint()
+        Witnesses that can be reached from here are asked while nobody holds the store.
+        """
+        with self._store.read() as view:
+            history = self._logbook.history_in(view)
+            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
+            note = view.checkpoint()
         signed = SignedCheckpoint.parse(note) if note else None
-        if (
-            signed is None
-            or signed.checkpoint.size < work.history.needed_size(transfer.id)
-            or not _is_witnessed(signed, charter)
-        ):
-            signed = self._cosigned_now(work)
+        if signed is None or signed.checkpoint.size < needed or not _is_witnessed(signed, charter):
+            signed = self._cosigned_now()
         check_witnesses(signed, charter)
-        return Evidence(body=body, part=part_of(signed, work.store.entries(0, signed.checkpoint.size)))
+        return signed
 
-    def _examine_for_release(self, work: Work, transfer: Transfer) -> Examination:
-        return examine(self._evidence_in(work, transfer), Trust(self._pinned), Stage.RELEASE, work.now)
+    def _examine_for_release(self, transfer_id: bytes) -> Examination:
+        return self._examined(transfer_id, Stage.RELEASE)
 
-    def _cosigned_now(self, work: Work) -> SignedCheckpoint:
+    def _examined(self, transfer_id: bytes, stage: Stage) -> Examination:
+        """What our own log makes of a transfer, judged as every station judges it."""
+        signed = self._witnessed(transfer_id)
+        with self._store.read() as view:
+            history = self._logbook.history_in(view)
+            transfer = history.transfer(transfer_id)
+            previous = all_previous(history, view, transfer.draft)
+        return examine_own(transfer, history, signed, previous, stage, self._outside.clock.now())
+
+    def _cosigned_now(self) -> SignedCheckpoint:
         """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
-        request = self._checkpoint_in(work)
+        request = self.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self._outside.witnesses:
             signed = _merged(signed, witness.cosign(request))
-        work.store.save_checkpoint(signed.text())
+        with self._store.transaction() as transaction:
+            transaction.save_checkpoint(signed.text())
         return signed
 
-    def _checkpoint_in(self, work: Work) -> WitnessRequest:
-        charter = work.history.charter
-        frontier = work.store.frontier()
+    def _checkpoint_in(self, view: StoreView) -> WitnessRequest:
+        charter = self._logbook.history_in(view).charter
+        frontier = view.frontier()
         checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
         signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
-        return WitnessRequest(checkpoint=signed.text(), leaves=tuple(work.store.leaves()))
+        return WitnessRequest(checkpoint=signed.text(), leaves=tuple(view.leaves()))
 
 
 def why_unready(view: ChainView, now: int) -> str | None:

@@ -15,17 +15,19 @@ the log. Only a block ends a transfer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from custody.bitcoin.transaction import Transaction, TransactionEncoding
 from custody.charter.decide import refuse_denied
 from custody.errors import BackendError, Refused
-from custody.logbook import Logbook, Work
+from custody.examine.evidence import Examination
+from custody.history import kinds
+from custody.history.questions import History, TransferUnknown
+from custody.logbook import Logbook, Work, vault_of
 from custody.ports import Clock, Judge, OutboxRow, Relay, RelayRefused, Standing, StateChanged, Store
-from custody.transfer.history import History
 from custody.transfer.settlement import Broadcast, Release, broadcast, release
-from custody.transfer.state import Kind, Status, Transfer
+from custody.transfer.state import Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
 
 
@@ -62,7 +64,7 @@ class Delivery:
     clock: Clock
     relay: Relay
     judges: tuple[Judge, ...]
-    examine: Callable[[Work, Transfer], object]
+    examine: Callable[[bytes], Examination]
 
     def verify(self, transfer_id: bytes) -> VerifiedTransaction:
         """Finalize, extract, and have every judge agree."""
@@ -75,7 +77,7 @@ class Delivery:
             if transfer.verified is not None:
                 return transfer.verified
             verified = _judged_still(work, transfer, judged)
-            work.append(Kind.VERIFIED, verified, transfer_id)
+            work.append(kinds.VERIFIED, verified)
         return verified
 
     def release(self, transfer_id: bytes) -> Release:
@@ -85,6 +87,7 @@ class Delivery:
         if transfer.release is not None:
             return transfer.release
         refuse_denied_now(history, transfer, self.clock.now())
+        examined = self.examine(transfer_id)
         judged = self._judged(transfer_id)
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)
@@ -92,11 +95,14 @@ class Delivery:
                 return transfer.release
             if transfer.verified is None:
                 raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
-            self.examine(work, transfer)
+            if transfer.row != examined.transfer.row:
+                raise StateChanged(what="the transfer", expected=examined.transfer.status, actual=transfer.status)
+            # What is new since it was examined is nothing about it; a freeze is about everything.
+            refuse_denied_now(work.history, transfer, work.now)
             again = _judged_still(work, transfer, judged)
             _refuse_other_bytes("the finished transaction", transfer.verified.raw, again.raw)
             released = release(transfer.verified, work.now)
-            work.append(Kind.RELEASED, released, transfer_id)
+            work.append(kinds.RELEASED, released)
             work.store.queue(transfer_id, transfer.verified.raw, work.now)
         return released
 
@@ -148,7 +154,7 @@ class Delivery:
         transfer = history.transfer(transfer_id)
         if transfer.combined is None:
             raise StateChanged(what="the transfer", expected=Status.COMBINED, actual=transfer.status)
-        _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
+        vault = vault_of(history, transfer)
         return verify(transfer.combined, transfer.draft, vault, self.judges, self.clock.now())
 
     def _deliver(self, due: _Due) -> list[Broadcast]:
@@ -233,8 +239,11 @@ def _refuse_other_bytes(what: str, expected: bytes, actual: bytes) -> None:
 
 def _newest(history: History, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
     """Of transfers that replace each other the one queued last, oldest first; rows that name no transfer are none."""
-    transfers = history.transfers
-    return list({transfers[row.transfer_id].group: row for row in rows if row.transfer_id in transfers}.values())
+    newest: dict[bytes, OutboxRow] = {}
+    for row in rows:
+        with suppress(TransferUnknown):
+            newest[history.transfer(row.transfer_id).group] = row
+    return list(newest.values())
 
 
 def _parents_first(history: History, rows: Sequence[OutboxRow]) -> Iterator[_Due]:
@@ -269,13 +278,13 @@ def _sent(work: Work, row: OutboxRow) -> Broadcast:
         raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
     sent = broadcast(transfer.release, work.now)
     if transfer.status is Status.RELEASED:
-        work.append(Kind.BROADCAST, sent, transfer.id)
+        work.append(kinds.BROADCAST, sent)
     return sent
 
 
 def _attempted(work: Work, transfer_id: bytes, error: str | None) -> None:
     """Note an attempt to send, unless somebody has settled the transfer meanwhile."""
-    if any(row.transfer_id == transfer_id for row in work.store.outbox()):
+    if work.store.queued(transfer_id) is not None:
         work.store.attempted(transfer_id, error)
 
 

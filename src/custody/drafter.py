@@ -16,10 +16,13 @@ from typing import Final
 
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Frozen
+from custody.charter.document import VaultPayee
+from custody.history.holdings import spendable, unconfirmed
+from custody.history.questions import History
+from custody.history.relations import children, parent_of, replaced_by
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, ReplaceNoConflict, check_conflicts, draft, terms_of
-from custody.transfer.history import History
 from custody.transfer.replacement import Evicted, check_payees, check_relayed, check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything
@@ -47,7 +50,7 @@ def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[D
     request = check_request(history.request(request_id), history.charter)
     refuse_expired_request(request, work.now)
     history.refuse_drafted(request_id)
-    replaced = history.replaced_by(request)
+    replaced = replaced_by(history, request)
     check_payees(request, replaced)
     plan = _plan(work, request, rate)
     drafted = draft(plan, _select(plan, _Coins.of(history, request, replaced), history, below), below)
@@ -58,15 +61,19 @@ def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[D
 
 
 def _plan(work: Work, request: TransferRequest, rate: int) -> Plan:
-    entry, vault = work.history.charter.vault_by_id(request.vault)
+    history = work.history
+    charter = history.charter
+    entry, vault = charter.vault_by_id(request.vault)
+    payees = (charter.payee(payment.payee) for payment in request.payments)
+    paid = {payee.vault for payee in payees if isinstance(payee, VaultPayee)}
     return Plan(
         request=request,
-        charter=work.history.charter,
+        charter=charter,
         entry=entry,
         vault=vault,
-        next_change=work.history.next_index(vault.id, Branch.CHANGE),
-        next_receive=work.history.next_receive(),
-        height=work.history.height,
+        next_change=history.next_index(vault.id, Branch.CHANGE),
+        next_receive={name: history.next_receive(name) for name in paid},
+        height=history.height,
         rate=rate,
         at=work.now,
     )
@@ -87,7 +94,7 @@ class _Coins:
             ReplaceNoConflict: a transfer to be replaced has no coin left that could be spent.
         """
         groups = frozenset(each.group for each in replaced)
-        mature = {coin.outpoint: coin for coin in history.spendable(request.vault, groups)}
+        mature = {coin.outpoint: coin for coin in spendable(history, request.vault, groups)}
         found: list[tuple[Transfer, tuple[Coin, ...]]] = []
         for each in replaced:
             own = tuple(_available(history, mature, each.draft.outpoints))
@@ -124,7 +131,7 @@ class _Coins:
 def _available(history: History, mature: dict[OutPoint, Coin], outpoints: Iterable[OutPoint]) -> Iterator[Coin]:
     for outpoint in outpoints:
         # What a child spends is change of a transfer in no block: no deposit yet, and all the same to be spent again.
-        coin = mature.get(outpoint) or history.unconfirmed(outpoint)
+        coin = mature.get(outpoint) or unconfirmed(history, outpoint)
         if coin is not None:
             yield coin
 
@@ -141,7 +148,7 @@ def _select(plan: Plan, coins: _Coins, history: History, below: Below) -> Select
         case Purpose.CANCELLATION:
             return _cancel(coins, terms)
         case Purpose.CHILD:
-            parent = history.parent_of(plan.request)
+            parent = parent_of(history, plan.request)
             return select_change(check_waiting(parent, plan.vault), carried(parent, plan.vault), terms)
 
 
@@ -172,5 +179,5 @@ def _evicted(history: History, replaced: Iterable[Transfer]) -> Iterator[Evicted
 
 
 def _fees_with_children(history: History, transfer: Transfer) -> int:
-    children = (each for each in history.children(transfer) if each.release is not None and each.is_live)
-    return transfer.draft.fee + sum(_fees_with_children(history, each) for each in children)
+    released = (each for each in children(history, transfer) if each.release is not None and each.is_live)
+    return transfer.draft.fee + sum(_fees_with_children(history, each) for each in released)

@@ -1,7 +1,10 @@
-"""One unit of work on the log: the history loaded, entries appended, all of it durable together or not at all.
+"""One unit of work on the log: the history as it stands, entries appended, all of it durable together or not at all.
 
-The fold is kept between units and only extended; before it is used again its root is compared with the store's, so a
-store that was rolled back or rewritten is noticed here (THREATS D13) and not believed.
+The rows of the history are written in the transaction that appends the entries they come from, so a unit reads what it
+asks for and folds what it adds, however long the log is. What was read before stays as it was: a history is a value.
+
+A store whose log is not the one this process has read before was rolled back or rewritten; that is noticed here
+(THREATS D13) and not believed.
 """
 
 from __future__ import annotations
@@ -9,20 +12,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction
 from custody.errors import CustodyError, IntegrityError, Refused
-from custody.log import Frontier, LogCorrupt, LogEntry, seal
+from custody.history import kinds, tables
+from custody.history.entry import EntryKind, HistoryInvalid
+from custody.history.fold import fold
+from custody.history.on.charter import StateSealed
+from custody.history.questions import History
+from custody.history.relations import children, is_stranded, members
+from custody.history.state import State
+from custody.log import Frontier, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
 from custody.transfer.draft import Draft
-from custody.transfer.history import COORDINATOR, History
-from custody.transfer.ledger import HistoryInvalid
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.signing import signing_psbt
-from custody.transfer.state import Kind, Transfer
+from custody.transfer.state import Transfer
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import PrevtxMissing
+
+Body = TypeVar("Body", bound=Record)
+SEAL_EVERY: Final = 1_000
+"""Entries after which the log says what its state is."""
 
 
 class OutOfTurn(Refused, code="OUT_OF_TURN"):
@@ -44,21 +58,36 @@ class RolledBack(IntegrityError, code="ROLLBACK"):
     actual: str
 
 
+class StateBehind(IntegrityError, code="STATE_BEHIND"):
+    """A store whose rows are not those of its log."""
+
+    message = "the log has {size} entries, but what it says was kept for {kept} of them, or for others"
+    hint = "Have the rows made again from the log: custody store rebuild."
+    size: int
+    kept: int
+
+
 @dataclass(slots=True)
 class Work:
-    """An open store transaction with the history as it stands in it. `now` is Unix seconds."""
+    """An open store transaction with the state as it stands in it. `now` is Unix seconds."""
 
     store: StoreTransaction
-    history: History
+    state: State
     now: int
     salt: Callable[[], bytes]
 
-    def append(self, kind: Kind, body: Record, *subjects: bytes, author: str = COORDINATOR) -> LogEntry:
+    @property
+    def history(self) -> History:
+        """What the log says by now, entries of this unit included."""
+        return History(self.state)
+
+    def append(self, kind: EntryKind[Body], body: Body) -> LogEntry:
         """Seal `body` as the next entry, fold it, and write it."""
+        author, subjects = kind.author(body), kind.subjects(body)
         entry = seal(self.store.size, kind, author, subjects, body.to_bytes(), self.salt())
         # Folding comes first: an entry that does not fit what stands before it is never written.
         try:
-            self.history.extend([entry])
+            self.state = fold(self.state, [entry])
         except HistoryInvalid as error:
             # The log is sound; what was asked for does not fit it. A rule that said so speaks by its own code.
             if isinstance(error.__cause__, CustodyError):
@@ -70,12 +99,12 @@ class Work:
     def end(self, transfer: Transfer, reason: Ending, detail: str) -> None:
         """End a transfer that moved nothing, and free its coins."""
         ended = Ended(transfer=transfer.id, reason=reason, detail=detail[:MAX_TEXT].strip(), at=self.now)
-        self.append(Kind.ENDED, ended, transfer.id)
+        self.append(kinds.ENDED, ended)
         self.free(transfer)
 
     def free(self, transfer: Transfer) -> None:
         """Let go of what a transfer held, unless a conflicting one is still live."""
-        if not any(other.is_live for other in self.history.members(transfer.group)):
+        if not any(other.is_live for other in members(self.history, transfer.group)):
             self.store.release_holds(transfer.group)
 
     def shelve_children(self, transfer: Transfer) -> None:
@@ -83,86 +112,96 @@ class Work:
 
         They are queued again when their parent is found in a block (`observer`).
         """
-        waiting = {row.transfer_id for row in self.store.outbox()}
         for replaced in transfer.replaced:
-            for child in self.history.children(replaced):
-                if child.id in waiting and self.history.is_stranded(child):
+            for child in children(self.history, replaced):
+                if self.store.queued(child.id) is not None and is_stranded(self.history, child):
                     self.store.dequeue(child.id)
 
     def vault_of(self, transfer: Transfer) -> Vault:
         """The vault a transfer spends from."""
-        return self.history.charter.vault_by_id(transfer.draft.identity.vault)[1]
-
-    def previous(self, drafted: Draft) -> list[bytes]:
-        """The raw transactions whose outputs a draft spends, as the log has them.
-
-        Raises:
-            PrevtxMissing: a coin is not in the log (any more).
-        """
-        found: dict[bytes, bytes] = {}
-        for index, outpoint in enumerate(drafted.outpoints):
-            raw = self.history.previous(outpoint)
-            if raw is None:
-                raise PrevtxMissing(index=index)
-            found[outpoint.txid] = raw
-        return list(found.values())
+        return vault_of(self.history, transfer)
 
     def psbt(self, transfer: Transfer) -> TransferPsbt:
         """The PSBT that goes to the transfer's signers."""
         drafted = transfer.draft
-        found = {outpoint.txid: self.history.previous(outpoint) for outpoint in drafted.outpoints}
+        found = {outpoint.txid: previous(self.history, self.store, outpoint) for outpoint in drafted.outpoints}
         by_txid = {txid: raw for txid, raw in found.items() if raw is not None}
         return signing_psbt(drafted, self.vault_of(transfer), by_txid)
 
+    def seal_when_due(self, every: int) -> None:
+        """Say in the log what its state is, once in so many entries."""
+        if every and self.state.size // every > self.state.base.head.frontier.size // every:
+            self.append(kinds.STATE_SEALED, StateSealed(size=self.state.size, state=self.state.digest()))
+
+
+def vault_of(history: History, transfer: Transfer) -> Vault:
+    """The vault a transfer spends from, as its charter has it."""
+    return history.charter_version(transfer.row.charter).vault_by_id(transfer.row.vault)[1]
+
+
+def previous(history: History, store: StoreView, outpoint: OutPoint) -> bytes | None:
+    """The raw transaction, without witness, that made a coin: a deposit's, or a released one of our own."""
+    kept = store.document(outpoint.txid)
+    if kept is not None and PreviousTransaction(kept).txid == outpoint.txid:
+        return kept
+    released = history.state.get(tables.RELEASED, outpoint.txid)
+    parent = None if released is None else history.transfer(released.value)
+    return None if parent is None or parent.verified is None else PreviousTransaction(parent.verified.raw).stripped
+
+
+def all_previous(history: History, store: StoreView, drafted: Draft) -> list[bytes]:
+    """The raw transactions whose outputs a draft spends, as they are kept here.
+
+    Raises:
+        PrevtxMissing: one is not (any more).
+    """
+    found: dict[bytes, bytes] = {}
+    for index, outpoint in enumerate(drafted.outpoints):
+        raw = found.get(outpoint.txid) or previous(history, store, outpoint)
+        if raw is None:
+            raise PrevtxMissing(index=index)
+        found[outpoint.txid] = raw
+    return list(found.values())
+
 
 class Logbook:
-    """A store's log with its fold kept current."""
+    """A store's log, and what it says."""
 
-    def __init__(self, store: Store, charter_digest: bytes, salt: Callable[[], bytes]) -> None:
+    def __init__(
+        self, store: Store, charter_digest: bytes, salt: Callable[[], bytes], seal_every: int = SEAL_EVERY
+    ) -> None:
         """`charter_digest` is pinned outside the store; `salt()` gives 32 fresh random bytes for an entry."""
         self._store = store
         self._pinned = charter_digest
         self._salt = salt
-        self._known: History | None = None
+        self._seal_every = seal_every
+        self._known = Frontier()
 
     def read(self) -> History:
-        """The history as of now. It is this logbook's own: read it, and only `write` changes it."""
+        """The history as of now."""
         with self._store.read() as view:
-            return self._load(view)
+            return self.history_in(view)
+
+    def history_in(self, view: StoreView) -> History:
+        """The history as of a view."""
+        return History(self._load(view))
 
     @contextmanager
     def write(self, now: int) -> Iterator[Work]:
         """One unit of work, alone in the store; an exception that leaves it undoes all of it."""
         with self._store.transaction() as transaction:
-            history = self._load(transaction)
-            # What this unit folds is not written yet: nobody else may read it, and a unit that fails leaves no fold.
-            self._known = None
-            yield Work(transaction, history, now, self._salt)
-        self._known = history
+            work = Work(transaction, self._load(transaction), now, self._salt)
+            yield work
+            work.seal_when_due(self._seal_every)
+            transaction.save(work.state)
+        self._known = work.state.frontier
 
-    def _load(self, view: StoreView) -> History:
+    def _load(self, view: StoreView) -> State:
         known = self._known
-        if known is None:
-            known = History(self._pinned)
-        # An entry that does not fold leaves a fold that is half written: it is let go before, and kept again after.
-        self._known = None
-        if known.size > view.size or view.root_at(known.size) != known.frontier.root:
-            # Remembered, so that asking again does not make the other log true.
-            self._known = known
-            raise RolledBack(size=known.size, expected=known.frontier.root.hex(), actual=f"{view.size} entries")
-        known.extend(view.entries(known.size))
-        # Each entry fits itself; that they make the log whose head is recorded is seen only from the root.
-        if known.frontier.root != view.root:
-            raise LogCorrupt(index=_first_difference(view), problem="it is not the one that the roots were made of")
-        self._known = known
-        return known
-
-
-def _first_difference(view: StoreView) -> int:
-    """The first entry above which the recorded root is not that of the leaves."""
-    frontier = Frontier()
-    for index, leaf in enumerate(view.leaves()):
-        frontier = frontier.append(leaf)
-        if view.root_at(index + 1) != frontier.root:
-            return index
-    return view.size
+        if known.size > view.size or view.root_at(known.size) != known.root:
+            raise RolledBack(size=known.size, expected=known.root.hex(), actual=f"{view.size} entries")
+        rows = view.rows()
+        if rows.head.frontier != view.frontier():
+            raise StateBehind(size=view.size, kept=rows.head.frontier.size)
+        self._known = rows.head.frontier
+        return State.over(rows, self._pinned)

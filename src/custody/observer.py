@@ -15,14 +15,21 @@ A long look that is ended half-way is taken up again after its last batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from custody.bitcoin.transaction import OutPoint
 from custody.errors import BackendError
+from custody.history import kinds, tables
+from custody.history.entry import AnyKind
+from custody.history.holdings import holding, unused_from
+from custody.history.kinds import BY_NAME
+from custody.history.questions import History
+from custody.history.relations import children, is_stranded, members
+from custody.history.tables import height_key, outpoint_of
 from custody.logbook import Logbook, Work
 from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady
-from custody.transfer.history import History
 from custody.transfer.observe import (
     BlockView,
     ChainSeen,
@@ -36,7 +43,7 @@ from custody.transfer.observe import (
     spends_in,
 )
 from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
-from custody.transfer.state import Kind, Transfer
+from custody.transfer.state import Transfer
 from custody.units import HARDENED
 from custody.vault.coins import ScriptIndex, depth
 from custody.vault.descriptor import Branch
@@ -45,6 +52,8 @@ RECEIVE_GAP: Final = 1_000
 """Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
 CHANGE_GAP: Final = 100
 """The same for change, whose indexes nobody but a draft gives out."""
+DIGEST: Final = 32
+"""Bytes of a TransferId; an outpoint has four more."""
 BATCH_BLOCKS: Final = 1_000
 """Blocks at most that are read before they are entered."""
 BATCH_TRANSACTIONS: Final = 50_000
@@ -77,7 +86,7 @@ class Observation:
     """What one look at the chain added to the log, by kind of entry."""
 
     height: int
-    added: tuple[Kind, ...]
+    added: tuple[AnyKind, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ class _Look:
     gone: `lost` are those that the log names. `blocks` follow the fork, up to `tip` or as far as a batch goes.
     """
 
-    since: ChainSeen | None
+    since: _Place | None
     tip: Tip
     fork: int
     fork_block: bytes | None
@@ -124,17 +133,12 @@ class Lookout:
 
     def watches(self, history: History) -> list[Watch]:
         """Every vault with its window, ahead of each address given out and each deposit seen."""
-        furthest: dict[tuple[bytes, int], int] = {}
-        for holding in history.holdings.values():
-            place = (holding.seen.vault, holding.seen.branch)
-            furthest[place] = max(furthest.get(place, -1), holding.seen.index)
         found: list[Watch] = []
         for entry in history.charter.vaults:
             vault = history.charter.vault(entry.name)
             scripts = self._scripts.setdefault(vault.id, ScriptIndex(vault, 0, 0))
             for branch in Branch:
-                used = max(history.next_index(vault.id, branch), furthest.get((vault.id, branch), -1) + 1)
-                _look_ahead(scripts, branch, used)
+                _look_ahead(scripts, branch, unused_from(history, vault.id, branch))
             found.append(Watch(vault.id, scripts))
         return found
 
@@ -151,7 +155,7 @@ def observe(
         BlockUnknown: the node has pruned a block that was not looked at yet.
         ChainMoved: the chain changed while it was read.
     """
-    added: list[Kind] = []
+    added: list[AnyKind] = []
     while True:
         history = logbook.read()
         look = _look(history, views)
@@ -168,8 +172,9 @@ def observe(
             progress(look.reached.height, look.tip.height)
 
 
-def _newest(history: History) -> ChainSeen | None:
-    return history.tips[-1] if history.tips else None
+def _newest(history: History) -> _Place | None:
+    newest = history.newest_block
+    return None if newest is None else _Place(newest[0], newest[1].block)
 
 
 def _look(history: History, views: Sequence[ChainView]) -> _Look:
@@ -188,24 +193,24 @@ def _look(history: History, views: Sequence[ChainView]) -> _Look:
     return _Look(since, tip, height, block, lost, tuple(_batch(view, height, block, tip)))
 
 
-def _enter(work: Work, look: _Look, lookout: Lookout) -> list[Kind]:
+def _enter(work: Work, look: _Look, lookout: Lookout) -> list[AnyKind]:
     """Enter what the node said; the kinds of the entries."""
     before = work.store.size
     if look.fork_block is not None:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
     _scan(work, look.blocks, lookout.watches(work.history))
-    if not work.history.tips or look.reached.height > look.fork:
+    if work.history.newest_block is None or look.reached.height > look.fork:
         _see_chain(work, look.reached)
     if look.is_whole:
         _mature(work, look.tip)
         _settle(work, look.tip)
         _expire(work)
-    return [Kind(each.head.entry) for each in work.store.entries(before)]
+    return [BY_NAME[each.head.entry] for each in work.store.entries(before)]
 
 
 def _see_chain(work: Work, place: _Place) -> None:
-    work.append(Kind.CHAIN_SEEN, ChainSeen(height=place.height, block=place.block, at=work.now))
+    work.append(kinds.CHAIN_SEEN, ChainSeen(height=place.height, block=place.block, at=work.now))
 
 
 def _agreed_tip(views: Sequence[ChainView]) -> Tip:
@@ -225,10 +230,12 @@ def _agreed_tip(views: Sequence[ChainView]) -> Tip:
 
 def _fork(history: History, view: ChainView) -> tuple[int, bytes | None]:
     """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
-    for seen in reversed(history.tips):
-        if not _is_gone(view, _Place(seen.height, seen.block)):
-            return seen.height, seen.block
-    return min([lowest_birthday(history) - 1, *(seen.height for seen in history.tips[:1])]), None
+    lowest = lowest_birthday(history) - 1
+    for height, seen in history.blocks():
+        if not _is_gone(view, _Place(height, seen.block)):
+            return height, seen.block
+        lowest = min(lowest, height)
+    return lowest, None
 
 
 def lowest_birthday(history: History) -> int:
@@ -246,25 +253,32 @@ def _is_gone(view: ChainView, place: _Place) -> bool:
 
 def _places_above(history: History, fork: int) -> frozenset[_Place]:
     """Every block above `fork` that the log names for a deposit or a transfer."""
-    spends = [each.seen for each in history.transfers.values() if each.seen is not None]
-    places = {_Place(each.height, each.block) for each in spends}
-    places |= {_Place(each.seen.height, each.seen.block) for each in history.holdings.values()}
-    return frozenset(each for each in places if each.height > fork)
+    return frozenset(place for place, _ in _standing_above(history, fork))
+
+
+def _standing_above(history: History, fork: int) -> Iterator[tuple[_Place, bytes]]:
+    """What stands in blocks above `fork`: the block, and an outpoint (36 bytes) or a transfer's id (32)."""
+    for key, _ in history.state.scan(tables.IN_BLOCKS, height_key(fork + 1)):
+        yield _Place(int.from_bytes(key[:4], "big"), key[4:36]), key[36:]
 
 
 def _take_back(work: Work, lost: frozenset[_Place]) -> None:
     """Reverse what stood in blocks that are no longer part of the chain."""
-    for transfer in list(work.history.transfers.values()):
+    if not lost:
+        return
+    fork = min(place.height for place in lost) - 1
+    gone_with = [what for place, what in _standing_above(work.history, fork) if place in lost]
+    transfers = [work.history.transfer(what) for what in gone_with if len(what) == DIGEST]
+    for transfer in sorted(transfers, key=lambda each: each.row.drafted):
         seen = transfer.seen
-        if seen is not None and _Place(seen.height, seen.block) in lost:
+        if seen is not None:
             gone = Unconfirmation(transfer=transfer.id, txid=seen.txid, block=seen.block, at=work.now)
-            work.append(Kind.UNCONFIRMED, gone, transfer.id)
-            _hold_again(work, work.history.members(transfer.group))
-    for holding in list(work.history.holdings.values()):
-        deposit = holding.seen
-        if _Place(deposit.height, deposit.block) in lost:
-            reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
-            work.append(Kind.DEPOSIT_REVERSED, reversed_, deposit.txid)
+            work.append(kinds.UNCONFIRMED, gone)
+            _hold_again(work, members(work.history, transfer.group))
+    found = [holding(work.history, outpoint_of(what)) for what in gone_with if len(what) != DIGEST]
+    for deposit in sorted((each for each in found if each is not None), key=lambda each: each.seen):
+        reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
+        work.append(kinds.DEPOSIT_REVERSED, reversed_)
 
 
 def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
@@ -277,20 +291,20 @@ def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
         ours = [each for each in transfer.draft.outpoints if work.store.holder(each) in (None, group)]
         work.store.hold(ours, group)
         _queue(work, [transfer])
-        _hold_again(work, work.history.children(transfer))
+        _hold_again(work, children(work.history, transfer))
 
 
 def _queue(work: Work, transfers: Iterable[Transfer]) -> None:
     """Have those that were released and may still confirm sent again, unless nodes throw out what they spend."""
     for transfer in transfers:
-        is_sendable = transfer.is_live and transfer.release is not None and not work.history.is_stranded(transfer)
+        is_sendable = transfer.is_live and transfer.release is not None and not is_stranded(work.history, transfer)
         if is_sendable and transfer.verified is not None:
             work.store.queue(transfer.id, transfer.verified.raw, work.now)
 
 
 def _dequeue(work: Work, transfer: Transfer) -> None:
     """Send a transfer no more; a child whose parent is being replaced was taken out already."""
-    if any(row.transfer_id == transfer.id for row in work.store.outbox()):
+    if work.store.queued(transfer.id) is not None:
         work.store.dequeue(transfer.id)
 
 
@@ -349,36 +363,48 @@ def _look_ahead(scripts: ScriptIndex, branch: int, used: int) -> bool:
 
 
 def _scan(work: Work, blocks: Iterable[BlockView], watches: Sequence[Watch]) -> None:
-    released = {each.release.txid: each for each in work.history.transfers.values() if each.release is not None}
     for block in blocks:
         # A deposit far ahead moves the window with it; what stood behind it in the same block is found then.
         while _scan_deposits(work, block, watches):
             pass
-        _scan_spends(work, block, released)
+        _scan_spends(work, block)
 
 
 def _scan_deposits(work: Work, block: BlockView, watches: Sequence[Watch]) -> bool:
     """Enter the deposits of a block; whether a window grew, so that there may be more."""
     by_vault = {watch.vault_id: watch.scripts for watch in watches}
     has_grown = False
-    for deposit in deposits_in(block, watches, work.now):
-        if deposit.deposit.outpoint not in work.history.holdings:
-            work.append(Kind.DEPOSIT_SEEN, deposit, deposit.txid)
+    for deposit, transaction in deposits_in(block, watches, work.now):
+        if holding(work.history, deposit.deposit.outpoint) is None:
+            work.append(kinds.DEPOSIT_SEEN, deposit)
+            # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
+            work.store.keep_document(deposit.txid, transaction.stripped())
             has_grown |= _look_ahead(by_vault[deposit.vault], deposit.branch, deposit.index + 1)
     return has_grown
 
 
-def _scan_spends(work: Work, block: BlockView, released: Mapping[bytes, Transfer]) -> None:
-    for spend in spends_in(block, work.history.holdings):
-        transfer = released.get(spend.spender)
-        if transfer is not None:
+class _Holdings:
+    """The outpoints of deposits, to be asked one by one."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def __contains__(self, outpoint: object) -> bool:
+        return isinstance(outpoint, OutPoint) and holding(self._history, outpoint) is not None
+
+
+def _scan_spends(work: Work, block: BlockView) -> None:
+    for spend in spends_in(block, _Holdings(work.history)):
+        released = work.state.get(tables.RELEASED, spend.spender)
+        if released is not None:
+            transfer = work.history.transfer(released.value)
             if transfer.seen is None:
                 seen = SpendSeen(
                     transfer=transfer.id, txid=spend.spender, block=spend.block, height=spend.height, at=work.now
                 )
-                work.append(Kind.SPEND_SEEN, seen, transfer.id)
-                _queue(work, work.history.children(transfer))
-        elif work.history.holdings[spend.outpoint].spent_by != spend.spender:
+                work.append(kinds.SPEND_SEEN, seen)
+                _queue(work, children(work.history, transfer))
+        elif (coin := holding(work.history, spend.outpoint)) is not None and coin.spent_by != spend.spender:
             theft = UnexplainedSpend(
                 txid=spend.outpoint.txid,
                 vout=spend.outpoint.index,
@@ -387,22 +413,17 @@ def _scan_spends(work: Work, block: BlockView, released: Mapping[bytes, Transfer
                 height=spend.height,
                 at=work.now,
             )
-            work.append(Kind.UNEXPLAINED_SPEND, theft, spend.outpoint.txid)
+            work.append(kinds.UNEXPLAINED_SPEND, theft)
 
 
 def _mature(work: Work, tip: Tip) -> None:
-    confirmations = {
-        work.history.charter.vault(entry.name).id: entry.confirmations for entry in work.history.charter.vaults
-    }
-    for holding in list(work.history.holdings.values()):
-        seen = holding.seen
-        if (
-            not holding.is_mature
-            and holding.spent_by is None
-            and holding.deposit.is_mature(tip.height, confirmations[seen.vault])
-        ):
+    history = work.history
+    charter = history.charter
+    waiting = [holding(history, outpoint_of(key[4:])) for key, _ in work.state.scan(tables.MATURING)]
+    for seen in sorted((each for each in waiting if each is not None), key=lambda each: each.seen):
+        if seen.deposit.is_mature(tip.height, charter.vault_by_id(seen.vault)[0].confirmations):
             matured = CoinMatured(txid=seen.txid, vout=seen.vout, block=seen.block, at=work.now)
-            work.append(Kind.COIN_MATURED, matured, seen.txid)
+            work.append(kinds.COIN_MATURED, matured)
 
 
 def _settle(work: Work, tip: Tip) -> None:
@@ -416,7 +437,7 @@ def _settle(work: Work, tip: Tip) -> None:
         confirmation = Confirmation(
             transfer=transfer.id, txid=seen.txid, block=seen.block, height=seen.height, at=work.now
         )
-        work.append(Kind.CONFIRMED, confirmation, transfer.id)
+        work.append(kinds.CONFIRMED, confirmation)
         _dequeue(work, transfer)
         _end_others(work, transfer)
         work.free(transfer)
@@ -431,7 +452,7 @@ def _expire(work: Work) -> None:
 
 def _end_others(work: Work, confirmed: Transfer) -> None:
     """Everything that conflicts with a confirmed transfer is over: one of its coins is spent and buried."""
-    for other in work.history.members(confirmed.group):
+    for other in members(work.history, confirmed.group):
         if other.is_live:
             _supersede(work, other, f"by {confirmed.id.hex()}")
 
@@ -440,6 +461,6 @@ def _supersede(work: Work, transfer: Transfer, detail: str) -> None:
     """End a transfer that can never confirm, and with it what spends its outputs."""
     _dequeue(work, transfer)
     work.end(transfer, Ending.SUPERSEDED, detail)
-    for child in work.history.children(transfer):
+    for child in children(work.history, transfer):
         if child.is_live:
             _supersede(work, child, f"with {transfer.id.hex()}, which it spends")

@@ -22,6 +22,8 @@ from typing import Protocol
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
+from custody.history.rows import Rows
+from custody.history.state import State
 from custody.log import Frontier, LogEntry
 from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
 from custody.transfer.observe import BlockView, Tip
@@ -50,6 +52,7 @@ __all__ = [
     "SignerRefused",
     "Standing",
     "StateChanged",
+    "StateGone",
     "StationMemory",
     "StationState",
     "Store",
@@ -302,6 +305,16 @@ class StoreCorrupt(IntegrityError, code="STORE_CORRUPT"):
     what: str
 
 
+class StateGone(BackendError, code="STATE_GONE"):
+    """A state so old that its rows are not kept any more."""
+
+    message = "the store {store} keeps what was so from {oldest} entries on; asked was what was so after {size}"
+    hint = "Ask again: what was read before has been overtaken by many entries."
+    store: str
+    size: int
+    oldest: int
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """A released transaction that is to be sent, any number of times, until it is settled.
@@ -349,6 +362,12 @@ class StoreView(Protocol):
             StateChanged: the log is shorter.
         """
 
+    def rows(self) -> Rows:
+        """What the log says is so, as of this view; it may still be asked when the view is closed."""
+
+    def document(self, digest: bytes) -> bytes | None:
+        """The document that was kept under this digest: a raw transaction under its txid. Check it before use."""
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         """Who holds `outpoint`; None when it is free."""
 
@@ -357,6 +376,9 @@ class StoreView(Protocol):
 
     def outbox(self) -> tuple[OutboxRow, ...]:
         """All rows, in the order they were queued."""
+
+    def queued(self, transfer_id: bytes) -> OutboxRow | None:
+        """The row of one transfer, when it is in the outbox."""
 
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint kept for the log of `size` entries, or the largest one; None when there is none."""
@@ -372,6 +394,16 @@ class StoreTransaction(StoreView, Protocol):
             StateChanged: `entry.head.index` is not the log's size.
             LogCorrupt: its body does not hash to what its head says.
         """
+
+    def save(self, state: State) -> None:
+        """Keep the rows of a state that was folded over this store's rows, once, after the entries it was folded from.
+
+        Raises:
+            StateChanged: it is of another log than the one that stands here by now.
+        """
+
+    def keep_document(self, digest: bytes, data: bytes) -> None:
+        """Keep a document under its digest; one that is there already stays."""
 
     def erase_body(self, index: int) -> None:
         """Forget the body and the salt of entry `index`; its head stays, and so does every proof.
@@ -498,11 +530,9 @@ class FileUnusable(BackendError, code="FILE_UNUSABLE"):
 
 
 class StationState(Record):
-    """What an offline station must not forget: whom it trusts, and how far it has seen the log.
+    """Whom an offline station trusts: `charter` is the digest of the charter it was told by voice.
 
-    `charter` is the digest of the charter it was told by voice, `size` and `root` the longest log it has seen,
-    `witnessed_at` the latest witness time. `is_read_only` holds until a witness has answered for a station whose disk
-    was replaced or restored.
+    `witnessed_at` is the latest witness time it has seen. What the log said, up to there, lies in rows beside it.
     """
 
     kind = "station-state"
@@ -511,14 +541,11 @@ class StationState(Record):
     origin: Text
     charter: Digest
     charter_version: Count
-    size: Count
-    root: Digest
     witnessed_at: UnixTime
-    is_read_only: bool
 
 
 class StationMemory(Protocol):
-    """Where a station keeps its state. Saving replaces all of it at once: a power cut leaves the old or the new."""
+    """Where a station keeps whom it trusts and what it has seen. A power cut leaves all of the old or of the new."""
 
     def load(self) -> StationState | None:
         """What was saved last; None before the first time.
@@ -527,5 +554,12 @@ class StationMemory(Protocol):
             RecordInvalid, RecordNotCanonical: what is there is damaged. Never taken as "first time".
         """
 
-    def save(self, state: StationState) -> None:
-        """Keep `state` durably before returning."""
+    def rows(self) -> Rows:
+        """What the log says, as far as it was seen: no rows before anything was saved.
+
+        Raises:
+            StateCorrupt: they do not read.
+        """
+
+    def save(self, trusted: StationState, seen: State) -> None:
+        """Keep both durably before returning; `seen` was folded over `rows`."""

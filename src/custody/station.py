@@ -9,7 +9,6 @@ The station cannot stop k custodians who sign elsewhere, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -19,10 +18,18 @@ from custody.charter.document import Charter, VaultMismatch, read_charter, verif
 from custody.charter.people import Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
-from custody.log import EMPTY_ROOT, Checkpoint, Cosignature
+from custody.examine.evidence import Evidence, Examination, Stage, examine
+from custody.examine.shown import Shown
+from custody.examine.statement import (
+    StatementExamination,
+    StatementPaper,
+    check_signer,
+    examine_statement,
+    signed_so_far,
+)
+from custody.history.state import State
 from custody.ports import Clock, Signer, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
-from custody.transfer.evidence import Evidence, Examination, Stage, Trust, examine
 from custody.transfer.signing import (
     CosignerAltered,
     SignedPsbt,
@@ -30,13 +37,6 @@ from custody.transfer.signing import (
     refuse_repeated_nonces,
     refuse_unlike,
     with_signatures,
-)
-from custody.transfer.statement import (
-    StatementExamination,
-    StatementPaper,
-    check_signer,
-    examine_statement,
-    signed_so_far,
 )
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.templates import ScriptType
@@ -127,11 +127,9 @@ class Station:
                     origin=charter.origin,
                     charter=digest,
                     charter_version=charter.version,
-                    size=0,
-                    root=EMPTY_ROOT,
                     witnessed_at=0,
-                    is_read_only=False,
-                )
+                ),
+                State(digest),
             )
         return charter
 
@@ -154,24 +152,30 @@ class Station:
             CustodyError: the first fact that is wrong, by its own code.
         """
         known = self.state()
-        examination = examine(evidence, _trust(known), stage, self._clock.now())
-        self._remember(known, examination.checkpoint, examination.cosignatures)
+        examination = examine(evidence, self.seen(), stage, self._clock.now())
+        self._remember(known, examination.shown)
         return examination
 
-    def _remember(self, known: StationState, checkpoint: Checkpoint, cosignatures: Sequence[Cosignature]) -> None:
+    def seen(self) -> State:
+        """What the log says, as far as it was shown here.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+        """
+        return State.over(self._memory.rows(), self.state().charter)
+
+    def _remember(self, known: StationState, shown: Shown) -> None:
         """Keep the longest log that was shown here."""
-        if checkpoint.size > known.size:
+        if shown.state.size > shown.state.base.head.frontier.size:
             self._memory.save(
                 StationState(
                     network=known.network,
                     origin=known.origin,
                     charter=known.charter,
                     charter_version=known.charter_version,
-                    size=checkpoint.size,
-                    root=checkpoint.root,
-                    witnessed_at=max([known.witnessed_at, *(each.time for each in cosignatures)]),
-                    is_read_only=known.is_read_only,
-                )
+                    witnessed_at=max([known.witnessed_at, *(each.time for each in shown.cosignatures)]),
+                ),
+                shown.state,
             )
 
     def approve(
@@ -266,8 +270,8 @@ class Station:
             CustodyError: the first fact that is wrong, by its own code.
         """
         known = self.state()
-        examination = examine_statement(paper, _trust(known), self._clock.now())
-        self._remember(known, examination.checkpoint, examination.cosignatures)
+        examination = examine_statement(paper, self.seen(), self._clock.now())
+        self._remember(known, examination.shown)
         return examination
 
     def sign_statement(
@@ -284,10 +288,6 @@ class Station:
         check_signer(found.charter, officer.public_key)
         signed_so_far(signed, found.statement, found.quorum)
         return add_signature(signed or sign(found.statement), officer)
-
-
-def _trust(known: StationState) -> Trust:
-    return Trust(known.charter, seen_size=known.size, seen_root=known.root)
 
 
 def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:

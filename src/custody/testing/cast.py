@@ -21,7 +21,7 @@ from custody.log import SignedCheckpoint, WitnessState
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.ports import Clock
 from custody.transfer.request import NONCE_SIZE
-from custody.transfer.state import ExpectedDeposit
+from custody.transfer.address import ExpectedDeposit
 from custody.units import HARDENED, Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import Cosigner

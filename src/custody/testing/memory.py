@@ -15,6 +15,9 @@ from typing import Final
 
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
+from custody.history.maps import MapRows
+from custody.history.rows import NoRows, Rows
+from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body, withhold
 from custody.ports import (
     NotQueued,
@@ -103,6 +106,8 @@ class _State:
     holds: dict[OutPoint, bytes] = field(default_factory=dict)
     outbox: dict[bytes, OutboxRow] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
+    documents: dict[bytes, bytes] = field(default_factory=dict)
+    rows: MapRows = field(default_factory=lambda: MapRows(NoRows.head, {}))
 
     def copy(self) -> _State:
         return _State(
@@ -112,6 +117,8 @@ class _State:
             holds=self.holds.copy(),
             outbox=self.outbox.copy(),
             notes=self.notes.copy(),
+            documents=self.documents.copy(),
+            rows=self.rows,
         )
 
 
@@ -147,6 +154,12 @@ class _View:
             raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
         return self._state.roots[size]
 
+    def rows(self) -> Rows:
+        return self._state.rows
+
+    def document(self, digest: bytes) -> bytes | None:
+        return self._state.documents.get(digest)
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         return self._state.holds.get(outpoint)
 
@@ -155,6 +168,9 @@ class _View:
 
     def outbox(self) -> tuple[OutboxRow, ...]:
         return tuple(self._state.outbox.values())
+
+    def queued(self, transfer_id: bytes) -> OutboxRow | None:
+        return self._state.outbox.get(transfer_id)
 
     def checkpoint(self, size: int | None = None) -> str | None:
         notes = self._state.notes
@@ -173,6 +189,15 @@ class _Transaction(_View):
         self._state.entries.append(entry)
         self._state.frontier = self._state.frontier.append(entry.leaf)
         self._state.roots.append(self._state.frontier.root)
+
+    def save(self, state: State) -> None:
+        if state.frontier != self._state.frontier:
+            what = "the log that the state is of"
+            raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
+        self._state.rows = MapRows.of(state)
+
+    def keep_document(self, digest: bytes, data: bytes) -> None:
+        self._state.documents.setdefault(digest, data)
 
     def erase_body(self, index: int) -> None:
         if not 0 <= index < self.size:

@@ -16,6 +16,13 @@ from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
+from custody.examine.evidence import Evidence
+from custody.examine.statement import DAY, StatementPaper, state_address, write_paper
+from custody.history.holdings import balance
+from custody.history.maps import MapRows
+from custody.history.questions import History
+from custody.history.rows import NoRows, Rows
+from custody.history.state import State
 from custody.log import SignedCheckpoint
 from custody.log.witnessing import LogKey
 from custody.ports import StationState, Store
@@ -34,13 +41,11 @@ from custody.testing.cast import (
 )
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
+from custody.transfer.address import AddressIssued
 from custody.transfer.approval import Opinion, Withdrawal
 from custody.transfer.draft import Draft
-from custody.transfer.evidence import Evidence
-from custody.transfer.history import History
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.state import Transfer
-from custody.transfer.statement import DAY, StatementPaper, state_address, write_paper
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -54,15 +59,20 @@ class RememberedState:
     """A station's memory that lasts as long as the process."""
 
     def __init__(self) -> None:
-        self._state: StationState | None = None
+        self._trusted: StationState | None = None
+        self._rows: Rows = NoRows()
 
     def load(self) -> StationState | None:
         """What was saved last."""
-        return self._state
+        return self._trusted
 
-    def save(self, state: StationState) -> None:
-        """Remember `state`."""
-        self._state = state
+    def rows(self) -> Rows:
+        """The rows that were saved last."""
+        return self._rows
+
+    def save(self, trusted: StationState, seen: State) -> None:
+        """Remember both."""
+        self._trusted, self._rows = trusted, MapRows.of(seen)
 
 
 @dataclass(slots=True)
@@ -145,7 +155,7 @@ class Scenario:
     @property
     def balance(self) -> int:
         """Sats of the vault's unspent deposits."""
-        return self.custodian.history().balance(self.cast.vault.id)
+        return balance(self.custodian.history(), self.cast.vault.id)
 
     # --- the people --------------------------------------------------------------------------------------------------
 
@@ -205,7 +215,9 @@ class Scenario:
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self.witnesses:
             signed = witness.cosign(request)
-        issued = self.history().addresses[self.cast.vault.id, index]
+        row = self.history().address(self.cast.vault.id, index)
+        assert row is not None  # noqa: S101
+        issued = self.history().read(AddressIssued, row.issued)
         asked = state_address(issued, self.cast.charter, signed.checkpoint, self.chain.now(), 30 * DAY)
         with self.store.read() as view:
             return write_paper(asked, self.cast.envelope, signed, list(view.entries(0, asked.log_size)))

@@ -48,10 +48,7 @@ class ChainSeen(Record):
 
 
 class DepositSeen(Record):
-    """An output of a vault, in a block.
-
-    `transaction` is the raw transaction that made it, without witness: it proves the amount.
-    """
+    """An output of a vault, in a block. Its txid is the digest of the transaction that proves the amount."""
 
     kind: ClassVar[str] = "deposit-seen"
 
@@ -65,7 +62,6 @@ class DepositSeen(Record):
     height: Height
     block: Digest
     is_coinbase: bool
-    transaction: HexBytes
     at: UnixTime
 
     @property
@@ -148,18 +144,15 @@ class Spend:
     height: int
 
 
-def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator[DepositSeen]:
-    """Every output in `block` that belongs to a watched vault, in the block's order."""
+def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator[tuple[DepositSeen, Transaction]]:
+    """Every output in `block` that belongs to a watched vault, in the block's order, with its transaction."""
     for position, transaction in enumerate(block.transactions):
-        raw = b""
         for vout, output in enumerate(transaction.outputs):
             for watch in watches:
                 place = watch.scripts.find(output.script_pubkey)
                 if place is None:
                     continue
-                # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
-                raw = raw or transaction.stripped()
-                yield DepositSeen(
+                seen = DepositSeen(
                     vault=watch.vault_id,
                     txid=transaction.txid,
                     vout=vout,
@@ -170,9 +163,9 @@ def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator
                     height=block.height,
                     block=block.hash,
                     is_coinbase=position == 0,
-                    transaction=raw,
                     at=at,
                 )
+                yield seen, transaction
 
 
 def spends_in(block: BlockView, coins: Container[OutPoint]) -> Iterator[Spend]:

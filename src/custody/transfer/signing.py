@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from custody.bitcoin.curve import nonce_of
 from custody.bitcoin.key_paths import KeyPath
@@ -152,6 +152,23 @@ class CombinedPsbt(Record):
     at: UnixTime
 
 
+class UsedNonce(Protocol):
+    """The signature that a nonce was used in."""
+
+    @property
+    def public_key(self) -> bytes: ...
+
+    @property
+    def signature(self) -> bytes: ...
+
+
+class KnownNonces(Protocol):
+    """The signatures that are known, each under its nonce."""
+
+    def get(self, nonce: bytes, /) -> UsedNonce | None:
+        """The one that this nonce (r, 32 bytes) was used in."""
+
+
 def signing_psbt(drafted: Draft, vault: Vault, previous: Mapping[bytes, bytes]) -> TransferPsbt:
     """The PSBT that goes to a signer: everything a device needs to check what it signs, and nothing else.
 
@@ -278,8 +295,8 @@ def nonces(signed: SignedPsbt) -> Iterator[tuple[bytes, InputSignature]]:
                 yield each.signature[: SCHNORR_SIGNATURE // 2], each
 
 
-def refuse_repeated_nonces(signed: Iterable[SignedPsbt], known: Mapping[bytes, InputSignature]) -> None:
-    """Check that no nonce of `signed` stands in another signature, there or in `known`, which is by nonce.
+def refuse_repeated_nonces(signed: Iterable[SignedPsbt], known: KnownNonces) -> None:
+    """Check that no nonce of `signed` stands in another signature, there or in `known`.
 
     The same signature again gives nothing away: devices that sign by RFC 6979 give it every time.
 

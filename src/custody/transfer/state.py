@@ -1,6 +1,9 @@
-"""How far a transfer has come, and what is known of a deposit: the values that the log's entries build up.
+"""How far has a transfer come?
 
-What each kind of entry does to them is for `history` to say; nothing here reads the log.
+A `TransferRow` is what is kept of it: its status, and where in the log each step stands. A `Transfer` is that row with
+the log at hand, from which it reads what a step said when somebody asks. Both are values: they stay as they were read.
+
+What each kind of entry does to a row is for `history` to say; nothing here folds.
 """
 
 from __future__ import annotations
@@ -8,53 +11,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Self
-
-from pydantic import model_validator
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 from custody.charter.decide import Decision
 from custody.envelope import Envelope
-from custody.errors import InvalidInput
-from custody.record import Digest, Record
-from custody.transfer.approval import Approval, Authorization
+from custody.record import Record
+from custody.transfer.approval import Approval, Authorization, Withdrawal
 from custody.transfer.draft import Draft
-from custody.transfer.observe import DepositSeen, SpendSeen
-from custody.transfer.request import TransferRequest
-from custody.transfer.settlement import Confirmation, Ended, Release
+from custody.transfer.observe import SpendSeen
+from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.settlement import Confirmation, Ended, Ending, Release
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
 from custody.transfer.verify import VerifiedTransaction
-from custody.units import Count, Index, UnixTime
-from custody.vault.coins import CoinClass, Deposit
-from custody.vault.descriptor import Branch
-from custody.vault.keys import PublicText
 
-
-class Kind(StrEnum):
-    """What happened, in the past tense."""
-
-    CHARTER_ADOPTED = "charter_adopted"
-    ADDRESS_ISSUED = "address_issued"
-    CHAIN_SEEN = "chain_seen"
-    DEPOSIT_SEEN = "deposit_seen"
-    DEPOSIT_REVERSED = "deposit_reversed"
-    COIN_MATURED = "coin_matured"
-    REQUESTED = "requested"
-    DRAFTED = "drafted"
-    DECIDED = "decided"
-    APPROVED = "approved"
-    WITHDRAWN = "withdrawn"
-    AUTHORIZED = "authorized"
-    SIGNING_REQUESTED = "signing_requested"
-    SIGNED = "signed"
-    COMBINED = "combined"
-    VERIFIED = "verified"
-    RELEASED = "released"
-    BROADCAST = "broadcast"
-    SPEND_SEEN = "spend_seen"
-    CONFIRMED = "confirmed"
-    UNCONFIRMED = "unconfirmed"
-    ENDED = "ended"
-    UNEXPLAINED_SPEND = "unexplained_spend"
+Body = TypeVar("Body", bound=Record)
 
 
 class Status(StrEnum):
@@ -72,106 +43,92 @@ class Status(StrEnum):
     ENDED = "ended"
 
 
-class DepositUnsaid(InvalidInput, code="DEPOSIT_UNSAID"):
-    """An address that is given out without saying what for."""
-
-    message = "an address is given out to a payer, for a purpose and for coins of a class; missing: {missing}"
-    hint = "Say who will pay (--payer), why (--purpose) and where the coins come from (--class): it stands in the log."
-    missing: str
-
-
 @dataclass(frozen=True, slots=True)
-class ExpectedDeposit:
-    """What an address is given out for: who will pay there, why, and where the coins come from (a `CoinClass`).
+class TransferRow:
+    """What is kept of a transfer. Numbers named for a step are the index of the log entry that tells it.
 
-    Raises:
-        DepositUnsaid: one of them is empty.
+    `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it had
+    to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up. `due_change`
+    and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the latest entry
+    about it.
     """
 
-    payer: str
-    purpose: str
-    coin_class: str
-
-    def __post_init__(self) -> None:
-        said = (("payer", self.payer), ("purpose", self.purpose), ("class", self.coin_class))
-        missing = [what for what, text in said if not text.strip()]
-        if missing:
-            raise DepositUnsaid(missing=", ".join(missing))
-
-
-class AddressIssued(Record):
-    """An address was given out: by a vault, at its next receive index, to one payer, for a purpose."""
-
-    kind: ClassVar[str] = "address-issued"
-
-    vault: Digest
-    branch: Count
-    index: Index
-    payer: PublicText
-    purpose: PublicText
-    coin_class: CoinClass
-    at: UnixTime
-
-    @model_validator(mode="after")
-    def _is_said(self) -> Self:
-        ExpectedDeposit(self.payer, self.purpose, self.coin_class)
-        return self
-
-    @classmethod
-    def of(cls, expected: ExpectedDeposit, vault_id: bytes, index: int, at: int) -> Self:
-        """For this deposit, at this receive index of a vault, at `at` (Unix seconds)."""
-        return cls(
-            vault=vault_id,
-            branch=Branch.RECEIVE.value,
-            index=index,
-            payer=expected.payer,
-            purpose=expected.purpose,
-            coin_class=expected.coin_class,
-            at=at,
-        )
-
-    @property
-    def expected(self) -> ExpectedDeposit:
-        """What it was given out for."""
-        return ExpectedDeposit(self.payer, self.purpose, self.coin_class)
-
-
-@dataclass(slots=True)
-class Transfer:
-    """One transfer as the log tells it.
-
-    `due_change` and `due_receive` were the next unused indexes when it was drafted; `group` is the id of the first of
-    the transfers that conflict with it on purpose, and `replaced` those of them it had to conflict with at that moment,
-    in the order they were drafted. `parent` is the transfer that a child speeds up.
-    """
-
-    draft: Draft
-    request: TransferRequest
-    request_envelope: Envelope
-    due_change: int
-    due_receive: Mapping[str, int]
+    id: bytes
+    vault: bytes
+    request: bytes
     group: bytes
-    replaced: tuple[Transfer, ...] = field(default=(), repr=False)
-    parent: Transfer | None = field(default=None, repr=False)
+    charter: int
+    requested: int
+    drafted: int
+    newest: int
+    due_change: int
+    due_receive: tuple[tuple[str, int], ...] = ()
+    replaced: tuple[bytes, ...] = ()
+    parent: bytes | None = None
     status: Status = Status.DRAFTED
-    decision: Decision | None = None
-    approvals: list[Envelope] = field(default_factory=list)
-    opinions: list[Approval] = field(default_factory=list)
-    authorization: Authorization | None = None
-    signing: SigningRequested | None = None
-    signing_index: int | None = None
-    signed: list[SignedPsbt] = field(default_factory=list)
-    combined: CombinedPsbt | None = None
-    verified: VerifiedTransaction | None = None
-    release: Release | None = None
-    seen: SpendSeen | None = None
-    confirmation: Confirmation | None = None
-    ended: Ended | None = None
+    decided: int | None = None
+    approved: tuple[int, ...] = ()
+    authorized: int | None = None
+    signing: int | None = None
+    signed: tuple[int, ...] = ()
+    combined: int | None = None
+    verified: int | None = None
+    released: int | None = None
+    seen: int | None = None
+    confirmed: int | None = None
+    ended: int | None = None
+    ending: Ending | None = None
+
+
+class Source(Protocol):
+    """The log that a transfer is read from, as it was when the transfer was asked for."""
+
+    def read(self, record: type[Body], index: int) -> Body:
+        """The record that entry `index` carries.
+
+        Raises:
+            BodyWithheld: this copy of the log does not have it.
+        """
+
+    def transfer(self, transfer_id: bytes) -> Transfer:
+        """Another transfer.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One transfer as the log tells it."""
+
+    row: TransferRow
+    source: Source = field(repr=False, compare=False)
 
     @property
     def id(self) -> bytes:
         """Its TransferId."""
-        return self.draft.transfer_id
+        return self.row.id
+
+    @property
+    def status(self) -> Status:
+        """How far it has come."""
+        return self.row.status
+
+    @property
+    def group(self) -> bytes:
+        """The id of the first of the transfers that conflict with it on purpose; its own when there are none."""
+        return self.row.group
+
+    @property
+    def due_change(self) -> int:
+        """The next unused change index when it was drafted."""
+        return self.row.due_change
+
+    @property
+    def due_receive(self) -> Mapping[str, int]:
+        """The next unused receive index, when it was drafted, of each vault that it pays."""
+        return dict(self.row.due_receive)
 
     @property
     def is_live(self) -> bool:
@@ -181,31 +138,98 @@ class Transfer:
     @property
     def is_bearer(self) -> bool:
         """Whether signatures were asked for, so that it can end only by another spend."""
-        return self.signing is not None
+        return self.row.signing is not None
 
-    @property
-    def bearer_status(self) -> Status:
-        """How far it had come, signatures having been asked for, before something superseded it."""
-        for reached, status in (
-            (self.release, Status.RELEASED),
-            (self.verified, Status.VERIFIED),
-            (self.combined, Status.COMBINED),
-        ):
-            if reached is not None:
-                return status
-        return Status.SIGNING
+    # --- what each step said -----------------------------------------------------------------------------------------
 
+    @cached_property
+    def draft(self) -> Draft:
+        """Its transaction."""
+        return self.source.read(Draft, self.row.drafted)
 
-@dataclass(slots=True)
-class Holding:
-    """A deposit as the log tells it."""
+    @cached_property
+    def request_envelope(self) -> Envelope:
+        """What was asked for, as its requester signed it."""
+        return self.source.read(Envelope, self.row.requested)
 
-    seen: DepositSeen
-    is_mature: bool = False
-    spent_by: bytes | None = None
-    """txid of the transaction in a block that spent it."""
+    @cached_property
+    def request(self) -> TransferRequest:
+        """What was asked for."""
+        return read_request(self.request_envelope)
 
-    @property
-    def deposit(self) -> Deposit:
-        """The deposit as a value."""
-        return self.seen.deposit
+    @cached_property
+    def replaced(self) -> tuple[Transfer, ...]:
+        """The transfers that it had to conflict with when it was drafted, in the order they were drafted."""
+        return tuple(self.source.transfer(each) for each in self.row.replaced)
+
+    @cached_property
+    def parent(self) -> Transfer | None:
+        """The transfer that a child speeds up."""
+        return None if self.row.parent is None else self.source.transfer(self.row.parent)
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        """What the rules said."""
+        return self._maybe(Decision, self.row.decided)
+
+    @cached_property
+    def approvals(self) -> tuple[Envelope, ...]:
+        """What officers said, as each signed it: the last word of each."""
+        return tuple(self.source.read(Envelope, each) for each in self.row.approved)
+
+    @cached_property
+    def opinions(self) -> tuple[Approval, ...]:
+        """What officers said, in the same order."""
+        return tuple(Approval.from_bytes(each.body) for each in self.approvals)
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """That every demand was met."""
+        return self._maybe(Authorization, self.row.authorized)
+
+    @cached_property
+    def signing(self) -> SigningRequested | None:
+        """That signatures were asked for."""
+        return self._maybe(SigningRequested, self.row.signing)
+
+    @cached_property
+    def signed(self) -> tuple[SignedPsbt, ...]:
+        """What cosigners signed, each once, in the order they came."""
+        return tuple(self.source.read(SignedPsbt, each) for each in self.row.signed)
+
+    @cached_property
+    def combined(self) -> CombinedPsbt | None:
+        """The signatures of as many cosigners as the vault needs."""
+        return self._maybe(CombinedPsbt, self.row.combined)
+
+    @cached_property
+    def verified(self) -> VerifiedTransaction | None:
+        """The finished transaction."""
+        return self._maybe(VerifiedTransaction, self.row.verified)
+
+    @cached_property
+    def release(self) -> Release | None:
+        """Leave to send it."""
+        return self._maybe(Release, self.row.released)
+
+    @cached_property
+    def seen(self) -> SpendSeen | None:
+        """The block it stands in."""
+        return self._maybe(SpendSeen, self.row.seen)
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """That this block is buried deep enough."""
+        return self._maybe(Confirmation, self.row.confirmed)
+
+    @cached_property
+    def ended(self) -> Ended | None:
+        """Why it is over without having moved anything."""
+        if self.row.ended is None or self.row.ending is not Ending.WITHDRAWN:
+            return self._maybe(Ended, self.row.ended)
+        # Whoever withdrew it has said so themselves: there is no second entry of the coordinator's.
+        withdrawn = Withdrawal.from_bytes(self.source.read(Envelope, self.row.ended).body)
+        return Ended(transfer=self.id, reason=Ending.WITHDRAWN, detail=withdrawn.reason, at=withdrawn.issued)
+
+    def _maybe(self, record: type[Body], index: int | None) -> Body | None:
+        return None if index is None else self.source.read(record, index)

@@ -3,10 +3,11 @@
     meta         one row: format, network and the log's origin      entries      the log's heads, leaf hashes and roots
     log_head     one row: the log's size and frontier               bodies       what entries say; a row may be erased
     holds        coins in use, each by one holder                   outbox       transactions to send
-    checkpoints  signed checkpoints by size
+    checkpoints  signed checkpoints by size                         documents    raw transactions, by what they hash to
+    state_head   one row: what log the rows are made of             state_rows   what the log says is so (`history`)
 
-Only `entries`, `bodies` and `checkpoints` are the truth; `log_head` can be computed from them. Digests, scripts and
-outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its type and nothing else. What
+Only `entries`, `bodies`, `documents` and `checkpoints` are the truth; `log_head` and the state can be computed from
+them. Digests, scripts and outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its type and nothing else. What
 the tables look like on disk is made by `migrations/`; a test compares the two.
 """
 
@@ -97,6 +98,46 @@ outbox: Final = Table(
     Column("last_error", Text, nullable=False),
     sqlite_strict=True,
 )
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    # A previous transaction's txid; each once, however many of its outputs are ours.
+    Column("digest", LargeBinary, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+FOREVER: Final = 2**62
+"""The end of a row that is still so."""
+
+state_head: Final = Table(
+    "state_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+    # The sum over sealed rows, as `Multiset.to_bytes`.
+    Column("total", LargeBinary, nullable=False),
+    # The smallest log whose rows are all still here.
+    Column("oldest", Integer, nullable=False),
+    CheckConstraint("id = 1", name="state_head_is_one_row"),
+    sqlite_strict=True,
+)
+
+state_rows: Final = Table(
+    "state_rows",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    # A row is so for logs of `since` entries and more, and fewer than `until`: who reads an older log still finds it.
+    Column("since", Integer, primary_key=True, autoincrement=False),
+    Column("until", Integer, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+Index("state_rows_ended", state_rows.c.until, sqlite_where=state_rows.c.until < FOREVER)
 
 checkpoints: Final = Table(
     "checkpoints",

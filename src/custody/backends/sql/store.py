@@ -17,15 +17,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
+from custody.backends.sql.rows import SqlRows, read_head, write_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
+from custody.history import tables
+from custody.history.multiset import Multiset
+from custody.history.rows import Head, Table
+from custody.history.state import State
 from custody.log import EntryHead, Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, hash_leaf, open_body
 from custody.log.entry import SALT_SIZE
 from custody.ports import (
@@ -140,15 +145,33 @@ class SqlStore:
     def transaction(self) -> Iterator[StoreTransaction]:
         """One atomic change, durable once the block has ended without an exception."""
         with _translating(self._path, self._busy_seconds), self._writer.begin() as connection:
-            transaction = _Transaction.begun(connection, self._path, self._origin)
-            yield transaction
-            transaction.finish()
+            transaction = _Transaction.begun(connection, self, self._origin)
+            with transaction.rows().bound(connection):
+                yield transaction
+                transaction.finish()
 
     @contextmanager
     def read(self) -> Iterator[StoreView]:
         """One consistent state. While it is open nobody's transaction can end, so keep it short."""
         with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
-            yield _View.begun(connection, self._path, self._origin)
+            view = _View.begun(connection, self, self._origin)
+            with view.rows().bound(connection):
+                yield view
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """A connection for one question of whoever holds no transaction."""
+        with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
+            yield connection
+
+    def rows_of(self, head: Head) -> SqlRows:
+        """The rows as of `head`."""
+        return SqlRows(head, self.connected, _from_log, sqlite.shown(self._path))
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._path
 
     def verify(self) -> Frontier:
         """Recompute everything. Entries never change, so they are read a page at a time and writers go on meanwhile."""
@@ -207,18 +230,20 @@ class SqlStore:
 class _View:
     """Reads over one open transaction."""
 
-    def __init__(self, connection: Connection, origin: str, frontier: Frontier) -> None:
+    def __init__(self, connection: Connection, origin: str, frontier: Frontier, rows: SqlRows) -> None:
         self._connection = connection
         self._origin = origin
         self._frontier = frontier
         self._begun_with = frontier
+        self._rows = rows
 
     @classmethod
-    def begun(cls, connection: Connection, path: Path, origin: str) -> Self:
+    def begun(cls, connection: Connection, store: SqlStore, origin: str) -> Self:
         """A view of what is there, once the log's end has been found to be in order."""
-        frontier = _load_frontier(connection, path)
-        _check_end(connection, path, frontier)
-        return cls(connection, origin, frontier)
+        frontier = _load_frontier(connection, store.path)
+        _check_end(connection, store.path, frontier)
+        head = read_head(connection, sqlite.shown(store.path))
+        return cls(connection, origin, frontier, store.rows_of(head))
 
     @property
     def size(self) -> int:
@@ -264,6 +289,13 @@ class _View:
             raise LogCorrupt(index=size - 1, problem="it is missing")
         return root
 
+    def rows(self) -> SqlRows:
+        """What the log says is so, as of this view."""
+        return self._rows
+
+    def document(self, digest: bytes) -> bytes | None:
+        return self._connection.scalar(select(schema.documents.c.data).where(schema.documents.c.digest == digest))
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
         return self._connection.scalar(statement)
@@ -275,6 +307,11 @@ class _View:
     def outbox(self) -> tuple[OutboxRow, ...]:
         rows = self._connection.execute(select(schema.outbox).order_by(schema.outbox.c.position)).mappings()
         return tuple(_outbox_row(row) for row in rows)
+
+    def queued(self, transfer_id: bytes) -> OutboxRow | None:
+        statement = select(schema.outbox).where(schema.outbox.c.transfer_id == transfer_id)
+        row = self._connection.execute(statement).mappings().first()
+        return None if row is None else _outbox_row(row)
 
     def checkpoint(self, size: int | None = None) -> str | None:
         table = schema.checkpoints
@@ -298,6 +335,16 @@ class _Transaction(_View):
         if entry.body is not None:
             self._connection.execute(insert(schema.bodies), {"index": index, "salt": entry.salt, "body": entry.body})
         self._frontier = frontier
+
+    def save(self, state: State) -> None:
+        if state.frontier != self._frontier:
+            what = "the log that the state is of"
+            raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
+        write_rows(self._connection, state)
+
+    def keep_document(self, digest: bytes, data: bytes) -> None:
+        if self.document(digest) is None:
+            self._connection.execute(insert(schema.documents), {"digest": digest, "data": data})
 
     def erase_body(self, index: int) -> None:
         if not 0 <= index < self.size:
@@ -442,6 +489,18 @@ def _read_entry(row: _EntryRow, index: int) -> LogEntry:
     return entry
 
 
+def _from_log(connection: Connection, table: Table[Any], key: bytes) -> bytes | None:
+    """A row of a table that repeats the log, from the log itself."""
+    index = int.from_bytes(key, "big")
+    if table is tables.ROOTS:
+        if index == 0:
+            return Frontier().root
+        root: bytes | None = connection.scalar(select(schema.entries.c.root).where(_index == index - 1))
+        return root
+    row = connection.execute(_ROWS.where(_index == index)).first()
+    return None if row is None else _read_entry(_EntryRow(*row), index).body
+
+
 def _load_frontier(connection: Connection, path: Path) -> Frontier:
     row = connection.execute(_HEAD).first()
     if row is None:
@@ -526,6 +585,8 @@ def _fill(path: Path, network: Network, origin: str, busy_seconds: int) -> None:
         values = {"id": 1, "format": schema.FORMAT, "network": network.value, "origin": origin}
         connection.execute(insert(schema.meta), values)
         connection.execute(insert(schema.log_head), {"id": 1, "size": 0, "peaks": b""})
+        total = Multiset().to_bytes()
+        connection.execute(insert(schema.state_head), {"id": 1, "size": 0, "peaks": b"", "total": total, "oldest": 0})
 
 
 def _migrate(connection: Connection) -> None:

@@ -73,8 +73,39 @@ def upgrade() -> None:
         sa.Column("note", sa.Text, nullable=False),
         sqlite_strict=True,
     )
+    op.create_table(
+        "documents",
+        sa.Column("digest", sa.LargeBinary, primary_key=True),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
+    _make_state()
     if op.get_bind().dialect.name == "sqlite":
         _make_append_only()
+
+
+def _make_state() -> None:
+    op.create_table(
+        "state_head",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("peaks", sa.LargeBinary, nullable=False),
+        sa.Column("total", sa.LargeBinary, nullable=False),
+        sa.Column("oldest", sa.Integer, nullable=False),
+        sa.CheckConstraint("id = 1", name="state_head_is_one_row"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "state_rows",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("key", sa.LargeBinary, primary_key=True),
+        sa.Column("since", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("until", sa.Integer, nullable=False),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("state_rows_ended", "state_rows", ["until"], sqlite_where=sa.text("until < 4611686018427387904"))
 
 
 def _make_append_only() -> None:

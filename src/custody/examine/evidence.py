@@ -1,8 +1,10 @@
 """What one file must hold so that somebody who trusts nothing but a charter's digest can judge a transfer.
 
-The evidence of a transfer has a *body*, the same for everybody, whose digest is logged when signatures are requested;
-and a *part* for one reader: a checkpoint of the log, cosigned by witnesses, with the log's entries. `examine` judges
-it in numbered steps. Officer, station and release use the same function, so none can be shown something else:
+Evidence of a transfer is the log from where its reader has come to, under a checkpoint that witnesses cosigned, and the
+previous transactions of what is spent. Everything else that is judged (request, draft, decision, approvals) stands in
+the log, and is read there; its digest, with the previous transactions, was logged when signatures were requested.
+`examine` judges it in numbered steps. Officer, station and release use the same steps, so none can be shown something
+else:
 
 1. The charter is the pinned one, signed by everyone it lists.
 2. The request is signed by its requester, for this charter and this vault, and has not expired.
@@ -16,15 +18,16 @@ it in numbered steps. Officer, station and release use the same function, so non
 7. The rules allow it, and the decision in the log is the one they give.
 8. Officers have approved it, or what is still missing is said.
 
-What a reader cannot judge is listed, never passed over.
+What a reader cannot judge is listed, never passed over. 1 to 3 are asked of what the file claims before 4 proves that
+it stands in the log, so that a wrong file is refused for what is wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, TypeVar
 
 from pydantic import Field
 
@@ -34,66 +37,39 @@ from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
 from custody.charter.rules import Case
 from custody.envelope import Envelope
-from custody.errors import InvalidInput, Refused
-from custody.log import (
-    Checkpoint,
-    Cosignature,
-    Frontier,
-    LogEntry,
-    SignedCheckpoint,
-    check_history,
-    read_line,
-    verify_checkpoint,
-    withhold,
-    witnesses_of,
-    write_line,
+from custody.errors import Refused
+from custody.examine.shown import (
+    MAX_LINES,
+    EvidenceInvalid,
+    HistoryForked,
+    HistoryStale,
+    Shown,
+    check_witnesses,
+    extended,
+    lines_of,
+    read_lines,
+    witness_finding,
 )
+from custody.history import kinds, tables
+from custody.history.questions import History
+from custody.history.state import State, read
+from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
 from custody.quorum import Tally
-from custody.record import HexBytes, Record
+from custody.record import Digest, HexBytes, Record
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.child import check_child, with_fees_before
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
-from custody.transfer.history import History, replay
 from custody.transfer.replacement import check_replacement
-from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
-from custody.transfer.signing import InputSignature, signing_psbt
-from custody.transfer.state import Kind, Transfer
+from custody.transfer.request import Purpose, TransferRequest, check_request, read_request, refuse_expired_request
+from custody.transfer.signing import KnownNonces, signing_psbt
+from custody.transfer.state import Transfer
 from custody.transfer.verify import StateChanged
+from custody.units import Count
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import Reading, read_ownership
 
-MAX_ENTRIES: Final = 1_000_000
+Body = TypeVar("Body", bound=Record)
 MAX_PREVIOUS: Final = 1_000
-
-
-class HistoryUnwitnessed(Refused, code="HISTORY_UNWITNESSED"):
-    """A log that too few witnesses stand behind."""
-
-    message = "{given} of {needed} witnesses cosigned the checkpoint of {size} entries; missing: {missing}"
-    hint = "Have the checkpoint cosigned by a witness (custody log checkpoint, custody log cosign), then export again."
-    given: int
-    needed: int
-    size: int
-    missing: str
-
-
-class HistoryForked(Refused, code="HISTORY_FORKED"):
-    """A log that does not extend what was seen before."""
-
-    message = "this log has {size} entries and does not extend the {seen} seen before (root {root})"
-    hint = "Do not sign. Somebody shows different people different histories: call the officers and the witnesses."
-    size: int
-    seen: int
-    root: str
-
-
-class HistoryStale(Refused, code="HISTORY_STALE"):
-    """A log that ends before what was seen already."""
-
-    message = "this file shows the log up to entry {size}; {seen} entries were seen here before"
-    hint = "The file is an older one: have it exported again (custody transfer evidence). Never sign by the older one."
-    size: int
-    seen: int
 
 
 class NotLogged(Refused, code="NOT_LOGGED"):
@@ -113,14 +89,6 @@ class DecisionDiffers(Refused, code="DECISION_DIFFERS"):
     own: str
 
 
-class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
-    """An evidence file with parts missing for its purpose."""
-
-    message = "the evidence file {problem}"
-    hint = "Export it again with: custody transfer evidence."
-    problem: str
-
-
 class Stage(StrEnum):
     """What the reader is about to do."""
 
@@ -130,7 +98,10 @@ class Stage(StrEnum):
 
 
 class EvidenceBody(Record):
-    """The same for every reader. `previous` are raw previous transactions, each once, in the order of their txids."""
+    """What is judged, the same for every reader: its digest is logged when signatures are requested.
+
+    All but `previous` stands in the log. These are raw previous transactions, each once, in the order of their txids.
+    """
 
     kind: ClassVar[str] = "evidence"
 
@@ -143,31 +114,20 @@ class EvidenceBody(Record):
     authorization: Authorization | None
 
 
-class StationPart(Record):
-    """What one reader needs beside the body: a signed checkpoint (C2SP note) and the log's lines up to it."""
-
-    kind: ClassVar[str] = "evidence-part"
-
-    checkpoint: Annotated[str, Field(max_length=100_000)]
-    lines: Annotated[tuple[str, ...], Field(max_length=MAX_ENTRIES)]
-
-
 class Evidence(Record):
-    """The file."""
+    """The file, for a reader who has seen the first `since` entries of the log, or more.
+
+    `lines` are the log's from there to the checkpoint (a C2SP note), `previous` raw previous transactions, each once, in
+    the order of their txids.
+    """
 
     kind: ClassVar[str] = "evidence-file"
 
-    body: EvidenceBody
-    part: StationPart
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What a reader trusts: the charter's digest, and the longest log seen before (size and root), if any."""
-
-    charter: bytes
-    seen_size: int = 0
-    seen_root: bytes = b""
+    transfer: Digest
+    since: Count
+    checkpoint: Annotated[str, Field(max_length=100_000)]
+    lines: Annotated[tuple[str, ...], Field(max_length=MAX_LINES)]
+    previous: Annotated[tuple[HexBytes, ...], Field(min_length=1, max_length=MAX_PREVIOUS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +141,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What a reader knows after every step has passed. `size` and `root` are the log it must remember."""
+    """What a reader knows after every step has passed. `shown` is the log it must remember."""
 
     stage: Stage
     charter: Charter
@@ -195,11 +155,8 @@ class Examination:
     decision: Decision
     tallies: tuple[RoleTally, ...]
     psbt: TransferPsbt
-    checkpoint: Checkpoint
-    cosignatures: tuple[Cosignature, ...]
+    shown: Shown
     body_digest: bytes
-    nonces: Mapping[bytes, InputSignature]
-    """The signatures of that log, each under its nonce."""
     steps: tuple[Step, ...]
     not_checked: tuple[str, ...] = field(default=())
 
@@ -207,6 +164,21 @@ class Examination:
     def transfer_id(self) -> bytes:
         """The TransferId, computed from bytes here."""
         return self.transfer.id
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The end of the log that was shown."""
+        return self.shown.checkpoint
+
+    @property
+    def cosignatures(self) -> tuple[Cosignature, ...]:
+        """Who stands behind that log, beside its coordinator."""
+        return self.shown.cosignatures
+
+    @property
+    def nonces(self) -> KnownNonces:
+        """The signatures of that log, each under its nonce."""
+        return History(self.shown.state)
 
     @property
     def is_witnessed(self) -> bool:
@@ -231,67 +203,153 @@ def gather(transfer: Transfer, charter: Envelope, previous: Sequence[bytes]) -> 
         charter=charter,
         request=transfer.request_envelope,
         draft=transfer.draft,
-        previous=tuple(sorted(set(previous), key=lambda raw: PreviousTransaction(raw).txid)),
+        previous=in_order(previous),
         decision=transfer.decision,
-        approvals=tuple(transfer.approvals),
+        approvals=transfer.approvals,
         authorization=transfer.authorization,
     )
 
 
-def part_of(checkpoint: SignedCheckpoint, entries: Iterable[LogEntry]) -> StationPart:
-    """The part for a reader: the log up to the checkpoint. Deposits stay heads only: amounts are proved by the body."""
-    shown = (withhold(entry) if entry.head.entry in _WITHHELD else entry for entry in entries)
-    return StationPart(checkpoint=checkpoint.text(), lines=tuple(write_line(entry).decode("utf-8") for entry in shown))
+def evidence_of(
+    transfer_id: bytes, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int, previous: Sequence[bytes]
+) -> Evidence:
+    """The file for a reader who has seen `since` entries: `entries` are those from there up to the checkpoint."""
+    return Evidence(
+        transfer=transfer_id,
+        since=since,
+        checkpoint=signed.text(),
+        lines=lines_of(entries),
+        previous=in_order(previous),
+    )
 
 
-def read_part(part: StationPart) -> list[LogEntry]:
-    """The log's entries in a part. That they are the checkpoint's is for `check_seen` to say.
-
-    Raises:
-        LogCorrupt, RecordInvalid: a line is no entry, or not in its place.
-    """
-    return [read_line(line.encode("utf-8"), index) for index, line in enumerate(part.lines)]
+def in_order(previous: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Previous transactions as evidence has them: each once, in the order of their txids."""
+    return tuple(sorted(set(previous), key=lambda raw: PreviousTransaction(raw).txid))
 
 
-def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examination:
-    """Judge a transfer from its evidence alone, at `now` (Unix seconds).
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is said of a transfer before it is known to stand in the log."""
+
+    charter: Envelope
+    request: Envelope
+    draft: Draft
+
+
+def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examination:
+    """Judge a transfer from its evidence and what this reader has seen before, at `now` (Unix seconds).
 
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
-    body = evidence.body
+    signed = SignedCheckpoint.parse(evidence.checkpoint)
+    entries = read_lines(evidence.lines, evidence.since)
+
+    def show(charter: Charter) -> Shown:
+        cosignatures = check_witnesses(signed, charter)
+        state = extended(known, entries, evidence.since, signed.checkpoint)
+        return Shown(state, signed.checkpoint, cosignatures)
+
+    claim = _claimed(evidence.transfer, known, entries)
+    return _examine(evidence.transfer, claim, show, evidence.previous, _Asked(known.pinned, stage, now))
+
+
+def examine_own(
+    transfer: Transfer, history: History, signed: SignedCheckpoint, previous: Sequence[bytes], stage: Stage, now: int
+) -> Examination:
+    """The same for whoever keeps the log itself: the checkpoint must be of this log, and hold all about the transfer.
+
+    Raises:
+        CustodyError: the first fact that is wrong, by its own code.
+    """
+    checkpoint = signed.checkpoint
+
+    def show(charter: Charter) -> Shown:
+        cosignatures = check_witnesses(signed, charter)
+        root = history.root_at(checkpoint.size)
+        if root != checkpoint.root:
+            raise HistoryForked(size=checkpoint.size, seen=history.size, root=history.frontier.root.hex())
+        if checkpoint.size < history.needed_size(transfer.id):
+            raise HistoryStale(size=checkpoint.size, seen=history.needed_size(transfer.id))
+        return Shown(history.state, checkpoint, cosignatures)
+
+    claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
+    return _examine(transfer.id, claim, show, in_order(previous), _Asked(history.state.pinned, stage, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks: under which charter, what for, and when (Unix seconds)."""
+
+    pinned: bytes
+    stage: Stage
+    now: int
+
+
+def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
+    """What file and memory say of a transfer together; nothing of it is proved yet.
+
+    Raises:
+        NotLogged: they do not speak of it.
+    """
+    history = History(known)
+    if known.has(tables.TRANSFERS, transfer_id):
+        transfer = history.transfer(transfer_id)
+        return Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
+    charter = history.charter_envelope if history.has_charter else _first(Envelope, kinds.CHARTER_ADOPTED, entries)
+    drafts = (read(Draft, open_body(each)) for each in entries if each.head.entry == kinds.DRAFTED)
+    draft = next((each for each in drafts if each.transfer_id == transfer_id), None)
+    if charter is None or draft is None:
+        raise NotLogged(what="the draft")
+    asked = draft.identity.request
+    if known.has(tables.REQUESTS, asked):
+        return Claim(charter, history.request(asked), draft)
+    signed = (read(Envelope, open_body(each)) for each in entries if each.head.entry == kinds.REQUESTED)
+    request = next((each for each in signed if read_request(each).digest() == asked), None)
+    if request is None:
+        raise NotLogged(what="the request")
+    return Claim(charter, request, draft)
+
+
+def _first(record: type[Body], kind: str, entries: Sequence[LogEntry]) -> Body | None:
+    return next((read(record, open_body(each)) for each in entries if each.head.entry == kind), None)
+
+
+def _examine(
+    transfer_id: bytes, claim: Claim, show: Callable[[Charter], Shown], previous: Sequence[bytes], asked: _Asked
+) -> Examination:
+    stage, now = asked.stage, asked.now
     # 1
-    charter = verify_charter(body.charter, trust.charter)
+    charter = verify_charter(claim.charter, asked.pinned)
     steps = [_step(1, f"{charter.institution}, version {charter.version}, signed by all {_count_signers(charter)}")]
     # 2
-    request = check_request(body.request, charter)
+    request = check_request(claim.request, charter)
     if stage is Stage.APPROVE:
         refuse_expired_request(request, now)
     steps.append(_step(2, f"{request.requester} asked for it: {request.reason}"))
     # 3
-    case = case_of(body.draft, request, charter)
-    paid = paid_outputs(body.draft, request, charter)
+    case = case_of(claim.draft, request, charter)
+    paid = paid_outputs(claim.draft, request, charter)
     steps.append(_step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat"))
     # 4
-    signed = SignedCheckpoint.parse(evidence.part.checkpoint)
-    cosignatures = check_witnesses(signed, charter)
-    entries = read_part(evidence.part)
-    check_seen(entries, signed.checkpoint, trust)
-    history = replay(entries, trust.charter)
-    steps.append(_step(4, witness_finding(signed.checkpoint, cosignatures, charter)))
+    shown = show(charter)
+    history = History(shown.state)
+    steps.append(_step(4, witness_finding(shown.checkpoint, shown.cosignatures, charter)))
     # 5
-    transfer = _logged(history, evidence, stage)
-    asked = "" if stage is Stage.APPROVE else ", signatures requested"
-    steps.append(_step(5, f"drafted and decided{asked} in that log"))
+    transfer, body_digest = _logged(history, transfer_id, previous, stage)
+    requested = "" if stage is Stage.APPROVE else ", signatures requested"
+    steps.append(_step(5, f"drafted and decided{requested} in that log"))
     # 6
-    judged = judge_draft(transfer, request, charter, body.previous, history)
+    judged = judge_draft(transfer, request, charter, previous, history.height)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(_step(6, f"{len(judged.reading.inputs)} inputs of vault {judged.vault_name}, {spent} sat, all proved"))
     # 7
     decision = _decided(transfer, judged.case, charter, history, now)
     steps.append(_step(7, f"{decision.verdict}: {len(decision.findings)} findings"))
     # 8
-    _refuse_forked(entries, transfer)
+    for approval in transfer.opinions:
+        refuse_forked(approval, history.root_at(approval.log_size) or b"")
     tallied = tallies(decision, request, charter, transfer.opinions)
     if stage is not Stage.APPROVE:
         check_authorized(transfer, charter, decision, now)
@@ -309,10 +367,8 @@ def examine(evidence: Evidence, trust: Trust, stage: Stage, now: int) -> Examina
         decision=decision,
         tallies=tallied,
         psbt=judged.psbt,
-        checkpoint=signed.checkpoint,
-        cosignatures=cosignatures,
-        body_digest=body.digest(),
-        nonces=history.nonces,
+        shown=shown,
+        body_digest=body_digest,
         steps=tuple(steps),
         not_checked=_not_checked(charter, transfer, now),
     )
@@ -330,16 +386,18 @@ class Judged:
 
 
 def judge_draft(
-    transfer: Transfer, request: TransferRequest, charter: Charter, previous: Sequence[bytes], history: History
+    transfer: Transfer, request: TransferRequest, charter: Charter, previous: Sequence[bytes], height: int
 ) -> Judged:
     """Steps 3 and 6: the transaction is the vault's and pays what was asked, and nothing else.
+
+    `height` is the highest block that the log knows.
 
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
     drafted = transfer.draft
     entry, vault = charter.vault_by_id(drafted.identity.vault)
-    check_transaction(drafted, history.height, entry, vault)
+    check_transaction(drafted, height, entry, vault)
     psbt = signing_psbt(drafted, vault, {PreviousTransaction(raw).txid: raw for raw in previous})
     reading = read_ownership(psbt, vault)
     case = with_fees_before(case_of(drafted, request, charter), transfer, vault)
@@ -350,49 +408,6 @@ def judge_draft(
     _refuse_differing(reading, case)
     return Judged(entry.name, vault, psbt, reading, case)
 
-
-def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosignature, ...]:
-    """The cosignatures that the charter counts, when they are enough.
-
-    Raises:
-        CheckpointInvalid: not signed by the charter's log.
-        HistoryUnwitnessed: too few witnesses.
-    """
-    verify_checkpoint(signed, charter.origin, charter.coordinator)
-    witnesses = {witness.name: witness.key for witness in charter.witnesses}
-    cosignatures = witnesses_of(signed, witnesses)
-    cosigned = {each.key for each in cosignatures}
-    if len(cosigned) < charter.witness_threshold:
-        raise HistoryUnwitnessed(
-            given=len(cosigned),
-            needed=charter.witness_threshold,
-            size=signed.checkpoint.size,
-            missing=", ".join(name for name, key in sorted(witnesses.items()) if key not in cosigned),
-        )
-    return cosignatures
-
-
-def check_seen(entries: Sequence[LogEntry], checkpoint: Checkpoint, trust: Trust) -> None:
-    """Every entry is in its place under the checkpoint, and the log extends what was seen before.
-
-    Raises:
-        LogCorrupt, ProofInvalid: the entries are not the checkpoint's.
-        HistoryStale: shorter than what was seen.
-        HistoryForked: different from what was seen.
-    """
-    if len(entries) != checkpoint.size:
-        raise EvidenceInvalid(problem=f"has {len(entries)} log lines for a checkpoint of {checkpoint.size}")
-    check_history(entries, checkpoint)
-    if not trust.seen_size:
-        return
-    if checkpoint.size < trust.seen_size:
-        raise HistoryStale(size=checkpoint.size, seen=trust.seen_size)
-    if Frontier.of(entry.leaf for entry in entries[: trust.seen_size]).root != trust.seen_root:
-        raise HistoryForked(size=checkpoint.size, seen=trust.seen_size, root=trust.seen_root.hex())
-
-
-_WITHHELD: Final = frozenset({Kind.DEPOSIT_SEEN, Kind.DEPOSIT_REVERSED, Kind.COIN_MATURED})
-"""Entries a station needs no bodies of: what they claim about money, it proves from the body or not at all."""
 
 _TITLES: Final = (
     "charter",
@@ -414,32 +429,25 @@ def _count_signers(charter: Charter) -> int:
     return sum(1 for _ in charter.signers())
 
 
-def _logged(history: History, evidence: Evidence, stage: Stage) -> Transfer:
-    """The transfer as the log tells it, when the log holds the very bytes of the body."""
-    body = evidence.body
-    transfer = history.transfers.get(body.draft.transfer_id)
-    if transfer is None:
-        raise NotLogged(what="the draft")
-    for what, logged, given in (
-        ("the same draft", transfer.draft, body.draft),
-        ("the same request", transfer.request_envelope, body.request),
-        ("the same decision", transfer.decision, body.decision),
-        ("the same approvals", tuple(transfer.approvals), body.approvals),
-        ("the same authorization", transfer.authorization, body.authorization),
-    ):
-        if logged != given:
-            raise NotLogged(what=what)
+def _logged(
+    history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage
+) -> tuple[Transfer, bytes]:
+    """The transfer as the log tells it, and the digest of all that is judged."""
+    transfer = history.transfer(transfer_id)
+    if transfer.decision is None:
+        raise NotLogged(what="the decision")
     if transfer.ended is not None:
         raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
+    digest = gather(transfer, history.charter_envelope, previous).digest()
     if stage is not Stage.APPROVE:
         # The log must say that signatures were asked for on exactly this body: limits count from there.
         if transfer.signing is None:
             raise NotLogged(what="the signing request")
-        if transfer.signing.evidence != body.digest():
+        if transfer.signing.evidence != digest:
             raise NotLogged(what="the signing request for this evidence")
         # Once asked for in time, signatures may come later; but approvals outlive requests, so time is asked here too.
         refuse_expired_request(transfer.request, transfer.signing.at)
-    return transfer
+    return transfer, digest
 
 
 def _decided(transfer: Transfer, case: Case, charter: Charter, history: History, now: int) -> Decision:
@@ -450,14 +458,6 @@ def _decided(transfer: Transfer, case: Case, charter: Charter, history: History,
         logged = "nothing" if transfer.decision is None else transfer.decision.digest().hex()
         raise DecisionDiffers(logged=logged, own=own.digest().hex())
     return own
-
-
-def _refuse_forked(entries: Sequence[LogEntry], transfer: Transfer) -> None:
-    """Every officer who spoke saw this very log as far as it went then (THREATS F1)."""
-    frontier = Frontier()
-    for approval in sorted(transfer.opinions, key=lambda each: each.log_size):
-        frontier = frontier.extend(entry.leaf for entry in entries[frontier.size : approval.log_size])
-        refuse_forked(approval, frontier.root if frontier.size == approval.log_size else b"")
 
 
 def check_authorized(transfer: Transfer, charter: Charter, decision: Decision, now: int) -> None:
@@ -486,13 +486,6 @@ def _refuse_differing(reading: Reading, case: Case) -> None:
         raise StateChanged(
             what="fee and change", expected=f"{case.fee} and {case.change}", actual=f"{reading.fee} and {change}"
         )
-
-
-def witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:
-    """How far somebody else stands behind a log, in words."""
-    if not charter.witnesses:
-        return f"{checkpoint.size} entries; NOT WITNESSED: this charter names no witness"
-    return f"{checkpoint.size} entries, cosigned by {len(cosignatures)} of {len(charter.witnesses)} witnesses"
 
 
 def _show_tally(each: RoleTally) -> str:

@@ -18,7 +18,7 @@ enough officers have signed, for the card's charter, network and vault, and it h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
@@ -31,22 +31,23 @@ from custody.charter.document import Charter, verify_charter
 from custody.charter.people import Role
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
+from custody.examine.evidence import Step
+from custody.examine.shown import (
+    MAX_LINES,
+    Shown,
+    check_witnesses,
+    extended,
+    lines_of,
+    read_lines,
+    witness_finding,
+)
+from custody.history.questions import History
+from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, Record, check_text
 from custody.transfer.approval import CLOCK_SKEW
-from custody.transfer.evidence import (
-    StationPart,
-    Step,
-    Trust,
-    check_seen,
-    check_witnesses,
-    part_of,
-    read_part,
-    witness_finding,
-)
-from custody.transfer.history import replay
-from custody.transfer.state import AddressIssued
+from custody.transfer.address import AddressIssued
 from custody.units import Count, Index, Network, UnixTime
 from custody.vault.coins import CoinClass
 from custody.vault.descriptor import Branch
@@ -144,27 +145,41 @@ class AddressStatement(Record):
 
 
 class StatementPaper(Record):
-    """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers."""
+    """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers.
+
+    `lines` are the log's from entry `since` on, up to the checkpoint (a C2SP note).
+    """
 
     kind: ClassVar[str] = "statement-paper"
 
     asked: AddressStatement
     charter: Envelope
-    part: StationPart
+    since: Count
+    checkpoint: Annotated[str, Field(max_length=100_000)]
+    lines: Annotated[tuple[str, ...], Field(max_length=MAX_LINES)]
 
 
 @dataclass(frozen=True, slots=True)
 class StatementExamination:
-    """What an officer knows after every step has passed. `checkpoint` is the log their machine must remember."""
+    """What an officer knows after every step has passed. `shown` is the log their machine must remember."""
 
     charter: Charter
     vault_name: str
     statement: AddressStatement
     quorum: Quorum[bytes]
-    checkpoint: Checkpoint
-    cosignatures: tuple[Cosignature, ...]
+    shown: Shown
     steps: tuple[Step, ...]
     not_checked: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The end of the log that was shown."""
+        return self.shown.checkpoint
+
+    @property
+    def cosignatures(self) -> tuple[Cosignature, ...]:
+        """Who stands behind that log, beside its coordinator."""
+        return self.shown.cosignatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,24 +216,26 @@ def state_address(
 
 
 def write_paper(
-    asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Sequence[LogEntry]
+    asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int = 0
 ) -> StatementPaper:
-    """The paper for officers, with the log's `entries` up to the checkpoint."""
-    return StatementPaper(asked=asked, charter=charter, part=part_of(signed, entries))
+    """The paper for officers who have seen `since` entries: `entries` are those from there up to the checkpoint."""
+    return StatementPaper(
+        asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries)
+    )
 
 
 # --- judged by an officer ---------------------------------------------------------------------------------------------
 
 
-def examine_statement(paper: StatementPaper, trust: Trust, now: int) -> StatementExamination:
-    """Judge what an officer is asked to sign, at `now` (Unix seconds).
+def examine_statement(paper: StatementPaper, known: State, now: int) -> StatementExamination:
+    """Judge what an officer is asked to sign, by what their machine has seen before, at `now` (Unix seconds).
 
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
     asked = paper.asked
     # 1
-    charter = verify_charter(paper.charter, trust.charter)
+    charter = verify_charter(paper.charter, known.pinned)
     steps = [Step(1, "charter", f"{charter.institution}, version {charter.version}, the one trusted here")]
     # 2
     _refuse_other("charter", asked.charter.hex(), charter.digest().hex())
@@ -230,22 +247,24 @@ def examine_statement(paper: StatementPaper, trust: Trust, now: int) -> Statemen
     _refuse_other("address", asked.address, vault.address(Branch.RECEIVE, asked.index))
     steps.append(Step(3, "address", f"derived here from the charter, receive index {asked.index}"))
     # 4
-    signed = SignedCheckpoint.parse(paper.part.checkpoint)
+    signed = SignedCheckpoint.parse(paper.checkpoint)
     cosignatures = check_witnesses(signed, charter)
-    entries = read_part(paper.part)
-    check_seen(entries, signed.checkpoint, trust)
-    history = replay(entries[: asked.log_size], trust.charter)
-    log = f"{history.size} entries under root {history.frontier.root.hex()}"
+    entries = read_lines(paper.lines, paper.since)
+    state = extended(known, entries, paper.since, signed.checkpoint)
+    history = History(state)
+    root = history.root_at(asked.log_size)
+    log = f"{asked.log_size} entries under root {'none' if root is None else root.hex()}"
     _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
     steps.append(Step(4, "history", witness_finding(signed.checkpoint, cosignatures, charter)))
     # 5
-    issued = history.addresses.get((vault.id, asked.index))
-    if issued is None:
-        raise AddressNotIssued(vault=entry.name, index=asked.index, size=history.size)
+    row = history.address(vault.id, asked.index)
+    if row is None or row.issued >= asked.log_size:
+        raise AddressNotIssued(vault=entry.name, index=asked.index, size=asked.log_size)
+    issued = history.read(AddressIssued, row.issued)
     _refuse_other("payer", asked.payer, issued.payer)
     _refuse_other("purpose", asked.purpose, issued.purpose)
     _refuse_other("class", asked.coin_class, issued.coin_class)
-    frozen_by = history.extend(entries[asked.log_size :]).frozen_by
+    frozen_by = history.frozen_by
     if frozen_by is not None:
         # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
         raise Frozen(why=frozen_by)
@@ -258,8 +277,7 @@ def examine_statement(paper: StatementPaper, trust: Trust, now: int) -> Statemen
         vault_name=entry.name,
         statement=asked,
         quorum=quorum,
-        checkpoint=signed.checkpoint,
-        cosignatures=cosignatures,
+        shown=Shown(state, signed.checkpoint, cosignatures),
         steps=tuple(steps),
         not_checked=_not_checked(charter),
     )

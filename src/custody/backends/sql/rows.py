@@ -1,0 +1,174 @@
+"""How do the rows of the history lie beside the log, so that who reads an older one still reads what was so then?
+
+1. Rows are written in the transaction that appends the entries they are made from.
+2. A row that changes is ended and stays for a while; the new one stands beside it. A reader asks as of the size of its
+   log, and sees nothing of what was written since, though it holds no transaction open.
+3. Of the log itself nothing is written twice: bodies and roots are read where they stand, and checked.
+
+Rows that ended more than `KEPT` entries ago are taken away. Who reads a log as old as that is told so.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from custody.backends.sql import schema
+from custody.history import tables
+from custody.history.multiset import Multiset
+from custody.history.rows import Head, Key, Row, Sealing, StateCorrupt, Table
+from custody.history.state import State
+from custody.log import Frontier
+from custody.ports import StateGone, StoreCorrupt
+
+KEPT: Final = 10_000
+"""Entries for which an ended row is kept."""
+PAGE: Final = 200
+"""Rows fetched at once."""
+
+_rows: Final = schema.state_rows.c
+_AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
+_GET: Final = select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key"))
+_OLDEST: Final = select(schema.state_head.c.oldest)
+_FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(PAGE)
+_BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(PAGE)
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+LogRow = Callable[[Connection, Table[Any], Key], bytes | None]
+
+
+class SqlRows:
+    """The rows as of one size of the log. Implements `Rows`; what was read once is kept, since it cannot change.
+
+    Within a transaction its connection is used, by the thread that has it open; otherwise one is opened for each
+    question, so that nobody who writes waits for a reader that thinks.
+    """
+
+    def __init__(self, head: Head, connect: Connect, from_log: LogRow, store: str) -> None:
+        """`connect` opens a connection to read, `from_log` reads what repeats the log."""
+        self.head: Final = head
+        self._connect: Final = connect
+        self._from_log: Final = from_log
+        self._store: Final = store
+        self._bound: tuple[int, Connection] | None = None
+        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+
+    @contextmanager
+    def bound(self, connection: Connection) -> Iterator[None]:
+        """Use `connection` for as long as this lasts."""
+        self._bound = (threading.get_ident(), connection)
+        try:
+            yield
+        finally:
+            self._bound = None
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """The row under `key`, or None."""
+        place = (table, key)
+        if place not in self._known:
+            with self._reading() as connection:
+                if table.sealing is Sealing.LOG:
+                    data = self._from_log(connection, table, key)
+                else:
+                    asked = {"name": table.name, "size": self.head.frontier.size, "key": key}
+                    data = connection.scalar(_GET, asked)
+            self._known[place] = None if data is None else table.decode(key, data)
+        found: Row | None = self._known[place]
+        return found
+
+    def scan(
+        self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
+    ) -> Iterator[tuple[Key, Row]]:
+        """The rows in a range, in the order of their keys, a page at a time."""
+        asked = {"name": table.name, "size": self.head.frontier.size}
+        low, high, last = start, stop, None
+        while True:
+            statement = (_BACKWARDS if backwards else _FORWARDS).where(_rows.key >= low)
+            if high is not None:
+                statement = statement.where(_rows.key < high)
+            if last is not None and not backwards:
+                statement = statement.where(_rows.key > last)
+            with self._reading() as connection:
+                page = connection.execute(statement, asked).all()
+            for key, data in page:
+                row = table.decode(key, data)
+                self._known[table, key] = row
+                yield key, row
+            if len(page) < PAGE:
+                return
+            last = page[-1][0]
+            if backwards:
+                high = last
+            else:
+                low = last
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        if self._bound is not None and self._bound[0] == threading.get_ident():
+            yield self._bound[1]
+            return
+        with self._connect() as connection:
+            oldest = connection.scalar(_OLDEST)
+            if oldest is None or oldest > self.head.frontier.size:
+                raise StateGone(store=self._store, size=self.head.frontier.size, oldest=oldest or 0)
+            yield connection
+
+
+def read_head(connection: Connection, store: str) -> Head:
+    """Where the rows stand.
+
+    Raises:
+        StoreCorrupt: they do not say.
+    """
+    row = connection.execute(select(schema.state_head)).first()
+    if row is None:
+        raise StoreCorrupt(store=store, what="the head of the state is missing")
+    peaks = tuple(row.peaks[at : at + 32] for at in range(0, len(row.peaks), 32))
+    try:
+        return Head(Frontier(row.size, peaks), Multiset.from_bytes(row.total))
+    except ValueError:
+        raise StoreCorrupt(store=store, what="the head of the state does not read") from None
+
+
+def write_rows(connection: Connection, state: State) -> Head:
+    """Write what a state has above its base, and where the rows stand then.
+
+    Raises:
+        StateCorrupt: a row of the state is not of a known table.
+    """
+    before, size = state.base.head.frontier.size, state.size
+    changed: list[dict[str, object]] = []
+    written: list[dict[str, object]] = []
+    for table, key, row in state.changes():
+        if table.sealing is Sealing.LOG:
+            continue
+        if table not in _KNOWN:
+            raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
+        changed.append({"_name": table.name, "_key": key})
+        if row is not None:
+            value = table.encode(row)
+            written.append({"name": table.name, "key": key, "since": size, "until": schema.FOREVER, "value": value})
+    if size == before:
+        return state.base.head
+    if before and changed:
+        connection.execute(_END.values(until=size), changed)
+    if written:
+        connection.execute(insert(schema.state_rows), written)
+    head = Head(state.frontier, state.total())
+    oldest = max(0, size - KEPT)
+    if before // PAGE != size // PAGE:
+        connection.execute(delete(schema.state_rows).where(_rows.until <= oldest))
+    values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
+    connection.execute(update(schema.state_head).values(values))
+    return head
+
+
+_KNOWN: Final = frozenset(tables.ALL)
+_END: Final = (
+    update(schema.state_rows)
+    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
+)

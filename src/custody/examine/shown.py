@@ -1,0 +1,168 @@
+"""What log is a reader shown, and does it go on from what this reader has seen?
+
+A reader keeps what it has seen: its state. A file for it carries a checkpoint, cosigned by witnesses, and the log's
+lines from some size on. Nothing can be left out: lines are numbered, each is hashed, and what the reader has seen and
+the lines after it must together have the root that witnesses signed. Lines that it has seen already are passed over.
+
+Bodies that no station needs are withheld from the lines; their heads are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from custody.charter.document import Charter
+from custody.errors import InvalidInput, Refused
+from custody.history.entry import Needed
+from custody.history.fold import fold
+from custody.history.kinds import BY_NAME
+from custody.history.state import State
+from custody.log import (
+    Checkpoint,
+    Cosignature,
+    LogEntry,
+    ProofInvalid,
+    SignedCheckpoint,
+    read_line,
+    verify_checkpoint,
+    withhold,
+    witnesses_of,
+    write_line,
+)
+
+MAX_LINES: Final = 100_000
+"""Lines of one file. A reader that is further behind takes the log by itself (`custody log export`)."""
+
+
+class HistoryUnwitnessed(Refused, code="HISTORY_UNWITNESSED"):
+    """A log that too few witnesses stand behind."""
+
+    message = "{given} of {needed} witnesses cosigned the checkpoint of {size} entries; missing: {missing}"
+    hint = "Have the checkpoint cosigned by a witness (custody log checkpoint, custody log cosign), then export again."
+    given: int
+    needed: int
+    size: int
+    missing: str
+
+
+class HistoryForked(Refused, code="HISTORY_FORKED"):
+    """A log that does not extend what was seen before."""
+
+    message = "this log has {size} entries and does not extend the {seen} seen before (root {root})"
+    hint = "Do not sign. Somebody shows different people different histories: call the officers and the witnesses."
+    size: int
+    seen: int
+    root: str
+
+
+class HistoryStale(Refused, code="HISTORY_STALE"):
+    """A log that ends before what was seen already."""
+
+    message = "this file shows the log up to entry {size}; {seen} entries were seen here before"
+    hint = "The file is an older one: have it exported again (custody transfer evidence). Never sign by the older one."
+    size: int
+    seen: int
+
+
+class HistoryGap(Refused, code="HISTORY_GAP"):
+    """A file whose lines begin after what this reader has seen."""
+
+    message = "this file shows the log from entry {since} on, but only {seen} entries were seen here"
+    hint = "Have it exported for this machine: custody transfer evidence TRANSFER --since {seen}, or with --whole."
+    since: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A log as a reader knows it: its state, and the checkpoint with its witnesses."""
+
+    state: State
+    checkpoint: Checkpoint
+    cosignatures: tuple[Cosignature, ...]
+
+
+def lines_of(entries: Iterable[LogEntry]) -> tuple[str, ...]:
+    """The lines that readers get: every head, and every body but those that no station needs."""
+    shown = (entry if _travels(entry) else withhold(entry) for entry in entries)
+    return tuple(write_line(entry).decode("utf-8") for entry in shown)
+
+
+def _travels(entry: LogEntry) -> bool:
+    kind = BY_NAME.get(entry.head.entry)
+    return kind is None or kind.needed is Needed.BY_READERS
+
+
+def read_lines(lines: Sequence[str], since: int) -> list[LogEntry]:
+    """The entries in lines that begin at index `since`. That they are the checkpoint's is for `extended` to say.
+
+    Raises:
+        LogCorrupt, RecordInvalid: a line is no entry, or not in its place.
+    """
+    return [read_line(line.encode("utf-8"), index) for index, line in enumerate(lines, since)]
+
+
+def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Checkpoint) -> State:
+    """The state of whoever knew `known`, after the lines from `since` on, which the checkpoint is of.
+
+    Raises:
+        EvidenceInvalid: not as many lines as the checkpoint has entries.
+        HistoryGap: the lines begin after what is known.
+        HistoryStale: the checkpoint is shorter than what is known.
+        HistoryForked: what is known and the lines do not make the checkpoint's log.
+        ProofInvalid: nothing was known, and the lines do not make it.
+        HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit.
+    """
+    if since + len(entries) != checkpoint.size:
+        problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
+        raise EvidenceInvalid(problem=problem)
+    if since > known.size:
+        raise HistoryGap(since=since, seen=known.size)
+    if checkpoint.size < known.size:
+        raise HistoryStale(size=checkpoint.size, seen=known.size)
+    new = entries[known.size - since :]
+    # Heads first: nothing is folded that witnesses do not stand behind.
+    if known.frontier.extend(entry.leaf for entry in new).root != checkpoint.root:
+        if known.size:
+            raise HistoryForked(size=checkpoint.size, seen=known.size, root=known.frontier.root.hex())
+        claim = f"a history of {checkpoint.size} entries"
+        raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
+    return fold(known, new)
+
+
+class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
+    """An evidence file with parts missing for its purpose."""
+
+    message = "the evidence file {problem}"
+    hint = "Export it again with: custody transfer evidence."
+    problem: str
+
+
+def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosignature, ...]:
+    """The cosignatures that the charter counts, when they are enough.
+
+    Raises:
+        CheckpointInvalid: not signed by the charter's log.
+        HistoryUnwitnessed: too few witnesses.
+    """
+    verify_checkpoint(signed, charter.origin, charter.coordinator)
+    witnesses = {witness.name: witness.key for witness in charter.witnesses}
+    cosignatures = witnesses_of(signed, witnesses)
+    cosigned = {each.key for each in cosignatures}
+    if len(cosigned) < charter.witness_threshold:
+        raise HistoryUnwitnessed(
+            given=len(cosigned),
+            needed=charter.witness_threshold,
+            size=signed.checkpoint.size,
+            missing=", ".join(name for name, key in sorted(witnesses.items()) if key not in cosigned),
+        )
+    return cosignatures
+
+
+def witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:
+    """How far somebody else stands behind a log, in words."""
+    if not charter.witnesses:
+        return f"{checkpoint.size} entries; NOT WITNESSED: this charter names no witness"
+    return f"{checkpoint.size} entries, cosigned by {len(cosignatures)} of {len(charter.witnesses)} witnesses"

@@ -1,0 +1,67 @@
+"""A base in memory: plain maps of rows as bytes. For tests, and for logs that are small."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from custody.history.rows import Head, Key, Row, Rows, StateCorrupt, Table
+from custody.history.state import State
+
+
+class MapRows:
+    """Rows by table and key. Implements `Rows`; nothing changes it."""
+
+    def __init__(self, head: Head, tables: Mapping[str, Mapping[Key, bytes]]) -> None:
+        self.head: Final = head
+        self.tables: Final = tables
+        self._sorted: Final[dict[str, list[Key]]] = {}
+
+    @classmethod
+    def of(cls, state: State) -> MapRows:
+        """The rows of a state over such a base, or over none."""
+        below = state.base.tables if isinstance(state.base, MapRows) else {}
+        tables = {name: dict(rows) for name, rows in below.items()}
+        for table, key, row in state.changes():
+            rows = tables.setdefault(table.name, {})
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = table.encode(row)
+        return cls(Head(state.frontier, state.total()), tables)
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """The row under `key`, or None."""
+        data = self.tables.get(table.name, {}).get(key)
+        return None if data is None else table.decode(key, data)
+
+    def scan(
+        self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
+    ) -> Iterator[tuple[Key, Row]]:
+        """The rows in a range, in the order of their keys."""
+        rows = self.tables.get(table.name, {})
+        keys = self._sorted.get(table.name)
+        if keys is None:
+            keys = self._sorted[table.name] = sorted(rows)
+        first = bisect.bisect_left(keys, start)
+        last = len(keys) if stop is None else bisect.bisect_left(keys, stop)
+        found = reversed(keys[first:last]) if backwards else iter(keys[first:last])
+        return ((key, table.decode(key, rows[key])) for key in found)
+
+
+def first_difference(one: Rows, other: Rows, tables: tuple[Table[object], ...]) -> StateCorrupt | None:
+    """The first row that two bases do not share, named by table and key; None when they say the same."""
+    for table in tables:
+        left, right = one.scan(table, b"", None), other.scan(table, b"", None)
+        while True:
+            a, b = next(left, None), next(right, None)
+            if a is None and b is None:
+                break
+            if a != b:
+                key = min(each[0] for each in (a, b) if each is not None)
+                problem = "it is missing" if a is None or (b is not None and a[0] > b[0]) else "it says something else"
+                if b is None or (a is not None and a[0] < b[0]):
+                    problem = "nothing in the log makes it"
+                return StateCorrupt(table=table.name, key=key.hex(), problem=problem)
+    return None

@@ -1,0 +1,155 @@
+"""What has the chain shown: blocks, deposits, what they became, and spends that nobody released?
+
+A coordinator says these things alone. What stands still because of them tightens; coins are for drafting only, and no
+station believes an amount because it stands here. So their bodies need not travel and may be erased: then what they say
+is not known, and everything else is as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from custody.bitcoin.transaction import OutPoint
+from custody.history import tables
+from custody.history.entry import EntryKind, Misfit, Needed, require
+from custody.history.questions import History
+from custody.history.rows import Named, Nothing, Number
+from custody.history.state import State
+from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, height_key, outpoint_key, place_key
+from custody.log import EntryHead
+from custody.transfer.observe import ChainSeen, CoinMatured, DepositReversed, DepositSeen, UnexplainedSpend
+
+
+def _see_chain(state: State, seen: ChainSeen, _: int) -> State:
+    # A shorter chain replaces what was seen above it: those blocks are no longer scanned.
+    for key, _row in list(state.scan(tables.CHAIN, height_key(seen.height))):
+        state = state.put(tables.CHAIN, key, None)
+    return state.put(tables.CHAIN, height_key(seen.height), BlockRow(seen.block, seen.at))
+
+
+def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
+    key = outpoint_key(seen.deposit.outpoint)
+    require(not state.has(tables.HOLDINGS, key), "repeats a deposit that stands already")
+    History(state).charter.vault_by_id(seen.vault)
+    row = HoldingRow(
+        vault=seen.vault,
+        txid=seen.txid,
+        vout=seen.vout,
+        amount=seen.amount,
+        script_pubkey=seen.script_pubkey,
+        branch=seen.branch,
+        index=seen.index,
+        height=seen.height,
+        block=seen.block,
+        is_coinbase=seen.is_coinbase,
+        seen=at,
+    )
+    state = state.put(tables.HOLDINGS, key, row).put(tables.UNSPENT, seen.vault + key, row)
+    state = state.put(tables.RECEIVED, tables.index_key(seen.vault, at), Named(key))
+    state = state.put(tables.MATURING, height_key(seen.height) + key, Nothing())
+    state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, key), Nothing())
+    place = place_key(seen.vault, seen.branch)
+    furthest = state.get(tables.FURTHEST, place)
+    if furthest is None or furthest.value < seen.index:
+        state = state.put(tables.FURTHEST, place, Number(seen.index))
+    return _add_to_balance(state, seen.vault, seen.amount)
+
+
+def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
+    row = _standing(state, OutPoint(reversed_.txid, reversed_.vout), reversed_.block)
+    if row is None:
+        require(state.has(tables.UNTOLD, reversed_.txid), "reverses a deposit that was never seen")
+        return state
+    key = outpoint_key(row.outpoint)
+    state = state.put(tables.HOLDINGS, key, None).put(tables.UNSPENT, row.vault + key, None)
+    state = state.put(tables.RECEIVED, tables.index_key(row.vault, row.seen), None)
+    state = state.put(tables.MATURING, height_key(row.height) + key, None)
+    state = state.put(tables.IN_BLOCKS, in_block(row.height, row.block, key), None)
+    return state if row.spent_by is not None else _add_to_balance(state, row.vault, -row.amount)
+
+
+def _mature(state: State, matured: CoinMatured, _: int) -> State:
+    row = _standing(state, OutPoint(matured.txid, matured.vout), matured.block)
+    if row is None:
+        require(state.has(tables.UNTOLD, matured.txid), "names a deposit that is not there")
+        return state
+    require(not row.is_mature, "matures a coin again")
+    return _become(state, row, replace(row, is_mature=True))
+
+
+def _withhold_deposit(state: State, head: EntryHead) -> State:
+    """Remember that this copy does not say all about a transaction: what follows upon it is not contradicted."""
+    if len(head.subjects) != 1:
+        raise Misfit("does not name one transaction")
+    untold = state.get(tables.UNTOLD, head.subjects[0]) or Number(0)
+    return state.put(tables.UNTOLD, head.subjects[0], Number(untold.value + 1))
+
+
+def _see_theft(state: State, spend: UnexplainedSpend, at: int) -> State:
+    outpoint = OutPoint(spend.txid, spend.vout)
+    why = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which no released transfer explains"
+    return spend_holding(state, outpoint, spend.spender).put(tables.FREEZE, ONLY, FreezeRow(why, at))
+
+
+def spend_holding(state: State, outpoint: OutPoint, spender: bytes | None) -> State:
+    """Note that `spender` (a txid) spent a deposit, or None that nothing has; one that is not known is left alone."""
+    row = state.get(tables.HOLDINGS, outpoint_key(outpoint))
+    return state if row is None else _become(state, row, replace(row, spent_by=spender))
+
+
+def in_block(height: int, block: bytes, what: bytes) -> bytes:
+    """The key of something that stands in a block."""
+    return height_key(height) + block + what
+
+
+def _standing(state: State, outpoint: OutPoint, block: bytes) -> HoldingRow | None:
+    """The deposit at this outpoint in this very block."""
+    row = state.get(tables.HOLDINGS, outpoint_key(outpoint))
+    return row if row is not None and row.block == block else None
+
+
+def _become(state: State, before: HoldingRow, after: HoldingRow) -> State:
+    """Put another row in the place of a deposit's, wherever it stands."""
+    key = outpoint_key(after.outpoint)
+    state = state.put(tables.HOLDINGS, key, after)
+    is_spent = after.spent_by is not None
+    state = state.put(tables.UNSPENT, after.vault + key, None if is_spent else after)
+    waits = not is_spent and not after.is_mature
+    state = state.put(tables.MATURING, height_key(after.height) + key, Nothing() if waits else None)
+    if is_spent == (before.spent_by is not None):
+        return state
+    return _add_to_balance(state, after.vault, -after.amount if is_spent else after.amount)
+
+
+def _add_to_balance(state: State, vault_id: bytes, sats: int) -> State:
+    balance = state.get(tables.BALANCES, vault_id) or Number(0)
+    return state.put(tables.BALANCES, vault_id, Number(balance.value + sats))
+
+
+CHAIN_SEEN: Final = EntryKind("chain_seen", ChainSeen, _see_chain, subjects=lambda _: ())
+DEPOSIT_SEEN: Final = EntryKind(
+    "deposit_seen",
+    DepositSeen,
+    _see_deposit,
+    subjects=lambda seen: (seen.txid,),
+    needed=Needed.BY_COORDINATOR,
+    withheld=_withhold_deposit,
+)
+DEPOSIT_REVERSED: Final = EntryKind(
+    "deposit_reversed",
+    DepositReversed,
+    _reverse_deposit,
+    subjects=lambda reversed_: (reversed_.txid,),
+    needed=Needed.BY_COORDINATOR,
+)
+COIN_MATURED: Final = EntryKind(
+    "coin_matured",
+    CoinMatured,
+    _mature,
+    subjects=lambda matured: (matured.txid,),
+    needed=Needed.BY_COORDINATOR,
+)
+UNEXPLAINED_SPEND: Final = EntryKind(
+    "unexplained_spend", UnexplainedSpend, _see_theft, subjects=lambda spend: (spend.txid,)
+)

@@ -1,0 +1,282 @@
+"""Who asked for what, what was drafted of it, what do the rules and the officers say, and is it over before signing?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from custody.charter.decide import Decision, Verdict
+from custody.charter.document import VaultPayee
+from custody.charter.rules import Case
+from custody.envelope import Envelope, unsafe_payload
+from custody.errors import CustodyError
+from custody.history import tables
+from custody.history.entry import EntryKind, require
+from custody.history.questions import History
+from custody.history.holdings import held_by
+from custody.history.on.charter import use_index
+from custody.history.relations import is_superseded, members, parent_of, replaced_by
+from custody.history.rows import Named, Nothing, number
+from custody.history.state import State
+from custody.history.tables import RequestRow, outpoint_key
+from custody.transfer.approval import (
+    Approval,
+    Authorization,
+    Opinion,
+    Withdrawal,
+    check_approval,
+    check_withdrawal,
+    may_follow,
+)
+from custody.transfer.child import with_fees_before
+from custody.transfer.draft import Draft, case_of, check_conflicts
+from custody.transfer.request import TransferRequest, check_request, read_request
+from custody.transfer.settlement import Ended, Ending
+from custody.transfer.state import Status, Transfer, TransferRow
+from custody.vault.descriptor import Branch
+
+
+def at_status(state: State, transfer_id: bytes, *allowed: Status) -> Transfer:
+    """The transfer, when it has come just so far.
+
+    Raises:
+        TransferUnknown, Misfit: it is not there, or elsewhere.
+    """
+    transfer = History(state).transfer(transfer_id)
+    require(transfer.status in allowed, f"comes while the transfer is {transfer.status}")
+    return transfer
+
+
+def become(state: State, row: TransferRow) -> State:
+    """Put this row in the place of the transfer's; it holds its coins while it is live, and not after."""
+    was_live, is_live = state.has(tables.LIVE, number(row.drafted)), _is_live(row)
+    state = state.put(tables.TRANSFERS, row.id, row)
+    if was_live == is_live:
+        return state
+    state = state.put(tables.LIVE, number(row.drafted), Named(row.id) if is_live else None)
+    return _hold(state, row) if is_live else _let_go(state, row)
+
+
+def _is_live(row: TransferRow) -> bool:
+    return row.status not in (Status.ENDED, Status.CONFIRMED)
+
+
+def _hold(state: State, row: TransferRow) -> State:
+    history = History(state)
+    for outpoint in history.transfer(row.id).draft.outpoints:
+        # One that was free meanwhile may be another's by now: only one of the two can confirm.
+        if held_by(history, outpoint) is None:
+            state = state.put(tables.HELD, outpoint_key(outpoint), Named(row.group))
+    return state
+
+
+def _let_go(state: State, row: TransferRow) -> State:
+    history = History(state)
+    kept = {o for each in members(history, row.group) if each.is_live for o in each.draft.outpoints}
+    for outpoint in history.transfer(row.id).draft.outpoints:
+        if outpoint not in kept and held_by(history, outpoint) == row.group:
+            state = state.put(tables.HELD, outpoint_key(outpoint), None)
+    return state
+
+
+def _ask(state: State, envelope: Envelope, at: int) -> State:
+    request_id = check_request(envelope, History(state).charter).digest()
+    require(not state.has(tables.REQUESTS, request_id), "repeats a request")
+    return state.put(tables.REQUESTS, request_id, RequestRow(at))
+
+
+def _draft(state: State, drafted: Draft, at: int) -> State:
+    history = History(state)
+    identity, transfer_id = drafted.identity, drafted.transfer_id
+    request = check_request(history.request(identity.request), history.charter)
+    require(not state.has(tables.TRANSFERS, transfer_id), "repeats a draft")
+    history.refuse_drafted(identity.request)
+    replaced = replaced_by(history, request)
+    group = _group(drafted, replaced)
+    if request.parent is not None:
+        parent_of(history, request)
+    for outpoint in drafted.outpoints:
+        require(held_by(history, outpoint) in (None, group), f"takes {outpoint}, which another transfer holds")
+    asked = state.get(tables.REQUESTS, identity.request)
+    row = TransferRow(
+        id=transfer_id,
+        vault=identity.vault,
+        request=identity.request,
+        group=group,
+        charter=history.charter.version,
+        requested=0 if asked is None else asked.requested,
+        drafted=at,
+        newest=at,
+        due_change=history.next_index(identity.vault, Branch.CHANGE),
+        due_receive=_due_receive(history, drafted),
+        replaced=tuple(each.id for each in replaced),
+        parent=request.parent,
+    )
+    state = _enlist(become(state, row), row, drafted)
+    case = _case(History(state), row, drafted, request)
+    if case is not None:
+        state = state.put(tables.CASES, transfer_id, case)
+    return _use_indexes(state, drafted)
+
+
+def _enlist(state: State, row: TransferRow, drafted: Draft) -> State:
+    """Have a transfer found by everything that it is looked up by."""
+    named, behind = Named(row.id), number(row.drafted)
+    state = state.put(tables.DRAFTED, behind, named)
+    state = state.put(tables.MEMBERS, row.group + behind, named)
+    state = state.put(tables.OF_REQUEST, row.request + behind, named)
+    state = state.put(tables.UNSIGNED, drafted.transaction.txid + behind, named)
+    for txid in {each.txid for each in drafted.identity.spent}:
+        state = state.put(tables.SPENDERS, txid + behind, named)
+    return state
+
+
+def _case(history: History, row: TransferRow, drafted: Draft, request: TransferRequest) -> Case | None:
+    """What the draft means to rules; None when it means nothing, which whoever judges it will say."""
+    transfer = history.transfer(row.id)
+    try:
+        own = case_of(drafted, request, history.charter)
+        return with_fees_before(own, transfer, history.charter.vault_by_id(row.vault)[1])
+    except CustodyError:
+        return None
+
+
+def _group(drafted: Draft, replaced: Sequence[Transfer]) -> bytes:
+    """The group of a draft: its own id, or that of what it replaces.
+
+    It must spend a coin of every rival in the group, not only of those it names: were two members free of each
+    other, both could confirm, and a group counts once.
+    """
+    if not replaced:
+        return drafted.transfer_id
+    groups = {each.group for each in replaced}
+    require(len(groups) == 1, "replaces transfers that do not conflict with each other")
+    check_conflicts(drafted, {each.id: each.draft for each in replaced})
+    return groups.pop()
+
+
+def _paid_vaults(history: History, drafted: Draft) -> list[tuple[str, int]]:
+    """The vaults that a draft pays, by name, each with the receive index it pays at."""
+    payees = ((history.charter.payee(each.payee), each.index) for each in drafted.destinations)
+    return [(payee.vault, index) for payee, index in payees if isinstance(payee, VaultPayee)]
+
+
+def _due_receive(history: History, drafted: Draft) -> tuple[tuple[str, int], ...]:
+    names = sorted({name for name, _ in _paid_vaults(history, drafted)})
+    return tuple((name, history.next_receive(name)) for name in names)
+
+
+def _use_indexes(state: State, drafted: Draft) -> State:
+    """Count the indexes of a draft as used, when they are the ones that were due.
+
+    One far away is refused when the draft is judged; counted here, it would push every later one out of reach.
+    """
+    history = History(state)
+    if drafted.change is not None:
+        state = use_index(state, drafted.identity.vault, Branch.CHANGE, drafted.change)
+    for name, index in _paid_vaults(history, drafted):
+        state = use_index(state, history.charter.vault(name).id, Branch.RECEIVE, index)
+    return state
+
+
+def _decide(state: State, decision: Decision, at: int) -> State:
+    transfer = at_status(state, decision.transfer, Status.DRAFTED)
+    return become(state, replace(transfer.row, decided=at, status=Status.DECIDED, newest=at))
+
+
+def _approve(state: State, envelope: Envelope, at: int) -> State:
+    history = History(state)
+    transfer = at_status(state, _approval_of(envelope).transfer, Status.DECIDED, Status.AUTHORIZED)
+    charter = history.charter_version(transfer.row.charter)
+    approval = check_approval(envelope, transfer.draft, transfer.request, charter)
+    require(not state.has(tables.SPOKEN, approval.nonce), "repeats an approval")
+    row = replace(transfer.row, approved=(*transfer.row.approved, at), newest=at)
+    for index, earlier in zip(transfer.row.approved, transfer.opinions, strict=True):
+        if earlier.officer == approval.officer:
+            require(may_follow(earlier, approval), f"is the second by {approval.officer}")
+            approved = tuple(each for each in row.approved if each != index)
+            # The authorization may have counted the one that expired: it has to be given again.
+            row = replace(row, approved=approved, authorized=None, status=Status.DECIDED)
+    return become(state.put(tables.SPOKEN, approval.nonce, Nothing()), row)
+
+
+def _withdraw(state: State, envelope: Envelope, at: int) -> State:
+    history = History(state)
+    transfer = history.transfer(_withdrawal_of(envelope).transfer)
+    check_withdrawal(
+        envelope, transfer.draft, transfer.request, history.charter_version(transfer.row.charter)
+    )
+    require(transfer.is_live, f"comes while the transfer is {transfer.status}")
+    require(not transfer.is_bearer, "comes after signatures were requested")
+    return _close(state, transfer, Ending.WITHDRAWN, at)
+
+
+def _authorize(state: State, authorization: Authorization, at: int) -> State:
+    transfer = at_status(state, authorization.transfer, Status.DECIDED)
+    is_allowed = transfer.decision is not None and transfer.decision.verdict is not Verdict.DENY
+    require(is_allowed, "authorizes what was denied")
+    return become(state, replace(transfer.row, authorized=at, status=Status.AUTHORIZED, newest=at))
+
+
+def _end(state: State, ended: Ended, at: int) -> State:
+    history = History(state)
+    transfer = history.transfer(ended.transfer)
+    require(transfer.is_live, f"comes while the transfer is {transfer.status}")
+    may_end = not transfer.is_bearer or ended.reason is Ending.SUPERSEDED
+    require(may_end, "ends a transfer whose signatures may be around")
+    holds = False  # a withdrawal has an entry of its own, signed by who withdrew
+    match ended.reason:
+        case Ending.SUPERSEDED:
+            holds = is_superseded(history, transfer)
+        case Ending.DENIED:
+            holds = transfer.decision is not None and transfer.decision.verdict is Verdict.DENY
+        case Ending.VETOED:
+            holds = any(each.verdict is Opinion.VETO for each in transfer.opinions)
+        case Ending.EXPIRED:
+            holds = ended.at >= transfer.request.expires
+    require(holds, f"says {ended.reason}, but nothing before it does")
+    return _close(state, transfer, ended.reason, at)
+
+
+def _close(state: State, transfer: Transfer, why: Ending, at: int) -> State:
+    return become(state, replace(transfer.row, ended=at, ending=why, status=Status.ENDED, newest=at))
+
+
+def _approval_of(envelope: Envelope) -> Approval:
+    return unsafe_payload(envelope, Approval)
+
+
+def _withdrawal_of(envelope: Envelope) -> Withdrawal:
+    return unsafe_payload(envelope, Withdrawal)
+
+
+REQUESTED: Final = EntryKind(
+    "requested",
+    Envelope,
+    _ask,
+    subjects=lambda envelope: (read_request(envelope).digest(),),
+    author=lambda envelope: read_request(envelope).requester,
+)
+DRAFTED: Final = EntryKind(
+    "drafted", Draft, _draft, subjects=lambda drafted: (drafted.transfer_id, drafted.identity.request)
+)
+DECIDED: Final = EntryKind("decided", Decision, _decide, subjects=lambda decision: (decision.transfer,))
+APPROVED: Final = EntryKind(
+    "approved",
+    Envelope,
+    _approve,
+    subjects=lambda envelope: (_approval_of(envelope).transfer,),
+    author=lambda envelope: _approval_of(envelope).officer,
+)
+WITHDRAWN: Final = EntryKind(
+    "withdrawn",
+    Envelope,
+    _withdraw,
+    subjects=lambda envelope: (_withdrawal_of(envelope).transfer,),
+    author=lambda envelope: _withdrawal_of(envelope).person,
+)
+AUTHORIZED: Final = EntryKind(
+    "authorized", Authorization, _authorize, subjects=lambda authorization: (authorization.transfer,)
+)
+ENDED: Final = EntryKind("ended", Ended, _end, subjects=lambda ended: (ended.transfer,))

@@ -1,0 +1,291 @@
+"""What may be asked of a log: who may do what now, how far a transfer has come, what is frozen.
+
+Each question reads the rows that it is about and no others, so it costs the same in an old log as in a new one. How
+transfers stand to each other is for `relations`, what is held is for `holdings`; nothing here folds, decides or sends.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeVar
+
+from custody.bitcoin.transaction import Transaction
+from custody.charter.document import Charter, read_charter
+from custody.charter.facts import Facts
+from custody.charter.rules import Case
+from custody.envelope import Envelope
+from custody.errors import InvalidInput, Refused
+from custody.history import tables
+from custody.history.entry import HistoryInvalid
+from custody.history.rows import number
+from custody.history.state import State, read
+from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
+from custody.log import BodyWithheld, Frontier
+from custody.record import Record
+from custody.transfer.draft import case_of
+from custody.transfer.state import Transfer
+from custody.vault.descriptor import Branch
+
+Body = TypeVar("Body", bound=Record)
+PAGE: Final = 100
+"""Transfers on a page when nobody says how many."""
+
+
+class RequestInUse(Refused, code="REQUEST_IN_USE"):
+    """A request that is drafted again while its first transfer may still pay, or has paid."""
+
+    message = "request {request} is already transfer {transfer}, which is {status}"
+    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
+    request: str
+    transfer: str
+    status: str
+
+
+class TransferUnknown(InvalidInput, code="TRANSFER_UNKNOWN"):
+    """No such transfer or request in the log."""
+
+    message = "the log has no {what} {shown}"
+    hint = "List what there is with: custody transfer list."
+    what: str
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the first `size` entries of a log say. It never changes, and implements `Source` and `KnownNonces`."""
+
+    state: State
+
+    @property
+    def size(self) -> int:
+        """Entries that it is of."""
+        return self.state.size
+
+    @property
+    def frontier(self) -> Frontier:
+        """What stands for these entries."""
+        return self.state.frontier
+
+    # --- the charter -------------------------------------------------------------------------------------------------
+
+    @property
+    def charter_row(self) -> CharterRow | None:
+        """The version in force, as the log names it; None before one was adopted."""
+        newest = next(self.state.scan(tables.CHARTERS, backwards=True), None)
+        return None if newest is None else newest[1]
+
+    @property
+    def has_charter(self) -> bool:
+        """Whether a charter was adopted."""
+        return self.charter_row is not None
+
+    @property
+    def charter_envelope(self) -> Envelope:
+        """The charter in force, with its signatures.
+
+        Raises:
+            HistoryInvalid: none was adopted.
+        """
+        return read(Envelope, self._charter_body())
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force.
+
+        Raises:
+            HistoryInvalid: none was adopted.
+        """
+        return _charter(self._charter_body())
+
+    def charter_version(self, version: int) -> Charter:
+        """The charter that had this number.
+
+        Raises:
+            HistoryInvalid: none had.
+        """
+        row = self.state.get(tables.CHARTERS, number(version))
+        return _charter(self._charter_body(row))
+
+    def _charter_body(self, row: CharterRow | None = None) -> bytes:
+        row = row or self.charter_row
+        if row is None:
+            raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
+        return self.body(row.adopted)
+
+    # --- the chain, and what stands still ----------------------------------------------------------------------------
+
+    @property
+    def newest_block(self) -> tuple[int, BlockRow] | None:
+        """Height and hash of the highest block that the coordinator has looked at."""
+        return next(self.blocks(), None)
+
+    def blocks(self) -> Iterator[tuple[int, BlockRow]]:
+        """The blocks up to which the coordinator has looked at the chain, the highest first."""
+        rows = self.state.scan(tables.CHAIN, backwards=True)
+        return ((int.from_bytes(key, "big"), row) for key, row in rows)
+
+    @property
+    def height(self) -> int:
+        """Highest block the coordinator has looked at; 0 before the first look."""
+        newest = self.newest_block
+        return 0 if newest is None else newest[0]
+
+    @property
+    def frozen_by(self) -> str | None:
+        """Why everything stands still, or None."""
+        freeze = self.state.get(tables.FREEZE, ONLY)
+        return None if freeze is None else freeze.why
+
+    def facts(self, at: int) -> Facts:
+        """What cases are judged on at `at` (Unix seconds)."""
+        return Facts(at=at, frozen_by=self.frozen_by)
+
+    # --- indexes and addresses ---------------------------------------------------------------------------------------
+
+    def next_index(self, vault_id: bytes, branch: int) -> int:
+        """The first index of a branch that neither an issued address nor a draft has used.
+
+        Deposits do not count: they are the coordinator's word alone, and it could push an index out of reach with them.
+        """
+        found = self.state.get(tables.NEXT_INDEX, tables.place_key(vault_id, branch))
+        return 0 if found is None else found.value
+
+    def next_receive(self, vault: str) -> int:
+        """Next unused receive index of the charter's vault of this name."""
+        return self.next_index(self.charter.vault(vault).id, Branch.RECEIVE)
+
+    def address(self, vault_id: bytes, index: int) -> AddressRow | None:
+        """The receive address of a vault that was given out at this index, if it was."""
+        return self.state.get(tables.ADDRESSES, tables.index_key(vault_id, index))
+
+    # --- transfers ---------------------------------------------------------------------------------------------------
+
+    def transfer(self, transfer_id: bytes) -> Transfer:
+        """The transfer with this id.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        row = self.state.get(tables.TRANSFERS, transfer_id)
+        if row is None:
+            raise TransferUnknown(what="transfer", shown=transfer_id.hex())
+        return Transfer(row, self)
+
+    def request(self, request_id: bytes) -> Envelope:
+        """The signed request with this id.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        row = self.state.get(tables.REQUESTS, request_id)
+        if row is None:
+            raise TransferUnknown(what="request", shown=request_id.hex())
+        return self.read(Envelope, row.requested)
+
+    def transfers(self, behind: int = -1) -> Iterator[Transfer]:
+        """Transfers in the order they were drafted, those that entries behind number `behind` drafted."""
+        rows = self.state.scan(tables.DRAFTED, number(behind + 1))
+        return (self.transfer(row.value) for _, row in rows)
+
+    def page(self, behind: int = -1, most: int = PAGE) -> tuple[Transfer, ...]:
+        """At most so many of `transfers`."""
+        return tuple(islice(self.transfers(behind), most))
+
+    def live(self) -> tuple[Transfer, ...]:
+        """The transfers that are neither over nor confirmed, in the order they were drafted."""
+        return tuple(self.transfer(row.value) for _, row in self.state.scan(tables.LIVE))
+
+    def drafts_of(self, request_id: bytes) -> tuple[Transfer, ...]:
+        """The transfers that were drafted for a request, in their order."""
+        return tuple(self.transfer(row.value) for _, row in self.state.under(tables.OF_REQUEST, request_id))
+
+    def transfer_of(self, unsigned: bytes) -> Transfer:
+        """The transfer whose raw unsigned transaction this is; of several, the one that signatures were asked for.
+
+        Raises:
+            TransferUnknown: there is none.
+        """
+        transaction = Transaction.parse(unsigned)
+        rows = self.state.under(tables.UNSIGNED, transaction.txid)
+        found = [self.transfer(row.value) for _, row in rows]
+        if not found:
+            raise TransferUnknown(what="transfer of the transaction", shown=transaction.txid_hex)
+        return max(found, key=lambda each: each.is_bearer)
+
+    def refuse_drafted(self, request_id: bytes) -> None:
+        """Pass when no transfer of this request can pay or has: one request pays once.
+
+        Raises:
+            RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
+        """
+        for transfer in self.drafts_of(request_id):
+            if transfer.is_live or transfer.is_bearer:
+                raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
+
+    def needed_size(self, transfer_id: bytes) -> int:
+        """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
+
+        Once signatures were requested, what is judged does not change any more: that entry is enough.
+        """
+        row = self.transfer(transfer_id).row
+        freeze = self.state.get(tables.FREEZE, ONLY)
+        return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
+
+    def case(self, transfer: Transfer) -> Case:
+        """What a transfer meant to rules when it was drafted: what its transaction says, and what stood before it.
+
+        Raises:
+            Refused: it means nothing: an output is neither a payee's nor change, for instance.
+        """
+        kept = self.state.get(tables.CASES, transfer.id)
+        if kept is not None:
+            return kept
+        # A draft that is none of the charter's: the same question raises what was wrong with it.
+        return case_of(transfer.draft, transfer.request, self.charter_version(transfer.row.charter))
+
+    def committed(self) -> int:
+        """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
+
+        A group counts at its largest member, and expiry gives nothing back (THREATS F2).
+        """
+        total = self.state.get(tables.COMMITTED_ALL, ONLY)
+        return 0 if total is None else total.value
+
+    def get(self, nonce: bytes) -> NonceRow | None:
+        """The signature that this nonce (32 bytes) was used in."""
+        return self.state.get(tables.NONCES, nonce)
+
+    # --- the log itself ----------------------------------------------------------------------------------------------
+
+    def body(self, index: int) -> bytes:
+        """What entry `index` carries.
+
+        Raises:
+            BodyWithheld: this copy of the log does not have it.
+        """
+        found = self.state.get(tables.BODIES, number(index))
+        if found is None:
+            raise BodyWithheld(index=index)
+        return found
+
+    def read(self, record: type[Body], index: int) -> Body:
+        """The record that entry `index` carries.
+
+        Raises:
+            BodyWithheld: this copy of the log does not have it.
+        """
+        return read(record, self.body(index))
+
+    def root_at(self, size: int) -> bytes | None:
+        """Merkle root of the first `size` entries, 32 bytes; None when it is not known here."""
+        if size == self.size:
+            return self.frontier.root
+        return self.state.get(tables.ROOTS, number(size))
+
+
+@functools.lru_cache(maxsize=4)
+def _charter(body: bytes) -> Charter:
+    return read_charter(read(Envelope, body))

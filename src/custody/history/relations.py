@@ -1,0 +1,90 @@
+"""How do transfers stand to each other: which replace each other, which spend each other, which can still confirm?"""
+
+from __future__ import annotations
+
+from custody.history import tables
+from custody.history.questions import History
+from custody.history.holdings import held_by, unconfirmed
+from custody.transfer.child import ChildParent, check_waiting
+from custody.transfer.request import TransferRequest
+from custody.transfer.settlement import Ending
+from custody.transfer.state import Status, Transfer
+
+
+def members(history: History, group: bytes) -> tuple[Transfer, ...]:
+    """The transfers of a group, in the order they were drafted."""
+    return tuple(history.transfer(row.value) for _, row in history.state.under(tables.MEMBERS, group))
+
+
+def replaced_by(history: History, request: TransferRequest) -> tuple[Transfer, ...]:
+    """What a draft of `request` has to conflict with now, in the order it was drafted.
+
+    Of each group that it names: the transfers named, and all rivals, since it could meet any of them.
+
+    Raises:
+        TransferUnknown: it names a transfer that is not there.
+    """
+    named = {each: history.transfer(each) for each in request.replaces}
+    groups = dict.fromkeys(each.group for each in named.values())
+    found = (each for group in groups for each in members(history, group))
+    return tuple(each for each in found if each.id in named or each.is_live or each.is_bearer)
+
+
+def parent_of(history: History, request: TransferRequest) -> Transfer:
+    """The transfer that the child which `request` asks for would speed up now.
+
+    Raises:
+        TransferUnknown: there is no such transfer.
+        ChildParent: it does not wait for a block with change that is free.
+    """
+    parent = history.transfer(request.parent or b"")
+    change = check_waiting(parent, history.charter.vault_by_id(request.vault)[1])
+    holder = held_by(history, change.outpoint)
+    problem = None
+    if any(unconfirmed(history, outpoint) is not None for outpoint in parent.draft.outpoints):
+        problem = "spends what waits for a block itself"
+    elif is_displaced(history, parent):
+        problem = "is replaced by a transfer that is signed already"
+    elif holder is not None and all(each.group != holder for each in replaced_by(history, request)):
+        problem = f"has a child already, {holder.hex()}: replace that"
+    if problem is not None:
+        raise ChildParent(parent=parent.id.hex(), problem=problem)
+    return parent
+
+
+def children(history: History, transfer: Transfer) -> tuple[Transfer, ...]:
+    """The transfers that spend an output of a released one: they can confirm with it and never without."""
+    if transfer.release is None:
+        return ()
+    rows = history.state.under(tables.SPENDERS, transfer.release.txid)
+    return tuple(history.transfer(row.value) for _, row in rows)
+
+
+def is_orphaned(history: History, transfer: Transfer) -> bool:
+    """Whether something else was buried in the place of a transfer whose output this one spends."""
+    return any(each.row.ending is Ending.SUPERSEDED for each in _parents(history, transfer))
+
+
+def is_stranded(history: History, transfer: Transfer) -> bool:
+    """Whether it spends an output of a transfer that a signed one is to take the place of."""
+    return any(is_displaced(history, each) for each in _parents(history, transfer))
+
+
+def is_displaced(history: History, transfer: Transfer) -> bool:
+    """Whether a transfer that waits has a newer rival with enough signatures to be sent in its place."""
+    if transfer.row.seen is not None:
+        return False
+    newer = (each for each in members(history, transfer.group) if each.row.drafted > transfer.row.drafted)
+    return any(each.is_live and each.row.combined is not None for each in newer)
+
+
+def is_superseded(history: History, transfer: Transfer) -> bool:
+    """Whether another of its group is confirmed, or it spends what can never be."""
+    others = members(history, transfer.group)
+    return any(each.status is Status.CONFIRMED for each in others) or is_orphaned(history, transfer)
+
+
+def _parents(history: History, transfer: Transfer) -> list[Transfer]:
+    txids = dict.fromkeys(outpoint.txid for outpoint in transfer.draft.outpoints)
+    released = (history.state.get(tables.RELEASED, txid) for txid in txids)
+    return [history.transfer(row.value) for row in released if row is not None]

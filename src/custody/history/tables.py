@@ -1,0 +1,236 @@
+"""Which tables is the history kept in?
+
+Sealed ones are made from bodies that every reader gets, so that everybody has the same digest of them. Local ones are
+made from what a coordinator alone says of the chain: stations neither have nor need them, and an erased body takes its
+row away. Two repeat the log itself, for whoever has no log beside the rows.
+
+Hashes in keys and rows are in internal order, amounts are sats, `at` and the like are indexes of log entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from custody.bitcoin.transaction import OutPoint
+from custody.charter.rules import Case
+from custody.history.rows import Key, Named, Nothing, Number, Sealing, Table, number
+from custody.transfer.state import TransferRow
+from custody.vault.coins import CoinClass, Deposit
+
+
+@dataclass(frozen=True, slots=True)
+class CharterRow:
+    """A version of the charter: its digest, and the entry that adopted it, from which on it is in force."""
+
+    digest: bytes
+    adopted: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeRow:
+    """Why everything stands still, and the entry that says so."""
+
+    why: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A block up to which the chain was looked at: its hash, and when (Unix seconds)."""
+
+    block: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRow:
+    """A receive address that was given out: for coins of which class, and by which entry."""
+
+    coin_class: CoinClass
+    issued: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A signed request: the entry that has it, and how many drafts were made of it."""
+
+    requested: int
+    drafts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NonceRow:
+    """The signature that a nonce was used in."""
+
+    public_key: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    """A deposit: whose it is, where its block stands, and what has become of it.
+
+    `spent_by` is the txid of the transaction in a block that spent it.
+    """
+
+    vault: bytes
+    txid: bytes
+    vout: int
+    amount: int
+    script_pubkey: bytes
+    branch: int
+    index: int
+    height: int
+    block: bytes
+    is_coinbase: bool
+    seen: int
+    is_mature: bool = False
+    spent_by: bytes | None = None
+
+    @property
+    def outpoint(self) -> OutPoint:
+        """Where it is."""
+        return OutPoint(self.txid, self.vout)
+
+    @property
+    def deposit(self) -> Deposit:
+        """The deposit as a value."""
+        return Deposit(
+            outpoint=self.outpoint,
+            amount=self.amount,
+            script_pubkey=self.script_pubkey,
+            branch=self.branch,
+            index=self.index,
+            height=self.height,
+            is_coinbase=self.is_coinbase,
+            block_hash=self.block,
+        )
+
+
+ONLY: Final = b""
+"""The key of a table's only row."""
+
+# What people agreed and asked for.
+CHARTERS: Final = Table("charters", CharterRow)
+"""By version."""
+FREEZE: Final = Table("freeze", FreezeRow)
+REQUESTS: Final = Table("requests", RequestRow)
+"""By RequestId."""
+ADDRESSES: Final = Table("addresses", AddressRow)
+"""By vault id and receive index, oldest first."""
+NEXT_INDEX: Final = Table("next_index", Number)
+"""First unused index, by vault id and branch."""
+
+# How transfers went.
+TRANSFERS: Final = Table("transfers", TransferRow)
+"""By TransferId."""
+CASES: Final = Table("cases", Case)
+"""What each transfer meant to the rules when it was drafted, by TransferId; none for one that means nothing."""
+DRAFTED: Final = Table("drafted", Named)
+"""TransferIds by the entry that drafted them."""
+LIVE: Final = Table("live", Named)
+"""TransferIds of those that are neither over nor confirmed, by the entry that drafted them."""
+MEMBERS: Final = Table("members", Named)
+"""TransferIds by group and the entry that drafted them."""
+OF_REQUEST: Final = Table("of_request", Named)
+"""TransferIds by RequestId and the entry that drafted them."""
+UNSIGNED: Final = Table("unsigned", Named)
+"""TransferIds by the txid of the unsigned transaction and the entry that drafted them."""
+SPENDERS: Final = Table("spenders", Named)
+"""TransferIds by the txid of what they spend and the entry that drafted them."""
+RELEASED: Final = Table("released", Named)
+"""TransferIds by the txid of what was released."""
+HELD: Final = Table("held", Named)
+"""Groups by the outpoint that a live transfer of them spends."""
+COMMITTED: Final = Table("committed", Number)
+"""Sats that may leave or have left, by group: at its largest member."""
+COMMITTED_ALL: Final = Table("committed_all", Number)
+"""The same of all groups together."""
+SPOKEN: Final = Table("spoken", Nothing)
+"""Nonces of approvals."""
+NONCES: Final = Table("nonces", NonceRow)
+"""By nonce of a cosigner's signature (r, 32 bytes)."""
+
+# What the chain showed.
+CHAIN: Final = Table("chain", BlockRow)
+"""By height."""
+HOLDINGS: Final = Table("holdings", HoldingRow, Sealing.LOCAL)
+"""By outpoint."""
+UNSPENT: Final = Table("unspent", HoldingRow, Sealing.LOCAL)
+"""The same rows, of what is not spent, by vault id and outpoint."""
+RECEIVED: Final = Table("received", Named, Sealing.LOCAL)
+"""Outpoints by vault id and the entry that saw them."""
+MATURING: Final = Table("maturing", Nothing, Sealing.LOCAL)
+"""Heights and outpoints of what is neither a coin yet nor spent."""
+BALANCES: Final = Table("balances", Number, Sealing.LOCAL)
+"""Sats of what is not spent, by vault id."""
+FURTHEST: Final = Table("furthest", Number, Sealing.LOCAL)
+"""Highest index that was paid to, by vault id and branch."""
+IN_BLOCKS: Final = Table("in_blocks", Nothing, Sealing.LOCAL)
+"""What stands in a block: by height, block, and an outpoint (36 bytes) or a TransferId (32)."""
+UNTOLD: Final = Table("untold", Number, Sealing.LOCAL)
+"""Deposits of a transaction whose bodies this copy of the log has not, by txid."""
+
+# The log itself.
+BODIES: Final = Table("bodies", bytes, Sealing.LOG)
+"""What entries say, by index."""
+ROOTS: Final = Table("roots", bytes, Sealing.LOG)
+"""Merkle roots of the log by its size."""
+
+ALL: Final[tuple[Table[Any], ...]] = (
+    CHARTERS,
+    FREEZE,
+    REQUESTS,
+    ADDRESSES,
+    NEXT_INDEX,
+    TRANSFERS,
+    CASES,
+    DRAFTED,
+    LIVE,
+    MEMBERS,
+    OF_REQUEST,
+    UNSIGNED,
+    SPENDERS,
+    RELEASED,
+    HELD,
+    COMMITTED,
+    COMMITTED_ALL,
+    SPOKEN,
+    NONCES,
+    CHAIN,
+    HOLDINGS,
+    UNSPENT,
+    RECEIVED,
+    MATURING,
+    BALANCES,
+    FURTHEST,
+    IN_BLOCKS,
+    UNTOLD,
+)
+"""All but the two that repeat the log."""
+
+
+def outpoint_key(outpoint: OutPoint) -> Key:
+    """An outpoint as (part of) a key, 36 bytes: the outputs of a transaction follow each other."""
+    return outpoint.txid + outpoint.index.to_bytes(4, "big")
+
+
+def outpoint_of(key: Key) -> OutPoint:
+    """The outpoint whose key this is."""
+    return OutPoint(key[:32], int.from_bytes(key[32:36], "big"))
+
+
+def place_key(vault_id: bytes, branch: int) -> Key:
+    """A branch of a vault as a key."""
+    return vault_id + bytes([branch])
+
+
+def height_key(height: int) -> Key:
+    """A height as (part of) a key, four bytes."""
+    return height.to_bytes(4, "big")
+
+
+def index_key(vault_id: bytes, index: int) -> Key:
+    """An index of a vault as a key."""
+    return vault_id + number(index)
