@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from custody.apps.config import ConfigInvalid, Place, Settings, shown
+from custody.apps.config import ConfigInvalid, Folders, Settings, shown
 from custody.backends.files import read_file
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.errors import InvalidInput
@@ -63,7 +63,7 @@ class Chain(ChainView, Relay, Protocol):
         """Let others have it."""
 
 
-def open_chain(where: Place, settings: Settings, sent: Callable[[], Sequence[bytes]] = tuple) -> Chain:
+def open_chain(where: Folders, settings: Settings, sent: Callable[[], Sequence[bytes]] = tuple) -> Chain:
     """The chain that `settings` name; nothing is asked of it yet. `sent()` gives the transactions that were sent.
 
     Raises:
@@ -98,7 +98,7 @@ class OwnChain:
     name = "regtest's own chain"
     judges: tuple[Judge, ...] = ()
 
-    def __init__(self, where: Place, sent: Callable[[], Sequence[bytes]] = tuple) -> None:
+    def __init__(self, where: Folders, sent: Callable[[], Sequence[bytes]] = tuple) -> None:
         if where.network is not Network.REGTEST:
             raise ChainMissing(network=where.network)
         self._folder = where.chain
