@@ -155,7 +155,7 @@ def test_every_network_has_its_chain_from_a_node(bitcoind, tmp_path, network):
         here.prepare()
         here.pin(settings(network, node=f"http://{running.rpc.name}", cookie=str(running.credentials.path)))
         chain = open_chain(here, here.settings())
-        assert chain.tip().hash[::-1].hex() == network.genesis
+        assert chain.view.tip().hash[::-1].hex() == network.genesis
         assert chain.status().is_initial_download
         chain.close()
     assert stat.S_IMODE((here.folder / "config.toml").stat().st_mode) == 0o600

@@ -167,8 +167,8 @@ def coordinator() -> Coordinator:
 def outside(chain: Chain) -> Outside:
     """This machine's clock and chance, every judge there is, the node among them, and the chain."""
     return Outside(
-        views=(chain,),
-        relay=chain,
+        views=(chain.view,),
+        relay=chain.relay,
         judges=(*judges(), *chain.judges),
         clock=SystemClock(),
         below=secrets.randbelow,

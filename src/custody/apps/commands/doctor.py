@@ -186,8 +186,8 @@ def _chain(where: Folders) -> str:
     from custody.custodian import why_unready  # noqa: PLC0415
 
     with closing(open_chain(where, where.settings())) as chain:
-        tip = chain.tip()
-        if reason := why_unready(chain, SystemClock().now()):
+        tip = chain.view.tip()
+        if reason := why_unready(chain.view, SystemClock().now()):
             raise NodeNotReady(reason=reason)
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
 
@@ -200,5 +200,5 @@ def _blocks(where: Folders) -> str:
     desk = coordinator()
     history = desk.history()
     with desk.chain() as chain:
-        refuse_pruned_unread(history, chain)
+        refuse_pruned_unread(history, chain.view)
     return f"looked at up to height {history.height}, and the chain gives every one above"

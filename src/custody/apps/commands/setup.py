@@ -178,11 +178,11 @@ def _is_ready(where: Folders, chain: Chain) -> bool:
     """Whether the chain can be looked at; regtest's own is made and its faucet filled."""
     if isinstance(chain, OwnChain):
         create_directory(where.chain)
-        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.tip().height
+        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.view.tip().height
         if missing > 0:
-            chain.regtest.mine(missing)
+            chain.regtest().mine(missing)
     # The first question to a node, which shows whether it is the right one.
-    return not chain.is_initial_download()
+    return not chain.view.is_initial_download()
 
 
 def _store(where: Folders, origin: str) -> SqlStore:

@@ -87,7 +87,7 @@ def _birth(desk: Coordinator, birthday: int) -> int:
         return 0
     try:
         with closing(open_chain(desk.folders, desk.settings)) as chain:
-            return chain.block(min(birthday, chain.tip().height)).time
+            return chain.view.block(min(birthday, chain.view.tip().height)).time
     except (BackendError, ChainMissing) as error:
         output().talk(f"the time of block {birthday} is not known here, so bitcoind will read every block: {error}")
         return 0
