@@ -124,7 +124,7 @@ class _Choice(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Folders:
     """The files of one network's coordinator."""
 
     root: Path
@@ -226,8 +226,8 @@ class Place:
             return None
 
 
-def place(network: Network | None = None) -> Place:
-    """The place that the running command works in; `network` is what the command itself was told.
+def folders(network: Network | None = None) -> Folders:
+    """The folders that the running command works in; `network` is what the command itself was told.
 
     Raises:
         ConfigInvalid: the outer configuration file is damaged.
@@ -235,7 +235,7 @@ def place(network: Network | None = None) -> Place:
     options = click.get_current_context().find_root().params
     root = Path(options.get("dir") or platformdirs.user_data_path("custody"))
     told = network or options.get("network")
-    return Place(root, Network(told) if told else _usual_network(root))
+    return Folders(root, Network(told) if told else _usual_network(root))
 
 
 def shown(path: Path | str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from custody.apps.chains import Chain, open_chain
-from custody.apps.config import Place, Settings, place
+from custody.apps.config import Folders, Settings, folders
 from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
@@ -91,7 +91,7 @@ class CoordinatorKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OpenCoordinator:
     """A custodian at work, with the chain it looks at and the key it signs with."""
 
     custodian: Custodian
@@ -101,9 +101,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Coordinator:
-    """A coordinator that was set up: its place, what was pinned there, and its store."""
+    """A coordinator that was set up: its folders, what was pinned there, and its store."""
 
-    place: Place
+    folders: Folders
     settings: Settings
     store: Store
 
@@ -116,7 +116,7 @@ class Coordinator:
         return self.history().charter
 
     @contextmanager
-    def work(self, passphrase_file: str | None = None) -> Iterator[Work]:
+    def work(self, passphrase_file: str | None = None) -> Iterator[OpenCoordinator]:
         """A custodian on the store and the chain. `passphrase_file` opens the coordinator's key, if it must sign.
 
         Raises:
@@ -126,10 +126,10 @@ class Coordinator:
         key = CoordinatorKey(self.settings.coordinator_key, passphrase_file or self.settings.passphrase_file)
         with self.chain() as chain:
             try:
-                yield Work(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
+                yield OpenCoordinator(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
                 with self.store.read() as view:
-                    self.place.remember_seen(view)
+                    self.folders.remember_seen(view)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
@@ -138,7 +138,7 @@ class Coordinator:
             ChainMissing, NodeUnavailable: as `work`.
         """
         return closing(
-            open_chain(self.place, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
+            open_chain(self.folders, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
         )
 
     def outbox(self) -> tuple[OutboxRow, ...]:
@@ -156,7 +156,7 @@ def coordinator() -> Coordinator:
     """
     from custody.backends.sql import open_store  # noqa: PLC0415 - as said above
 
-    where = place()
+    where = folders()
     settings = where.settings()
     store = open_store(where.store, where.network)
     with store.read() as view:
@@ -167,8 +167,8 @@ def coordinator() -> Coordinator:
 def outside(chain: Chain) -> Outside:
     """This machine's clock and chance, every judge there is, the node among them, and the chain."""
     return Outside(
-        views=(chain,),
-        relay=chain,
+        views=(chain.view,),
+        relay=chain.relay,
         judges=(*judges(), *chain.judges),
         clock=SystemClock(),
         below=secrets.randbelow,

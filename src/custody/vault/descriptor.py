@@ -232,7 +232,7 @@ class Vault:
     """Canonical text with checksum, cosigners in the order given."""
     id: bytes = field(init=False, compare=False)
     """32 bytes: digest of the `VaultIdentity`."""
-    _branches: tuple[tuple[curve.Branch, curve.Branch], ...] = field(init=False, repr=False, compare=False)
+    _branches: tuple[tuple[curve.ParentKey, curve.ParentKey], ...] = field(init=False, repr=False, compare=False)
     _template: Template = field(init=False, repr=False, compare=False)
     _memo: dict[tuple[int, int], Place] = field(init=False, repr=False, compare=False)
 

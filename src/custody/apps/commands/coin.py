@@ -29,7 +29,7 @@ _BALANCE_RIGHT = frozenset({1, 2, 3, 4})
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class ListedCoin:
     """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any.
 
     `issued` says to whom its address was given out; `is_own` that a released transfer of ours made the coin.
@@ -58,7 +58,7 @@ class Seat:
         return "own transfer" if self.is_own else "not issued"
 
 
-def coins_of(history: History, vault: str | None = None) -> list[Seat]:
+def coins_of(history: History, vault: str | None = None) -> list[ListedCoin]:
     """Every deposit of every vault, or of the one named, oldest first."""
     names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
     if vault is not None:
@@ -66,7 +66,9 @@ def coins_of(history: History, vault: str | None = None) -> list[Seat]:
     held = history.held()
     own = {each.release.txid for each in history.transfers.values() if each.release is not None}
     found = [
-        Seat(names[holding.seen.vault], holding, held.get(outpoint), _issued(holding, history), outpoint.txid in own)
+        ListedCoin(
+            names[holding.seen.vault], holding, held.get(outpoint), _issued(holding, history), outpoint.txid in own
+        )
         for outpoint, holding in history.holdings.items()
     ]
     chosen = (each for each in found if vault is None or each.vault == vault)
@@ -95,7 +97,7 @@ def list_coins(*, vault: str | None) -> None:
     output().emit([_coin_data(each, history) for each in coins], lambda: _coin_table(coins, history))
 
 
-def _coin_table(coins: Sequence[Seat], history: History) -> str:
+def _coin_table(coins: Sequence[ListedCoin], history: History) -> str:
     if not coins:
         return "no coins were seen yet"
     rows = [
@@ -114,25 +116,25 @@ def _coin_table(coins: Sequence[Seat], history: History) -> str:
     return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], RIGHT))
 
 
-def _coin_data(seat: Seat, history: History) -> JsonValue:
-    seen = seat.holding.seen
+def _coin_data(coin: ListedCoin, history: History) -> JsonValue:
+    seen = coin.holding.seen
     return {
-        "vault": seat.vault,
-        "state": seat.state,
+        "vault": coin.vault,
+        "state": coin.state,
         "confirmations": depth(seen.height, history.height),
         "amount": seen.amount,
-        "origin": seat.origin,
-        "class": None if seat.issued is None else seat.issued.coin_class,
-        "payer": None if seat.issued is None else seat.issued.payer,
-        "purpose": None if seat.issued is None else seat.issued.purpose,
+        "origin": coin.origin,
+        "class": None if coin.issued is None else coin.issued.coin_class,
+        "payer": None if coin.issued is None else coin.issued.payer,
+        "purpose": None if coin.issued is None else coin.issued.purpose,
         "address": address(seen.script_pubkey, history.charter.network),
-        "outpoint": str(seat.holding.deposit.outpoint),
+        "outpoint": str(coin.holding.deposit.outpoint),
         "branch": seen.branch,
         "index": seen.index,
         "height": seen.height,
         "is_coinbase": seen.is_coinbase,
-        "held_by": None if seat.holder is None else seat.holder.hex(),
-        "spent_by": None if seat.holding.spent_by is None else seat.holding.spent_by[::-1].hex(),
+        "held_by": None if coin.holder is None else coin.holder.hex(),
+        "spent_by": None if coin.holding.spent_by is None else coin.holding.spent_by[::-1].hex(),
     }
 
 

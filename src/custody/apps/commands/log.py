@@ -93,9 +93,9 @@ def verify() -> None:
     frontier = desk.store.verify()
     history = desk.history()
     with desk.store.read() as view:
-        desk.place.check_seen(view)
+        desk.folders.check_seen(view)
         note = view.checkpoint()
-        desk.place.remember_seen(view)
+        desk.folders.remember_seen(view)
     rows = [
         ("entries", f"{frontier.size}, every one in its place and folded"),
         ("root", frontier.root.hex()),

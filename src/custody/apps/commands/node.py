@@ -19,7 +19,7 @@ from custody.apps.terminal import Verb, output
 from custody.custodian import why_unready
 from custody.delivery import Underway, underway
 from custody.observer import pruned_unread
-from custody.ports import BlockUnknown, OutboxRow
+from custody.ports import BlockUnknown, ChainView, OutboxRow
 from custody.rate import ChosenRate, rate_for
 from custody.transfer.history import History
 
@@ -104,21 +104,21 @@ def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -
     status = chain.status()
     return Look(
         status=status,
-        rate=rate_for(chain),
-        agreement=agreement(chain, history),
+        rate=rate_for(chain.relay),
+        agreement=agreement(chain.view, history),
         missing=pruned_unread(history, status.first_block, status.tip.height),
-        underway=underway(history, rows, chain),
-        unready=why_unready(chain, now),
+        underway=underway(history, rows, chain.relay),
+        unready=why_unready(chain.view, now),
     )
 
 
-def agreement(chain: Chain, history: History) -> Agreement:
-    """Whether `chain` holds the newest block that the log has seen."""
+def agreement(view: ChainView, history: History) -> Agreement:
+    """Whether `view` holds the newest block that the log has seen."""
     if not history.tips:
         return Agreement.NOTHING_SEEN
     seen = history.tips[-1]
     try:
-        block = chain.block_hash(seen.height)
+        block = view.block_hash(seen.height)
     except BlockUnknown:
         return Agreement.BEHIND
     return Agreement.AGREES if block == seen.block else Agreement.DIFFERS

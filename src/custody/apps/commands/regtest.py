@@ -29,9 +29,9 @@ def mine(*, count: int, address: str | None) -> None:
     """
     script = None if address is None else script_of(address, Network.REGTEST)
     with coordinator().work() as work:
-        chain = own_chain(work.chain)
-        mined = len(chain.regtest.view.pending())
-        chain.regtest.mine(count, script)
+        regtest = own_chain(work.chain).regtest()
+        mined = len(regtest.view.pending())
+        regtest.mine(count, script)
         seen = work.custodian.observe()
     output().emit(
         {"blocks": count, "transactions": mined, "height": seen.height, "added": [each.value for each in seen.added]},
@@ -50,9 +50,9 @@ def pay(*, address: str, amount: str) -> None:
     """
     script, sats = script_of(address, Network.REGTEST), parse_amount(amount)
     with coordinator().work() as work:
-        chain = own_chain(work.chain)
-        outpoint = chain.regtest.pay(script, sats)
-        chain.regtest.mine(1)
+        regtest = own_chain(work.chain).regtest()
+        outpoint = regtest.pay(script, sats)
+        regtest.mine(1)
         seen = work.custodian.observe()
     output().emit(
         {

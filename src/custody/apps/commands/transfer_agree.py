@@ -58,7 +58,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
         found = find_id(request_id, history.requests, "request")
         transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
-            chosen = rate_for(work.chain, feerate)
+            chosen = rate_for(work.chain.relay, feerate)
             transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
         decision = work.custodian.decide(transfer_id)
         history = work.custodian.history()

@@ -15,7 +15,7 @@ import click
 from custody.apps.commands.transfer_show import SHORT, tell_next
 from custody.apps.commands.transfer_sign import advance, signatures_data, signatures_text
 from custody.apps.config import shown
-from custody.apps.coordinator import NEWEST, Work, coordinator, find_id
+from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_id
 from custody.apps.station_commands.desk import refuse_existing
 from custody.apps.station_commands.layout import table
 from custody.apps.terminal import (
@@ -74,7 +74,7 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
         output().next_step("it is released, so anybody may send it; from here: custody transfer deliver")
 
 
-class Standing(StrEnum):
+class Outcome(StrEnum):
     """What became of one cosigner's signatures in a file."""
 
     TAKEN = "signed"
@@ -89,7 +89,7 @@ class Taken:
 
     file: str
     transfer: bytes
-    cosigners: dict[bytes, Standing]
+    cosigners: dict[bytes, Outcome]
 
 
 @click.command(
@@ -138,7 +138,7 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     return first, tuple(rest)
 
 
-def _take(work: Work, path: str, named: bytes | None) -> Taken:
+def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
     returned = read_returned(read_input(path, MAX_FILE))
     history = work.custodian.history()
     transfer = (
@@ -148,18 +148,18 @@ def _take(work: Work, path: str, named: bytes | None) -> Taken:
     before = {each.cosigner for each in transfer.signed}
     signed = [each.cosigner for each in work.custodian.receive(transfer.id, answer.psbt)]
     after = {each.cosigner for each in work.custodian.history().transfer(transfer.id).signed}
-    taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Standing.PARTIAL))
+    taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Outcome.PARTIAL))
     for each in signed:
-        taken.cosigners[each] = Standing.KNOWN if each in before else Standing.TAKEN if each in after else Standing.LATE
+        taken.cosigners[each] = Outcome.KNOWN if each in before else Outcome.TAKEN if each in after else Outcome.LATE
     output().talk(_taken_text(taken))
     return taken
 
 
 def _taken_text(taken: Taken) -> str:
-    rows = [(each.hex(), standing) for each, standing in sorted(taken.cosigners.items())]
+    rows = [(each.hex(), outcome) for each, outcome in sorted(taken.cosigners.items())]
     return "\n".join((f"{shown(taken.file)}, of transfer {taken.transfer.hex()[:SHORT]}", *table(rows)))
 
 
 def _taken_data(taken: Taken) -> JsonValue:
-    cosigners = {each.hex(): standing.name.lower() for each, standing in taken.cosigners.items()}
+    cosigners = {each.hex(): outcome.name.lower() for each, outcome in taken.cosigners.items()}
     return {"file": taken.file, "transfer": taken.transfer.hex(), "cosigners": cosigners}

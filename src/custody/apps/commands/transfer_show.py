@@ -104,7 +104,9 @@ def _underway(desk: Coordinator, transfer: Transfer) -> list[Underway]:
         return []
     try:
         with desk.chain() as chain:
-            return [each for each in underway(desk.history(), desk.outbox(), chain) if each.transfer == transfer.id]
+            return [
+                each for each in underway(desk.history(), desk.outbox(), chain.relay) if each.transfer == transfer.id
+            ]
     except BackendError as error:
         output().talk(f"whether it still waits for a block is not known: {error}")
         return []

@@ -12,7 +12,7 @@ import click
 
 from custody.apps.commands.transfer_show import SHORT, status_text, tell_next, txid
 from custody.apps.config import shown
-from custody.apps.coordinator import Work, coordinator, find_id
+from custody.apps.coordinator import OpenCoordinator, coordinator, find_id
 from custody.apps.station_commands.desk import refuse_existing
 from custody.apps.station_commands.layout import block, table
 from custody.apps.terminal import (
@@ -96,7 +96,7 @@ def _stage(purpose: str | None, transfer: Transfer) -> Stage:
     return Stage.APPROVE if transfer.status in _BEFORE_AUTHORIZATION else Stage.SIGN
 
 
-def _unlock(work: Work, history: History) -> None:
+def _unlock(work: OpenCoordinator, history: History) -> None:
     """Ask for the passphrase before others have to wait. With witnesses the checkpoint was signed long before."""
     if not history.charter.witnesses:
         work.key.unlock()
@@ -135,7 +135,7 @@ class Signatures:
     history: History
 
 
-def advance(work: Work, transfer_id: bytes) -> Signatures:
+def advance(work: OpenCoordinator, transfer_id: bytes) -> Signatures:
     """Combine the signatures, finish the transaction and have it judged, once enough cosigners have signed."""
     history = work.custodian.history()
     transfer = history.transfer(transfer_id)

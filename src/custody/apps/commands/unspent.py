@@ -16,7 +16,7 @@ import click
 
 from custody.apps.commands.coin import warn_of_theft
 from custody.apps.commands.sending import tell_progress
-from custody.apps.coordinator import Work, coordinator
+from custody.apps.coordinator import OpenCoordinator, coordinator
 from custody.apps.station_commands.layout import bitcoin, counted, table
 from custody.apps.terminal import JsonValue, Verb, output
 from custody.bitcoin.script import address
@@ -59,8 +59,8 @@ class Differs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a script belongs: vault, branch and index."""
+class Owner:
+    """Whose a script is: vault, branch and index."""
 
     vault: str
     branch: int
@@ -81,14 +81,14 @@ class Difference:
 
     what: Differs
     outpoint: OutPoint
-    place: Place
+    owner: Owner
     logged: Told | None
     found: Told | None
 
 
-def places(history: History, ahead: int) -> dict[bytes, Place]:
+def owners(history: History, ahead: int) -> dict[bytes, Owner]:
     """Every script of every vault up to `ahead` indexes beyond the last that was issued, drafted or paid."""
-    found: dict[bytes, Place] = {}
+    found: dict[bytes, Owner] = {}
     for entry in history.charter.vaults:
         vault = history.charter.vault(entry.name)
         ends = [min(history.unused_from(vault.id, branch) + ahead, HARDENED) for branch in Branch]
@@ -96,11 +96,11 @@ def places(history: History, ahead: int) -> dict[bytes, Place]:
         for script in scripts:
             branch_and_index = scripts.find(script)
             if branch_and_index is not None:
-                found[script] = Place(entry.name, *branch_and_index)
+                found[script] = Owner(entry.name, *branch_and_index)
     return found
 
 
-def differences(history: History, scan: UtxoScan, known: dict[bytes, Place]) -> list[Difference]:
+def differences(history: History, scan: UtxoScan, known: dict[bytes, Owner]) -> list[Difference]:
     """Every coin that the log and `scan`, both as of one block, do not tell alike; sorted by vault and outpoint."""
     names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
     leaving = {o for each in history.transfers.values() if each.seen is not None for o in each.draft.outpoints}
@@ -112,13 +112,13 @@ def differences(history: History, scan: UtxoScan, known: dict[bytes, Place]) -> 
         what = _difference(holding, coin, is_spent=is_spent)
         if what is not None:
             seen = holding.seen
-            place = Place(names[seen.vault], seen.branch, seen.index)
-            found.append(Difference(what, outpoint, place, Told(seen.amount, seen.height), _told(coin)))
+            owner = Owner(names[seen.vault], seen.branch, seen.index)
+            found.append(Difference(what, outpoint, owner, Told(seen.amount, seen.height), _told(coin)))
     found += (
         Difference(Differs.NOT_IN_LOG, outpoint, known[coin.output.script_pubkey], None, _told(coin))
         for outpoint, coin in on_chain.items()
     )
-    return sorted(found, key=lambda each: (each.place.vault, each.outpoint))
+    return sorted(found, key=lambda each: (each.owner.vault, each.outpoint))
 
 
 def _difference(holding: Holding, coin: UnspentOutput | None, *, is_spent: bool) -> Differs | None:
@@ -156,7 +156,7 @@ def scan(*, ahead: int) -> None:
     """
     desk = coordinator()
     history = desk.history()
-    known = places(history, ahead)
+    known = owners(history, ahead)
     with desk.work() as work:
         found = work.chain.scan(known.keys())
     output().emit(
@@ -171,12 +171,12 @@ def scan(*, ahead: int) -> None:
     )
 
 
-def _coin_data(coin: UnspentOutput, known: dict[bytes, Place], history: History) -> JsonValue:
-    place = known[coin.output.script_pubkey]
+def _coin_data(coin: UnspentOutput, known: dict[bytes, Owner], history: History) -> JsonValue:
+    owner = known[coin.output.script_pubkey]
     return {
-        "vault": place.vault,
-        "branch": place.branch,
-        "index": place.index,
+        "vault": owner.vault,
+        "branch": owner.branch,
+        "index": owner.index,
         "amount": coin.output.amount,
         "address": address(coin.output.script_pubkey, history.charter.network),
         "outpoint": str(coin.outpoint),
@@ -186,19 +186,19 @@ def _coin_data(coin: UnspentOutput, known: dict[bytes, Place], history: History)
     }
 
 
-def _scan_text(found: UtxoScan, known: dict[bytes, Place], history: History) -> str:
+def _scan_text(found: UtxoScan, known: dict[bytes, Owner], history: History) -> str:
     head = (
         f"height {found.height}: {counted(len(found.outputs), 'coin')} of {bitcoin(found.total)} "
         f"on {len(known)} addresses"
     )
     rows = [("vault", "place", "amount", "height", "coin", "")]
     for each in found.outputs:
-        place = known[each.output.script_pubkey]
+        owner = known[each.output.script_pubkey]
         note = "" if each.outpoint in history.holdings else "not in the log"
         rows.append(
             (
-                place.vault,
-                f"{place.branch}/{place.index}",
+                owner.vault,
+                f"{owner.branch}/{owner.index}",
                 bitcoin(each.output.amount),
                 str(each.height),
                 str(each.outpoint),
@@ -245,7 +245,7 @@ def reconcile(context: click.Context, *, ahead: int) -> None:
     raise error
 
 
-def _at_one_block(work: Work, ahead: int) -> tuple[History, UtxoScan, dict[bytes, Place]]:
+def _at_one_block(work: OpenCoordinator, ahead: int) -> tuple[History, UtxoScan, dict[bytes, Owner]]:
     """Log, unspent outputs and the scripts asked for, all as of one block.
 
     Raises:
@@ -255,7 +255,7 @@ def _at_one_block(work: Work, ahead: int) -> tuple[History, UtxoScan, dict[bytes
     for _ in range(_LOOKS):
         warn_of_theft(work.custodian.observe(tell_progress()))
         history = work.custodian.history()
-        known = places(history, ahead)
+        known = owners(history, ahead)
         found = work.chain.scan(known.keys())
         if history.tips[-1].block == found.block_hash:
             return history, found, known
@@ -267,9 +267,9 @@ def _difference_data(each: Difference) -> JsonValue:
     return {
         "what": each.what.value,
         "outpoint": str(each.outpoint),
-        "vault": each.place.vault,
-        "branch": each.place.branch,
-        "index": each.place.index,
+        "vault": each.owner.vault,
+        "branch": each.owner.branch,
+        "index": each.owner.index,
         "in_log": _told_data(each.logged),
         "on_chain": _told_data(each.found),
     }
@@ -283,8 +283,8 @@ def _difference_rows(listed: list[Difference]) -> Iterator[tuple[str, ...]]:
     yield "vault", "place", "in the log", "on chain", "coin", "what"
     for each in listed:
         yield (
-            each.place.vault,
-            f"{each.place.branch}/{each.place.index}",
+            each.owner.vault,
+            f"{each.owner.branch}/{each.owner.index}",
             _told_text(each.logged),
             _told_text(each.found),
             str(each.outpoint),

@@ -11,7 +11,7 @@ from typing import Final
 import click
 import tomli_w
 
-from custody.apps.config import place
+from custody.apps.config import folders
 from custody.apps.coordinator import coordinator
 from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.station_commands.layout import INDENT, bitcoin, block, screen, table
@@ -84,7 +84,7 @@ def create(  # noqa: PLR0913 - click gives each option by its name
         raise click.UsageError("give each cosigner's key, with --cosigner or --device")
     check_emulator(bool(devices), is_emulator=is_emulator)
     typed = tuple(Cosigner.parse(each.strip()) for each in cosigners)
-    where = place(None if network is None else Network(network)).network
+    where = folders(None if network is None else Network(network)).network
     read = device_cosigners(devices, ScriptType(script_type), where, is_emulator=is_emulator)
     keys = (*typed, *(cosigner for cosigner, _ in read))
     vault = Vault.create(threshold, keys, ScriptType(script_type), where, birthday)

@@ -86,8 +86,8 @@ def _birth(desk: Coordinator, birthday: int) -> int:
     if not birthday:
         return 0
     try:
-        with closing(open_chain(desk.place, desk.settings)) as chain:
-            return chain.block(min(birthday, chain.tip().height)).time
+        with closing(open_chain(desk.folders, desk.settings)) as chain:
+            return chain.view.block(min(birthday, chain.view.tip().height)).time
     except (BackendError, ChainMissing) as error:
         output().talk(f"the time of block {birthday} is not known here, so bitcoind will read every block: {error}")
         return 0
