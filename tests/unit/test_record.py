@@ -1,5 +1,6 @@
 """The bytes of records: one spelling, checked against another program, and nothing in them that cannot be bounded."""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -337,3 +338,24 @@ def test_a_record_holds_nothing_unbounded_and_nothing_of_two_spellings(record):
 )
 def test_the_walk_finds_what_it_looks_for(annotation, is_fine):
     assert (problems(annotation, (), "here") == []) is is_fine
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+class Remembering(Record):
+    kind: ClassVar[str] = "remembering-sample-of-this-test"
+
+    amount: Sat
+
+    @functools.cached_property
+    def doubled(self) -> int:
+        return 2 * self.amount
+
+
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_an_edited_copy_forgets_what_was_worked_out_from_the_original(is_deep):
+    record = Remembering(amount=5)
+    assert record.doubled == 10
+    assert record.model_copy(update={"amount": 7}, deep=is_deep).doubled == 14
+    assert record == Remembering(amount=5)

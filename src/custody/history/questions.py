@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from custody.bitcoin.transaction import Transaction
-from custody.charter.document import Charter, read_charter
+from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
@@ -89,7 +89,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return read(Envelope, self._charter_body())
+        return read(Envelope, self._charter_body(self.charter_row))
 
     @property
     def charter(self) -> Charter:
@@ -98,7 +98,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return _charter(self._charter_body())
+        return self._charter_of(self.charter_row)
 
     def charter_version(self, version: int) -> Charter:
         """The charter that had this number.
@@ -106,11 +106,13 @@ class History:
         Raises:
             HistoryInvalid: none had.
         """
-        row = self.state.get(tables.CHARTERS, number(version))
-        return _charter(self._charter_body(row))
+        return self._charter_of(self.state.get(tables.CHARTERS, number(version)))
 
-    def _charter_body(self, row: CharterRow | None = None) -> bytes:
-        row = row or self.charter_row
+    def _charter_of(self, row: CharterRow | None) -> Charter:
+        # The digest is the pinned one, so whoever rewrites rows cannot bring in another charter.
+        return _charter(self._charter_body(row), self.state.pinned)
+
+    def _charter_body(self, row: CharterRow | None) -> bytes:
         if row is None:
             raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
         return self.body(row.adopted)
@@ -287,5 +289,5 @@ class History:
 
 
 @functools.lru_cache(maxsize=4)
-def _charter(body: bytes) -> Charter:
-    return read_charter(read(Envelope, body))
+def _charter(body: bytes, digest: bytes) -> Charter:
+    return Charter.unsafe_from_verified(read(Envelope, body).body, digest)

@@ -217,7 +217,6 @@ def fingerprint(public_key: bytes) -> bytes:
     return hash160(public_key)[:4]
 
 
-@functools.lru_cache(maxsize=256)
 def branches_of(key: AccountKey) -> tuple[curve.ParentKey, curve.ParentKey]:
     """The two parents of a key's addresses, of branch 0 (receive) and 1 (change), each hashed and parsed once.
 
@@ -342,7 +341,6 @@ def _refuse_related(cosigners: Sequence[Cosigner]) -> None:
                 raise DupCosigner(first=other.label, second=cosigner.label, why=why)
 
 
-@functools.lru_cache(maxsize=256)
 def _family(public_key: bytes, chain_code: bytes) -> frozenset[bytes]:
     """The x of a key, of its first children, and of the first children of its two branches."""
     node = curve.ParentKey(public_key, chain_code)
