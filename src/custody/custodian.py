@@ -12,7 +12,7 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -28,12 +28,14 @@ from custody.errors import Refused
 from custody.log import (
     Checkpoint,
     Cosignature,
+    LogEntry,
     SignedCheckpoint,
     sign_checkpoint,
     verify_checkpoint,
     witnesses_of,
 )
 from custody.log.witnessing import WitnessRequest
+from custody.examine.catchup import write_log
 from custody.examine.evidence import (
     Evidence,
     Examination,
@@ -82,6 +84,8 @@ from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
+LOG_PAGE: Final = 1_000
+"""Entries read from the store at once when the log is written to a file."""
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
 
@@ -291,6 +295,30 @@ class Custodian:
                 raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
             previous = all_previous(history, view, transfer.draft)
             return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
+
+    def log_file(self, since: int = 0) -> Iterator[bytes]:
+        """The log from entry `since` on, line by line, for readers who are new or far behind: under the newest
+        checkpoint that enough witnesses cosigned.
+
+        Raises:
+            HistoryUnwitnessed: there is none.
+        """
+        with self._store.read() as view:
+            history = self._logbook.history_in(view)
+            note = view.checkpoint()
+        signed = SignedCheckpoint.parse(note) if note else None
+        if signed is None or not _is_witnessed(signed, history.charter):
+            signed = self._cosigned_now()
+        check_witnesses(signed, history.charter)
+        size = signed.checkpoint.size
+
+        def entries() -> Iterator[LogEntry]:
+            # A page at a time, so that nobody who writes has to wait for a slow medium.
+            for start in range(since, size, LOG_PAGE):
+                with self._store.read() as view:
+                    yield from list(view.entries(start, min(size, start + LOG_PAGE)))
+
+        return write_log(history.charter_envelope, signed, entries(), since)
 
     def checkpoint(self) -> WitnessRequest:
         """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
