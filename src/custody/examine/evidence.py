@@ -35,6 +35,7 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.transaction import PreviousTransaction
 from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
+from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
 from custody.errors import Refused
@@ -451,12 +452,14 @@ def _logged(
 
 
 def _decided(transfer: Transfer, case: Case, charter: Charter, history: History, now: int) -> Decision:
-    facts = history.facts(now)
-    refuse_denied(case, charter, facts)
-    own = decide(transfer.id, case, charter, facts)
-    if own != transfer.decision:
-        logged = "nothing" if transfer.decision is None else transfer.decision.digest().hex()
-        raise DecisionDiffers(logged=logged, own=own.digest().hex())
+    refuse_denied(case, charter, history.facts(now))
+    logged = transfer.decision
+    if logged is None:
+        raise NotLogged(what="the decision")
+    # By the facts that it names, which the fold has found to be the log's at that size.
+    own = decide(transfer.id, case, charter, Facts.named(now, logged.size, logged.facts))
+    if own != logged:
+        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
     return own
 
 

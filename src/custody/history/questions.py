@@ -143,7 +143,7 @@ class History:
 
     def facts(self, at: int) -> Facts:
         """What cases are judged on at `at` (Unix seconds)."""
-        return Facts(at=at, frozen_by=self.frozen_by)
+        return Facts(at=at, size=self.size, frozen_by=self.frozen_by)
 
     # --- indexes and addresses ---------------------------------------------------------------------------------------
 

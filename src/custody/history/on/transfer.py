@@ -182,6 +182,9 @@ def _use_indexes(state: State, drafted: Draft) -> State:
 
 def _decide(state: State, decision: Decision, at: int) -> State:
     transfer = at_status(state, decision.transfer, Status.DRAFTED)
+    # As of here, and not as of whenever somebody reads it: a rule about time would find other facts by then.
+    require(decision.size == at, f"was judged by {decision.size} entries, where {at} stand before it")
+    require(decision.facts == History(state).facts(at=0).asked(), "names other facts than the log has there")
     return become(state, replace(transfer.row, decided=at, status=Status.DECIDED, newest=at))
 
 
