@@ -13,11 +13,11 @@ Hashes and txids are bytes in internal order, amounts are sats, fee rates are sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction
@@ -66,6 +66,7 @@ __all__ = [
     "StoreView",
     "Tip",
     "UtxoReserved",
+    "Watched",
     "plain_reason",
 ]
 
@@ -331,6 +332,14 @@ class OutboxRow:
     last_error: str = ""
 
 
+class Watched(NamedTuple):
+    """Whose a locking script is: a vault by its id, a branch and an index of it."""
+
+    vault: bytes
+    branch: int
+    index: int
+
+
 class StoreView(Protocol):
     """One state of the store, consistent for as long as the view is open. Keep it short: writers wait for readers."""
 
@@ -368,6 +377,12 @@ class StoreView(Protocol):
     def document(self, digest: bytes) -> bytes | None:
         """The document that was kept under this digest: a raw transaction under its txid. Check it before use."""
 
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, Watched]:
+        """Those of `scripts` that are watched, and whose they are."""
+
+    def window(self, vault_id: bytes, branch: int) -> int:
+        """The first index of a vault's branch whose script is not watched."""
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         """Who holds `outpoint`; None when it is free."""
 
@@ -400,6 +415,13 @@ class StoreTransaction(StoreView, Protocol):
 
         Raises:
             StateChanged: it is of another log than the one that stands here by now.
+        """
+
+    def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
+        """Watch the scripts of a vault's branch from index `start` on, which is where its window ends.
+
+        Raises:
+            StateChanged: it ends elsewhere by now.
         """
 
     def keep_document(self, digest: bytes, data: bytes) -> None:
