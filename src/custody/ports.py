@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction
@@ -332,7 +332,8 @@ class OutboxRow:
     last_error: str = ""
 
 
-class Watched(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Watched:
     """Whose a locking script is: a vault by its id, a branch and an index of it."""
 
     vault: bytes
