@@ -25,16 +25,6 @@ from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import draft_for
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
-from custody.log import (
-    Checkpoint,
-    Cosignature,
-    LogEntry,
-    SignedCheckpoint,
-    sign_checkpoint,
-    verify_checkpoint,
-    witnesses_of,
-)
-from custody.log.witnessing import WitnessRequest
 from custody.examine.catchup import write_log
 from custody.examine.evidence import (
     Evidence,
@@ -49,6 +39,16 @@ from custody.examine.evidence import (
 from custody.examine.shown import EvidenceInvalid, check_witnesses
 from custody.history import kinds, tables
 from custody.history.questions import History
+from custody.log import (
+    Checkpoint,
+    Cosignature,
+    LogEntry,
+    SignedCheckpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+    witnesses_of,
+)
+from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Lookout, Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
@@ -199,10 +199,10 @@ class Custodian:
             transfer = work.history.transfer(transfer_id)
             if transfer.decision is not None:
                 return transfer.decision
-            charter = work.history.charter
-            previous = all_previous(work.history, work.store, transfer.draft)
-            judged = judge_draft(transfer, transfer.request, charter, previous, work.history.height)
-            decision = decide(transfer_id, judged.case, charter, work.history.facts(work.now))
+            history = work.history
+            previous = all_previous(history, work.store, transfer.draft)
+            judged = judge_draft(transfer, history.proposal(transfer), previous, history.height)
+            decision = decide(transfer_id, judged.case, history.charter, history.facts(work.now))
             work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
                 reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
@@ -213,7 +213,7 @@ class Custodian:
         """Enter an officer's signed yes or no. A no ends a transfer for which no signature was requested yet."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
-            approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
+            approval = check_approval(envelope, work.history.proposal(transfer))
             for each in transfer.opinions:
                 if each.officer == approval.officer and not may_follow(each, approval):
                     raise ApprovalTwice(officer=approval.officer)
@@ -230,7 +230,7 @@ class Custodian:
         """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            check_withdrawal(envelope, transfer.draft, transfer.request, work.history.charter)
+            check_withdrawal(envelope, work.history.proposal(transfer))
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             work.append(kinds.WITHDRAWN, envelope)
@@ -246,14 +246,8 @@ class Custodian:
             if transfer.decision is None:
                 raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
             refuse_denied_now(work.history, transfer, work.now)
-            authorization = authorize(
-                transfer.draft,
-                transfer.request,
-                work.history.charter,
-                transfer.decision,
-                transfer.approvals,
-                work.now,
-            )
+            proposal = work.history.proposal(transfer)
+            authorization = authorize(proposal, transfer.decision, transfer.approvals, work.now)
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
@@ -269,7 +263,7 @@ class Custodian:
                 raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
-            check_authorized(transfer, work.history.charter, transfer.decision, work.now)
+            check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
             body = gather(transfer, work.history.charter_envelope, previous)
@@ -297,8 +291,7 @@ class Custodian:
             return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
 
     def log_file(self, since: int = 0) -> Iterator[bytes]:
-        """The log from entry `since` on, line by line, for readers who are new or far behind: under the newest
-        checkpoint that enough witnesses cosigned.
+        """The log from entry `since` on, line by line, for readers who are new or far behind.
 
         Raises:
             HistoryUnwitnessed: there is none.

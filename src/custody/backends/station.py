@@ -23,7 +23,7 @@ from custody.history.multiset import Multiset
 from custody.history.rows import Head, Key, NoRows, Row, Rows, StateCorrupt, Table
 from custody.history.state import State
 from custody.log import Frontier
-from custody.ports import FileUnusable, StationState, StateChanged
+from custody.ports import FileUnusable, StateChanged, StationState
 
 FORMAT: Final = 1
 PAGE: Final = 200
@@ -48,7 +48,7 @@ CREATE TABLE rows (
     PRIMARY KEY (name, key, since)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
-"""  # noqa: S608 - constants of this file
+"""
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 
 
@@ -97,7 +97,9 @@ class FileStationMemory:
             before = _read_head(connection).frontier
             if before != seen.base.head.frontier:
                 expected = f"{seen.base.head.frontier.size} entries"
-                raise StateChanged(what="what this station has seen", expected=expected, actual=f"{before.size} entries")
+                raise StateChanged(
+                    what="what this station has seen", expected=expected, actual=f"{before.size} entries"
+                )
             connection.execute("DELETE FROM rows WHERE until <= ?", (before.size,))
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
@@ -213,7 +215,9 @@ def _read_head(connection: sqlite3.Connection) -> Head:
         raise StateCorrupt(table="head", key="", problem="it is missing")
     size, peaks, total = row
     try:
-        return Head(Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32))), Multiset.from_bytes(total))
+        return Head(
+            Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32))), Multiset.from_bytes(total)
+        )
     except ValueError:
         raise StateCorrupt(table="head", key="", problem="it does not read") from None
 

@@ -58,9 +58,7 @@ Progress = Callable[[int, int], None]
 """Told how many entries are folded, and how many there are."""
 
 
-def write_log(
-    charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int
-) -> Iterator[bytes]:
+def write_log(charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int) -> Iterator[bytes]:
     """The lines of the file for readers who have seen `since` entries: `entries` go from there to the checkpoint."""
     yield LogFile(charter=charter, since=since, checkpoint=signed.text()).to_bytes()
     for entry in entries:
@@ -113,31 +111,19 @@ def _hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, kno
         raise HistoryGap(since=head.since, seen=known.size)
     if size < known.size:
         raise HistoryStale(size=size, seen=known.size)
-    frontier, found, count = known.frontier, [], head.since
-    pending: list[bytes] = []
-    for line in _rest(lines):
-        if count >= known.size:
-            pending.append(_leaf(line, count))
-            if len(pending) == BATCH:
-                frontier = frontier.extend(pending)
-                found.append(frontier)
-                pending = []
-        count += 1
-        if count > size:
-            break
-    if count != size:
-        problem = f"has lines up to entry {count}, for a checkpoint of {size}"
-        raise EvidenceInvalid(problem=problem)
-    if pending:
-        frontier = frontier.extend(pending)
-        found.append(frontier)
+    new = islice(_rest(lines), known.size - head.since, size - head.since + 1)
+    frontiers, frontier = [], known.frontier
+    while batch := [_leaf(line, frontier.size + at) for at, line in enumerate(islice(new, BATCH))]:
+        frontier = frontier.extend(batch)
+        frontiers.append(frontier)
+    if frontier.size != size:
+        raise EvidenceInvalid(problem=f"has lines up to entry {frontier.size}, for a checkpoint of {size}")
     if frontier.root != signed.checkpoint.root:
         if known.size:
             raise HistoryForked(size=size, seen=known.size, root=known.frontier.root.hex())
-        raise ProofInvalid(
-            claim=f"a history of {size} entries", problem="they have another root than the checkpoint"
-        )
-    return found
+        claim = f"a history of {size} entries"
+        raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
+    return frontiers
 
 
 def _leaf(line: bytes, index: int) -> bytes:

@@ -25,7 +25,9 @@ from custody.history.state import State, read
 from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
 from custody.log import BodyWithheld, Frontier
 from custody.record import Record
-from custody.transfer.draft import case_of
+from custody.transfer.draft import Draft
+from custody.transfer.proposal import Proposal, propose
+from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
 from custody.vault.descriptor import Branch
 
@@ -246,7 +248,17 @@ class History:
         if kept is not None:
             return kept
         # A draft that is none of the charter's: the same question raises what was wrong with it.
-        return case_of(transfer.draft, transfer.request, self.charter_version(transfer.row.charter))
+        return self.proposal(transfer).case
+
+    def proposal(self, transfer: Transfer) -> Proposal:
+        """A transfer's draft with its request, under the charter version it was drafted under, checked.
+
+        Raises:
+            Refused: it means nothing: an output is neither a payee's nor change, for instance.
+        """
+        row = transfer.row
+        charter = self._charter_body(self.state.get(tables.CHARTERS, number(row.charter)))
+        return _proposal(self.body(row.drafted), self.body(row.requested), charter, self.state.pinned)
 
     def committed(self) -> int:
         """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
@@ -286,6 +298,12 @@ class History:
         if size == self.size:
             return self.frontier.root
         return self.state.get(tables.ROOTS, number(size))
+
+
+@functools.lru_cache(maxsize=8)
+def _proposal(drafted: bytes, requested: bytes, charter: bytes, pinned: bytes) -> Proposal:
+    """Made once, however often it is asked for: the steps of one transfer follow each other."""
+    return propose(read(Draft, drafted), read_request(read(Envelope, requested)), _charter(charter, pinned))
 
 
 @functools.lru_cache(maxsize=4)

@@ -125,7 +125,7 @@ class State:
         return self.base.head.total.changed(put, taken)
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:
-        """Every row that was put above the base, None for one that was taken away; each table's in the order of keys."""
+        """Every row that was put above the base, None for one that was taken away; each table's by key."""
         whole = functools.reduce(lambda older, newer: newer.above(older), self._layers, _Layer({}, 0))
         for table in sorted(whole.tables, key=lambda each: each.name):
             for key, row in whole.between(table, b"", None).items():

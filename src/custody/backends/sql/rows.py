@@ -168,7 +168,6 @@ def write_rows(connection: Connection, state: State) -> Head:
 
 
 _KNOWN: Final = frozenset(tables.ALL)
-_END: Final = (
-    update(schema.state_rows)
-    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
+_END: Final = update(schema.state_rows).where(
+    _rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER
 )

@@ -7,8 +7,8 @@ from typing import Final
 
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.questions import History
 from custody.history.on.transfer import at_status, become
+from custody.history.questions import History
 from custody.history.rows import Number
 from custody.history.state import State
 from custody.history.tables import ONLY, NonceRow

@@ -13,9 +13,9 @@ from custody.envelope import Envelope, unsafe_payload
 from custody.errors import CustodyError
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.questions import History
 from custody.history.holdings import held_by
 from custody.history.on.charter import use_index
+from custody.history.questions import History
 from custody.history.relations import is_superseded, members, parent_of, replaced_by
 from custody.history.rows import Named, Nothing, number
 from custody.history.state import State
@@ -29,9 +29,10 @@ from custody.transfer.approval import (
     check_withdrawal,
     may_follow,
 )
-from custody.transfer.child import with_fees_before
-from custody.transfer.draft import Draft, case_of, check_conflicts
-from custody.transfer.request import TransferRequest, check_request, read_request
+from custody.transfer.child import in_context
+from custody.transfer.draft import Draft
+from custody.transfer.proposal import check_conflicts
+from custody.transfer.request import check_request, read_request
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.state import Status, Transfer, TransferRow
 from custody.vault.descriptor import Branch
@@ -114,7 +115,7 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         parent=request.parent,
     )
     state = _enlist(become(state, row), row, drafted)
-    case = _case(History(state), row, drafted, request)
+    case = _case(History(state), row)
     if case is not None:
         state = state.put(tables.CASES, transfer_id, case)
     return _use_indexes(state, drafted)
@@ -132,12 +133,11 @@ def _enlist(state: State, row: TransferRow, drafted: Draft) -> State:
     return state
 
 
-def _case(history: History, row: TransferRow, drafted: Draft, request: TransferRequest) -> Case | None:
+def _case(history: History, row: TransferRow) -> Case | None:
     """What the draft means to rules; None when it means nothing, which whoever judges it will say."""
     transfer = history.transfer(row.id)
     try:
-        own = case_of(drafted, request, history.charter)
-        return with_fees_before(own, transfer, history.charter.vault_by_id(row.vault)[1])
+        return in_context(history.proposal(transfer), transfer)
     except CustodyError:
         return None
 
@@ -191,8 +191,7 @@ def _decide(state: State, decision: Decision, at: int) -> State:
 def _approve(state: State, envelope: Envelope, at: int) -> State:
     history = History(state)
     transfer = at_status(state, _approval_of(envelope).transfer, Status.DECIDED, Status.AUTHORIZED)
-    charter = history.charter_version(transfer.row.charter)
-    approval = check_approval(envelope, transfer.draft, transfer.request, charter)
+    approval = check_approval(envelope, history.proposal(transfer))
     require(not state.has(tables.SPOKEN, approval.nonce), "repeats an approval")
     row = replace(transfer.row, approved=(*transfer.row.approved, at), newest=at)
     for index, earlier in zip(transfer.row.approved, transfer.opinions, strict=True):
@@ -207,9 +206,7 @@ def _approve(state: State, envelope: Envelope, at: int) -> State:
 def _withdraw(state: State, envelope: Envelope, at: int) -> State:
     history = History(state)
     transfer = history.transfer(_withdrawal_of(envelope).transfer)
-    check_withdrawal(
-        envelope, transfer.draft, transfer.request, history.charter_version(transfer.row.charter)
-    )
+    check_withdrawal(envelope, history.proposal(transfer))
     require(transfer.is_live, f"comes while the transfer is {transfer.status}")
     require(not transfer.is_bearer, "comes after signatures were requested")
     return _close(state, transfer, Ending.WITHDRAWN, at)
