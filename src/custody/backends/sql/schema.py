@@ -8,8 +8,8 @@
     scripts      locking scripts that are watched                   windows      up to where each branch is watched
 
 Only `entries`, `bodies`, `documents` and `checkpoints` are the truth; `log_head`, the state and the scripts can be
-computed from them. Digests, scripts and outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its type and nothing else. What
-the tables look like on disk is made by `migrations/`; a test compares the two.
+computed from them. Digests, scripts and outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its
+type and nothing else. What the tables look like on disk is made by `migrations/`; a test compares the two.
 """
 
 from __future__ import annotations
