@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from custody.apps.chains import open_chain
-from custody.apps.commands.unspent import Differs, differences, owners
 from custody.apps.config import Folders, Settings
+from custody.apps.unspent import Differs, differences, owners
 from custody.backends.bitcoind import UnspentOutput
 from custody.bitcoin.script import address as script_address
 from custody.bitcoin.script import script_of

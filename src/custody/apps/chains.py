@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, cast
 
-from custody.apps.config import ConfigInvalid, Folders, Settings, shown
+from custody.apps.config import ConfigInvalid, Folders, Settings
+from custody.apps.terminal import shown
 from custody.backends.files import read_file
 from custody.errors import InvalidInput
 from custody.ports import ChainView, Judge, NodeUnavailable, Relay, RelayRefused

@@ -13,7 +13,6 @@ files.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import platformdirs
 import tomli_w
 from pydantic import model_validator
 
+from custody.apps.terminal import shown
 from custody.backends.files import create_directory, read_file, replace_atomically, write_new
 from custody.errors import InvalidInput, Refused
 from custody.logbook import RolledBack
@@ -236,11 +236,6 @@ def folders(network: Network | None = None) -> Folders:
     root = Path(options.get("dir") or platformdirs.user_data_path("custody"))
     told = network or options.get("network")
     return Folders(root, Network(told) if told else _usual_network(root))
-
-
-def shown(path: Path | str) -> str:
-    """A path for a message: names come from outside and may hold escape codes."""
-    return ascii(os.fspath(path))[1:-1]
 
 
 def _usual_network(root: Path) -> Network:

@@ -18,7 +18,8 @@ from typing import Final
 
 from custody.apps.chains import Chain, open_chain
 from custody.apps.config import Folders, Settings, folders
-from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
+from custody.apps.keys import open_person, read_key_file
+from custody.backends.clock import SystemClock
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custody.apps.files import Paper, kind_of, read_as
 from custody.apps.station import StationOffline, _refuse, program
-from custody.apps.station_commands.desk import Paper, kind_of, read_as, shown
+from custody.apps.terminal import shown
 from custody.backends.keyfile import KeyFile, create_document_key
 from custody.envelope import Envelope
 from custody.testing.asserts import refuses

@@ -5,15 +5,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from custody.apps.station_commands.layout import grouped, sats
-from custody.apps.station_commands.papers import checkpoint_paper, document_paper
-from custody.apps.station_commands.screens import (
-    NOT_WITNESSED,
-    charter_data,
-    charter_screen,
-    examination_data,
-    examination_screen,
-)
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.examination import NOT_WITNESSED, examination_data, examination_screen
+from custody.apps.views.files import checkpoint_paper, document_paper
+from custody.apps.views.layout import grouped, sats
+from custody.apps.views.transfer import transfer_data
 from custody.envelope import sign
 from custody.log import Cosignature, SignedCheckpoint
 from custody.station import Station
@@ -61,6 +57,25 @@ def unwitnessed():
     found = examined(Setting(is_witnessed=False))
     yield found
     found.scenario.close()
+
+
+def test_the_coordinator_and_a_station_spell_a_transfer_alike(witnessed):
+    history = witnessed.scenario.custodian.history()
+    found = witnessed.to_sign
+    told, judged = transfer_data(history.transfer(found.transfer_id), history), examination_data(found)
+    both = told.keys() & judged.keys()
+    assert both >= {"request", "payments", "inputs", "sats", "sat_per_kvb", "verdict", "findings", "approvals", "tied"}
+    assert {each: told[each] for each in both} == {each: judged[each] for each in both}
+    (approvals,) = judged["approvals"]
+    assert approvals == {
+        "rule": approvals["rule"],
+        "role": "officer",
+        "threshold": 2,
+        "signed": ["Aigerim", "Bolat"],
+        "needed": 0,
+        "missing": approvals["missing"],
+        "is_enough": True,
+    }
 
 
 def test_the_screen_says_who_asked_why_and_who_is_paid_how_much_at_which_address(witnessed):

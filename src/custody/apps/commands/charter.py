@@ -10,12 +10,11 @@ import click
 
 from custody.apps.commands.charter_template import TEMPLATE
 from custody.apps.commands.vault import FileNotText
-from custody.apps.config import shown
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.desk import read_paper
-from custody.apps.station_commands.screens import charter_data, charter_screen
-from custody.apps.station_commands.statement_screens import card_data, card_screen
-from custody.apps.terminal import Verb, out_option, output, read_input, write_output
+from custody.apps.files import read_paper
+from custody.apps.terminal import Verb, out_option, output, read_input, shown, write_output
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import Envelope, EnvelopeSignature, sign

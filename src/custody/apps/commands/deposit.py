@@ -6,23 +6,16 @@ Amounts are sats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import click
 
-from custody.apps.commands.transfer_show import warn_frozen
+from custody.apps.commands.telling import warn_frozen
 from custody.apps.commands.vault import FileNotText
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.layout import bitcoin, counted, moment, table
-from custody.apps.terminal import JsonValue, Verb, output, read_input
+from custody.apps.terminal import Verb, output, read_input
+from custody.apps.views.deposit import given_data, given_out, given_table
 from custody.station import compare_vault
-from custody.transfer.history import History
-from custody.transfer.state import AddressIssued, ExpectedDeposit, Holding
-from custody.vault.descriptor import MAX_DESCRIPTOR, Branch
-
-_RIGHT = frozenset({0, 2})
-
+from custody.transfer.state import ExpectedDeposit
+from custody.vault.descriptor import MAX_DESCRIPTOR
 
 # --- issuing ----------------------------------------------------------------------------------------------------------
 
@@ -88,20 +81,6 @@ def _descriptor(path: str) -> str:
 # --- listing ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """An address that was given out, and the deposits that came to it, spent ones included."""
-
-    issued: AddressIssued
-    address: str
-    deposits: tuple[Holding, ...]
-
-    @property
-    def paid(self) -> int:
-        """Sats that came in."""
-        return sum(each.seen.amount for each in self.deposits)
-
-
 @click.command(cls=Verb)
 @click.argument("name")
 def addresses(*, name: str) -> None:
@@ -111,61 +90,5 @@ def addresses(*, name: str) -> None:
     """
     history = coordinator().history()
     warn_frozen(history)
-    given = _given(history, name)
-    output().emit([_given_data(each) for each in given], lambda: _given_table(given))
-
-
-def _given(history: History, name: str) -> list[_Given]:
-    vault = history.charter.vault(name)
-    came: dict[int, list[Holding]] = {}
-    for each in history.holdings.values():
-        if each.seen.vault == vault.id and each.seen.branch == Branch.RECEIVE:
-            came.setdefault(each.seen.index, []).append(each)
-    return [
-        _Given(issued, vault.address(Branch.RECEIVE, index), tuple(came.get(index, ())))
-        for (of, index), issued in history.addresses.items()
-        if of == vault.id
-    ]
-
-
-def _given_table(given: Sequence[_Given]) -> str:
-    if not given:
-        return "no address was issued yet"
-    rows = [
-        (
-            str(each.issued.index),
-            moment(each.issued.at),
-            _paid(each),
-            each.issued.coin_class,
-            each.issued.payer,
-            each.issued.purpose,
-            each.address,
-        )
-        for each in given
-    ]
-    return "\n".join(table([("index", "issued", "paid", "class", "payer", "purpose", "address"), *rows], _RIGHT))
-
-
-def _paid(each: _Given) -> str:
-    if not each.deposits:
-        return "not paid"
-    count = len(each.deposits)
-    return bitcoin(each.paid) if count == 1 else f"{bitcoin(each.paid)} in {counted(count, 'deposit')}"
-
-
-def _given_data(each: _Given) -> JsonValue:
-    issued = each.issued
-    return {
-        "index": issued.index,
-        "address": each.address,
-        "payer": issued.payer,
-        "purpose": issued.purpose,
-        "class": issued.coin_class,
-        "issued": issued.at,
-        "is_paid": bool(each.deposits),
-        "paid": each.paid,
-        "deposits": [
-            {"outpoint": str(d.deposit.outpoint), "amount": d.seen.amount, "height": d.seen.height}
-            for d in each.deposits
-        ],
-    }
+    given = given_out(history, name)
+    output().emit([given_data(each) for each in given], lambda: given_table(given))

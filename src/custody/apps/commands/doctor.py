@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from custody.apps.config import Folders, folders, shown
-from custody.apps.station_commands.desk import SystemClock
-from custody.apps.station_commands.layout import INDENT, moment, table
-from custody.apps.station_commands.screens import MAKERS_NOT_STATED
-from custody.apps.terminal import Verb, output
+from custody.apps.config import Folders, folders
+from custody.apps.terminal import Verb, output, shown
+from custody.apps.views.charter import MAKERS_NOT_STATED
+from custody.apps.views.layout import INDENT, moment, table
+from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
 from custody.errors import CustodyError, IntegrityError
 from custody.ports import NodeNotReady

@@ -9,10 +9,11 @@ from __future__ import annotations
 import click
 
 from custody.apps.chains import own_chain
-from custody.apps.commands.coin import observation_text, warn_of_theft
+from custody.apps.commands.telling import warn_of_theft
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.layout import bitcoin
 from custody.apps.terminal import Verb, output
+from custody.apps.views.coin import observation_text
+from custody.apps.views.layout import bitcoin
 from custody.bitcoin.script import script_of
 from custody.units import Network, parse_amount
 

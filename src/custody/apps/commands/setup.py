@@ -12,11 +12,12 @@ import click
 from click.core import ParameterSource
 
 from custody.apps.chains import Chain, OwnChain, open_chain
-from custody.apps.commands.sending import tell_progress
-from custody.apps.config import Folders, Settings, folders, shown
+from custody.apps.commands.telling import tell_progress
+from custody.apps.config import Folders, Settings, folders
 from custody.apps.coordinator import absolute, outside
-from custody.apps.station_commands.desk import KeyNotListed, open_person, read_key_file, read_paper
-from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words
+from custody.apps.files import read_paper
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
 from custody.backends.files import create_directory
 from custody.backends.sql import SqlStore, create_store, open_store, upgrade_store
 from custody.bitcoin.script import NetworkMismatch

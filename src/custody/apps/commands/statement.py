@@ -9,18 +9,17 @@ from __future__ import annotations
 import click
 
 from custody.apps.commands.charter import adopted
-from custody.apps.config import shown
 from custody.apps.coordinator import Coordinator, coordinator
-from custody.apps.station_commands.desk import SystemClock, read_paper, refuse_existing
-from custody.apps.station_commands.layout import block, screen, table
-from custody.apps.station_commands.screens import words_block
-from custody.apps.station_commands.statement_screens import (
-    signer_names,
+from custody.apps.files import read_paper, refuse_existing
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.judgement import tally_data
+from custody.apps.views.layout import block, screen, table, words_block
+from custody.apps.views.statement import (
     signers_text,
     statement_data,
     statement_lines,
 )
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.backends.clock import SystemClock
 from custody.charter.card import card_of
 from custody.envelope import Envelope, unsafe_payload
 from custody.log import SignedCheckpoint
@@ -89,10 +88,7 @@ def statement(
     output().emit(
         {
             **statement_data(asked),
-            "signed": signer_names(tally.acted, card),
-            "missing": signer_names(tally.missing, card),
-            "needed": tally.needed,
-            "is_enough": tally.is_met,
+            **tally_data(tally, card.name_of),
             "file": out,
         },
         lambda: screen(

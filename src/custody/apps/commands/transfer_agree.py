@@ -11,22 +11,17 @@ from dataclasses import asdict
 
 import click
 
-from custody.apps.commands.consolidation import left_behind
-from custody.apps.commands.sending import rate_text
+from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_ask import person_of
-from custody.apps.commands.transfer_show import (
-    SHORT,
-    approval_lines,
-    approvals_data,
-    decision_lines,
-    findings_data,
-    tell_next,
-    transfer_text,
-)
 from custody.apps.coordinator import coordinator, find_id, open_own_key
-from custody.apps.station_commands.desk import SystemClock, read_paper
-from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
+from custody.apps.files import read_paper
 from custody.apps.terminal import Verb, output, passphrase_option
+from custody.apps.views.consolidation import left_behind
+from custody.apps.views.judgement import decision_data
+from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
+from custody.apps.views.sending import rate_text
+from custody.apps.views.transfer import agreed_data, approval_lines, decision_lines, transfer_text
+from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
 from custody.envelope import Envelope, sign
@@ -72,8 +67,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "transfer": transfer_id.hex(),
             "words": show_words(transfer_id),
             "request": found.hex(),
-            "verdict": decision.verdict.value,
-            "findings": findings_data(decision),
+            **decision_data(decision),
             "fee": transfer.draft.fee,
             "fee_rate": transfer.draft.rate,
             "fee_rate_source": None if chosen is None else chosen.source.value,
@@ -118,7 +112,7 @@ def approve(*, file: str) -> None:
             "verdict": approval.verdict.value,
             "transfer": approval.transfer.hex(),
             "status": transfer.status.value,
-            "approvals": approvals_data(transfer, history),
+            "approvals": agreed_data(transfer, history),
         },
         lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
     )

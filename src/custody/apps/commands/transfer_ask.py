@@ -13,15 +13,13 @@ from dataclasses import dataclass
 import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
-from custody.apps.commands.transfer_show import (
-    SHORT,
-    describe,
-    request_data,
-)
-from custody.apps.config import shown
 from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
-from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
+from custody.apps.files import read_paper, refuse_existing
+from custody.apps.keys import KeyNotListed
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, shown, write_output
+from custody.apps.views.layout import SHORT
+from custody.apps.views.request import request_data, request_text
+from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
 from custody.envelope import Envelope, show_key, sign
@@ -164,7 +162,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     if desk is not None:
         with desk.work() as work:
             work.custodian.submit(envelope)
-    output().emit(request_data(signed), lambda: describe(envelope))
+    output().emit(request_data(signed), lambda: request_text(signed))
     if desk is None:
         output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
     else:
@@ -283,5 +281,5 @@ def submit(*, file: str) -> None:
     envelope = read_paper(Envelope, file)
     with coordinator().work() as work:
         submitted = work.custodian.submit(envelope)
-    output().emit(request_data(submitted), lambda: describe(envelope))
+    output().emit(request_data(submitted), lambda: request_text(submitted))
     output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")

@@ -6,27 +6,25 @@ only; so it leaves when a station would sign. What comes back is judged like a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import click
 
-from custody.apps.commands.transfer_show import SHORT, tell_next
-from custody.apps.commands.transfer_sign import advance, signatures_data, signatures_text
-from custody.apps.config import shown
+from custody.apps.commands.telling import tell_next
+from custody.apps.commands.transfer_sign import advance
 from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_id
-from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import table
+from custody.apps.files import refuse_existing
 from custody.apps.terminal import (
-    JsonValue,
     Verb,
     out_option,
     output,
     passphrase_option,
     read_input,
+    shown,
     write_output,
 )
+from custody.apps.views.layout import SHORT
+from custody.apps.views.signatures import Outcome, Taken, signatures_data, signatures_text, taken_data, taken_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.transfer.plain import as_answer, read_returned
 from custody.words import show_words
@@ -74,24 +72,6 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
         output().next_step("it is released, so anybody may send it; from here: custody transfer deliver")
 
 
-class Outcome(StrEnum):
-    """What became of one cosigner's signatures in a file."""
-
-    TAKEN = "signed"
-    KNOWN = "had signed before"
-    LATE = "not needed any more"
-    PARTIAL = "not taken, since some inputs lack its signature"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What one file brought, by the fingerprints of the cosigners in it."""
-
-    file: str
-    transfer: bytes
-    cosigners: dict[bytes, Outcome]
-
-
 @click.command(
     name="import",
     cls=Verb,
@@ -116,7 +96,7 @@ def import_files(*, words: tuple[str, ...]) -> None:
         taken = [_take(work, path, found) for path in files]
         reached = [advance(work, each) for each in dict.fromkeys(each.transfer for each in taken)]
     output().emit(
-        {"files": [_taken_data(each) for each in taken], "transfers": [signatures_data(each) for each in reached]},
+        {"files": [taken_data(each) for each in taken], "transfers": [signatures_data(each) for each in reached]},
         lambda: "\n\n".join(map(signatures_text, reached)),
     )
     for each in reached:
@@ -151,15 +131,5 @@ def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
     taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Outcome.PARTIAL))
     for each in signed:
         taken.cosigners[each] = Outcome.KNOWN if each in before else Outcome.TAKEN if each in after else Outcome.LATE
-    output().talk(_taken_text(taken))
+    output().talk(taken_text(taken))
     return taken
-
-
-def _taken_text(taken: Taken) -> str:
-    rows = [(each.hex(), outcome) for each, outcome in sorted(taken.cosigners.items())]
-    return "\n".join((f"{shown(taken.file)}, of transfer {taken.transfer.hex()[:SHORT]}", *table(rows)))
-
-
-def _taken_data(taken: Taken) -> JsonValue:
-    cosigners = {each.hex(): outcome.name.lower() for each, outcome in taken.cosigners.items()}
-    return {"file": taken.file, "transfer": taken.transfer.hex(), "cosigners": cosigners}

@@ -6,27 +6,24 @@ keys are taken from it. A transfer leaves in two steps, release and deliver, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
-from custody.apps.commands.transfer_show import SHORT, status_text, tell_next, txid
-from custody.apps.config import shown
+from custody.apps.commands.telling import tell_next
 from custody.apps.coordinator import OpenCoordinator, coordinator, find_id
-from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import block, table
+from custody.apps.files import refuse_existing
 from custody.apps.terminal import (
-    JsonValue,
     Verb,
     out_option,
     output,
     passphrase_option,
     read_input,
+    shown,
     write_output,
 )
+from custody.apps.views.layout import SHORT, txid
+from custody.apps.views.signatures import Signatures, signatures_data, signatures_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import read_psbt_file
-from custody.quorum import Tally
 from custody.transfer.evidence import Stage
 from custody.transfer.history import History
 from custody.transfer.signing import signed_tally
@@ -126,15 +123,6 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
         tell_next(signatures.transfer, signatures.history)
 
 
-@dataclass(frozen=True, slots=True)
-class Signatures:
-    """How far a transfer's signatures have come: who signed and who may still, by fingerprint."""
-
-    transfer: Transfer
-    tally: Tally[bytes]
-    history: History
-
-
 def advance(work: OpenCoordinator, transfer_id: bytes) -> Signatures:
     """Combine the signatures, finish the transaction and have it judged, once enough cosigners have signed."""
     history = work.custodian.history()
@@ -146,36 +134,6 @@ def advance(work: OpenCoordinator, transfer_id: bytes) -> Signatures:
         work.custodian.verify(transfer_id)
         history = work.custodian.history()
     return Signatures(history.transfer(transfer_id), tally, history)
-
-
-def signatures_text(signatures: Signatures) -> str:
-    """Whose signatures there are, for a person."""
-    transfer, tally = signatures.transfer, signatures.tally
-    signers = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
-    rows = [
-        ("state", status_text(transfer)),
-        ("signed by", f"{signers} ({len(tally.acted)} of {tally.threshold})"),
-    ]
-    if not tally.is_met:
-        rows.append(("may still", ", ".join(each.hex() for each in tally.missing)))
-    if transfer.verified is not None:
-        rows.append(("judged by", ", ".join(("our own check", *transfer.verified.judges))))
-        rows.append(("txid", txid(transfer.verified.txid)))
-    return block(f"Transfer {transfer.id.hex()}", table(rows))
-
-
-def signatures_data(signatures: Signatures) -> JsonValue:
-    """The same for a program."""
-    verified, tally = signatures.transfer.verified, signatures.tally
-    return {
-        "transfer": signatures.transfer.id.hex(),
-        "status": signatures.transfer.status.value,
-        "signed": [each.hex() for each in tally.acted],
-        "threshold": tally.threshold,
-        "missing": [each.hex() for each in tally.missing],
-        "judges": [] if verified is None else list(verified.judges),
-        "txid": None if verified is None else txid(verified.txid),
-    }
 
 
 @click.command(cls=Verb)

@@ -11,18 +11,9 @@ from typing import Final
 import click
 
 from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
-from custody.apps.station_commands.desk import (
-    KeyNotListed,
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    words_unseen,
-)
-from custody.apps.station_commands.layout import grouped, moment, screen, table
-from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.files import read_paper, refuse_existing
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.station_commands.desk import desk, words_unseen
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -31,9 +22,12 @@ from custody.apps.terminal import (
     passphrase_option,
     read_input,
     read_words,
+    shown,
     write_output,
     yes_option,
 )
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.layout import grouped, moment, screen, table, words_block
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
 from custody.envelope import Envelope, add_signature, show_key

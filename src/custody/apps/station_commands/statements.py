@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.station_commands.desk import (
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    words_unseen,
-)
-from custody.apps.station_commands.statement_screens import (
-    stating_data,
-    stating_screen,
-    verified_data,
-    verified_screen,
-)
+from custody.apps.files import read_paper, refuse_existing
+from custody.apps.keys import open_person, read_key_file
+from custody.apps.station_commands.desk import desk, words_unseen
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -30,8 +18,15 @@ from custody.apps.terminal import (
     output,
     passphrase_option,
     read_words,
+    shown,
     write_output,
     yes_option,
+)
+from custody.apps.views.statement import (
+    stating_data,
+    stating_screen,
+    verified_data,
+    verified_screen,
 )
 from custody.charter.card import PayerCard
 from custody.envelope import Envelope

@@ -13,32 +13,9 @@ from typing import Final, TypeVar
 import click
 
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
-from custody.apps.station_commands.desk import (
-    Desk,
-    FileKind,
-    Paper,
-    desk,
-    kind_of,
-    open_cosigner,
-    open_person,
-    read_as,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    unsafe_option,
-)
-from custody.apps.station_commands.layout import counted, moment
-from custody.apps.station_commands.papers import (
-    PsbtPaper,
-    card_paper,
-    checkpoint_paper,
-    document_paper,
-    key_paper,
-    psbt_paper,
-)
-from custody.apps.station_commands.screens import examination_data, examination_screen
-from custody.apps.station_commands.statement_screens import stating_data, stating_screen
+from custody.apps.files import FileKind, Paper, kind_of, read_as, read_paper, refuse_existing
+from custody.apps.keys import open_cosigner, open_person, read_key_file
+from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
     JsonValue,
     Verb,
@@ -47,9 +24,21 @@ from custody.apps.terminal import (
     output,
     passphrase_option,
     read_input,
+    shown,
     write_output,
     yes_option,
 )
+from custody.apps.views.examination import examination_data, examination_screen
+from custody.apps.views.files import (
+    PsbtPaper,
+    card_paper,
+    checkpoint_paper,
+    document_paper,
+    key_paper,
+    psbt_paper,
+)
+from custody.apps.views.layout import counted, moment
+from custody.apps.views.statement import stating_data, stating_screen
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.charter.card import PayerCard

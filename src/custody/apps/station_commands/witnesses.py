@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.station_commands.desk import (
-    KeyNotListed,
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-)
-from custody.apps.station_commands.layout import moment, table
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.apps.files import read_paper, refuse_existing
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.station_commands.desk import desk
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.layout import moment, table
 from custody.envelope import show_key
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from custody.apps.station_commands.layout import (
+from custody.apps.terminal import JsonValue
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.layout import (
     INDENT,
     bitcoin,
     block,
@@ -23,17 +25,16 @@ from custody.apps.station_commands.layout import (
     screen,
     table,
     under,
+    words_block,
 )
-from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
-from custody.apps.station_commands.statement_screens import (
+from custody.apps.views.statement import (
     card_data,
     card_screen,
     signers_text,
     statement_data,
     statement_lines,
 )
-from custody.apps.station_commands.ties import named
-from custody.apps.terminal import JsonValue
+from custody.apps.views.ties import named
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of

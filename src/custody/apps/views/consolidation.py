@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from custody.apps.station_commands.layout import counted
+from custody.apps.views.layout import counted
 from custody.transfer.history import History
 from custody.transfer.request import Purpose
 from custody.transfer.state import Transfer
