@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from custody.bitcoin.transaction import OutPoint, TxOut
-from custody.transfer.history import History
-from custody.transfer.state import Holding
+from custody.history.holdings import holdings, unused_from
+from custody.history.questions import History
+from custody.history.tables import HoldingRow
 from custody.units import HARDENED
 from custody.vault.coins import ScriptIndex
 from custody.vault.descriptor import Branch
@@ -90,7 +91,7 @@ def owners(history: History, ahead: int) -> dict[bytes, Owner]:
     found: dict[bytes, Owner] = {}
     for entry in history.charter.vaults:
         vault = history.charter.vault(entry.name)
-        ends = [min(history.unused_from(vault.id, branch) + ahead, HARDENED) for branch in Branch]
+        ends = [min(unused_from(history, vault.id, branch) + ahead, HARDENED) for branch in Branch]
         scripts = ScriptIndex(vault, *ends)
         for script in scripts:
             branch_and_index = scripts.find(script)
@@ -102,17 +103,14 @@ def owners(history: History, ahead: int) -> dict[bytes, Owner]:
 def differences(history: History, scan: Scan, known: dict[bytes, Owner]) -> list[Difference]:
     """Every coin that the log and `scan`, both as of one block, do not tell alike; sorted by vault and outpoint."""
     names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
-    leaving = {o for each in history.transfers.values() if each.seen is not None for o in each.draft.outpoints}
     on_chain = {each.outpoint: each for each in scan.outputs}
     found: list[Difference] = []
-    for outpoint, holding in history.holdings.items():
-        coin = on_chain.pop(outpoint, None)
-        is_spent = holding.spent_by is not None or outpoint in leaving
-        what = _difference(holding, coin, is_spent=is_spent)
+    for seen in (row for vault_id in names for row in holdings(history, vault_id)):
+        coin = on_chain.pop(seen.outpoint, None)
+        what = _difference(seen, coin)
         if what is not None:
-            seen = holding.seen
             owner = Owner(names[seen.vault], seen.branch, seen.index)
-            found.append(Difference(what, outpoint, owner, Told(seen.amount, seen.height), _told(coin)))
+            found.append(Difference(what, seen.outpoint, owner, Told(seen.amount, seen.height), _told(coin)))
     found += (
         Difference(Differs.NOT_IN_LOG, outpoint, known[coin.output.script_pubkey], None, _told(coin))
         for outpoint, coin in on_chain.items()
@@ -120,12 +118,12 @@ def differences(history: History, scan: Scan, known: dict[bytes, Owner]) -> list
     return sorted(found, key=lambda each: (each.owner.vault, each.outpoint))
 
 
-def _difference(holding: Holding, coin: Unspent | None, *, is_spent: bool) -> Differs | None:
+def _difference(seen: HoldingRow, coin: Unspent | None) -> Differs | None:
+    is_spent = seen.spent_by is not None
     if coin is None:
         return None if is_spent else Differs.NOT_ON_CHAIN
     if is_spent:
         return Differs.SPENT_IN_LOG
-    seen = holding.seen
     logged = (seen.amount, seen.script_pubkey, seen.height, seen.is_coinbase)
     is_same = logged == (coin.output.amount, coin.output.script_pubkey, coin.height, coin.is_coinbase)
     return None if is_same else Differs.NOT_THE_SAME

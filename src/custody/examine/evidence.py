@@ -42,12 +42,11 @@ from custody.errors import Refused
 from custody.examine.shown import (
     MAX_LINES,
     EvidenceInvalid,
-    HistoryForked,
-    HistoryStale,
     Shown,
     check_witnesses,
     extended,
     lines_of,
+    own_shown,
     read_lines,
     witness_finding,
 )
@@ -286,16 +285,9 @@ def examine_own(
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
-    checkpoint = signed.checkpoint
 
     def show(charter: Charter) -> Shown:
-        cosignatures = check_witnesses(signed, charter)
-        root = history.root_at(checkpoint.size)
-        if root != checkpoint.root:
-            raise HistoryForked(size=checkpoint.size, seen=history.size, root=history.frontier.root.hex())
-        if checkpoint.size < history.needed_size(transfer.id):
-            raise HistoryStale(size=checkpoint.size, seen=history.needed_size(transfer.id))
-        return Shown(history.state, checkpoint, cosignatures)
+        return own_shown(history, signed, charter, history.needed_size(transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
     return _examine(transfer.id, claim, show, in_order(previous), _Asked(history.state.pinned, stage, now))

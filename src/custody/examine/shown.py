@@ -18,6 +18,7 @@ from custody.errors import InvalidInput, Refused
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
+from custody.history.questions import History
 from custody.history.state import State
 from custody.log import (
     Checkpoint,
@@ -138,6 +139,21 @@ class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
     message = "the evidence file {problem}"
     hint = "Export it again with: custody transfer evidence."
     problem: str
+
+
+def own_shown(history: History, signed: SignedCheckpoint, charter: Charter, needed: int = 0) -> Shown:
+    """What whoever keeps the log knows of it: the checkpoint is of this log, and of `needed` entries at least.
+
+    Raises:
+        HistoryUnwitnessed, CheckpointInvalid: too few stand behind it.
+        HistoryForked, HistoryStale: it is of another log, or of too short a one.
+    """
+    cosignatures, checkpoint = check_witnesses(signed, charter), signed.checkpoint
+    if history.root_at(checkpoint.size) != checkpoint.root:
+        raise HistoryForked(size=checkpoint.size, seen=history.size, root=history.frontier.root.hex())
+    if checkpoint.size < needed:
+        raise HistoryStale(size=checkpoint.size, seen=needed)
+    return Shown(history.state, checkpoint, cosignatures)
 
 
 def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosignature, ...]:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from custody.bitcoin.transaction import Transaction
 from custody.charter.document import Charter
@@ -25,6 +25,7 @@ from custody.history.state import State, read
 from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
 from custody.log import BodyWithheld, Frontier
 from custody.record import Record
+from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Proposal, propose
 from custody.transfer.request import read_request
@@ -32,8 +33,6 @@ from custody.transfer.state import Transfer
 from custody.vault.descriptor import Branch
 
 Body = TypeVar("Body", bound=Record)
-PAGE: Final = 100
-"""Transfers on a page when nobody says how many."""
 
 
 class RequestInUse(Refused, code="REQUEST_IN_USE"):
@@ -161,9 +160,19 @@ class History:
         """Next unused receive index of the charter's vault of this name."""
         return self.next_index(self.charter.vault(vault).id, Branch.RECEIVE)
 
+    def addresses(self, vault_id: bytes, *, backwards: bool = False) -> Iterator[AddressIssued]:
+        """The receive addresses of a vault that were given out, by their indexes."""
+        rows = self.state.under(tables.ADDRESSES, vault_id, backwards=backwards)
+        return (self.read(AddressIssued, row.issued) for _, row in rows)
+
     def address(self, vault_id: bytes, index: int) -> AddressRow | None:
         """The receive address of a vault that was given out at this index, if it was."""
         return self.state.get(tables.ADDRESSES, tables.index_key(vault_id, index))
+
+    def seen_by(self, who: str | bytes) -> int:
+        """Entries that an officer (by name) or a cosigner (by fingerprint) has seen at least."""
+        seen = self.state.get(tables.READERS, tables.reader_key(who))
+        return 0 if seen is None else seen.value
 
     # --- transfers ---------------------------------------------------------------------------------------------------
 
@@ -187,16 +196,21 @@ class History:
         row = self.state.get(tables.REQUESTS, request_id)
         if row is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
-        return self.read(Envelope, row.requested)
+        return self.read(Envelope, row.value)
 
-    def transfers(self, behind: int = -1) -> Iterator[Transfer]:
-        """Transfers in the order they were drafted, those that entries behind number `behind` drafted."""
-        rows = self.state.scan(tables.DRAFTED, number(behind + 1))
-        return (self.transfer(row.value) for _, row in rows)
+    def undrafted(self) -> tuple[Envelope, ...]:
+        """The signed requests that no transfer was drafted for, in the order they came."""
+        return tuple(self.request(row.value) for _, row in self.state.scan(tables.UNDRAFTED))
 
-    def page(self, behind: int = -1, most: int = PAGE) -> tuple[Transfer, ...]:
-        """At most so many of `transfers`."""
-        return tuple(islice(self.transfers(behind), most))
+    def transfers(self) -> Iterator[Transfer]:
+        """All transfers, in the order they were drafted."""
+        return (self.transfer(row.value) for _, row in self.state.scan(tables.DRAFTED))
+
+    def newest(self, most: int, before: int | None = None) -> tuple[Transfer, ...]:
+        """The newest transfers, or those drafted before entry number `before`, in the order they were drafted."""
+        stop = None if before is None else number(before)
+        rows = self.state.scan(tables.DRAFTED, b"", stop, backwards=True)
+        return tuple(self.transfer(row.value) for _, row in reversed(list(islice(rows, most))))
 
     def live(self) -> tuple[Transfer, ...]:
         """The transfers that are neither over nor confirmed, in the order they were drafted."""

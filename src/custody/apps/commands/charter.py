@@ -19,9 +19,6 @@ from custody.charter.card import card_of
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import Envelope, EnvelopeSignature, sign
 from custody.errors import InvalidInput
-from custody.transfer.history import History
-from custody.transfer.ledger import HistoryInvalid
-from custody.transfer.state import Kind
 from custody.words import show_words
 
 MAX_TEXT = 1_000_000
@@ -125,24 +122,12 @@ def show(*, file: str | None) -> None:
 
     Without FILE it is the charter in force here. Its twelve words come last: compare them aloud.
     """
-    envelope = adopted(coordinator().history()) if file is None else read_paper(Envelope, file)
+    envelope = coordinator().history().charter_envelope if file is None else read_paper(Envelope, file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
     output().emit(
         charter_data(charter, missing),
         lambda: f"{charter_screen(charter, missing)}\n\nIn twelve words\n  {show_words(charter.digest())}",
     )
-
-
-def adopted(history: History) -> Envelope:
-    """The charter in force, as everyone signed it.
-
-    Raises:
-        HistoryInvalid: none was adopted.
-    """
-    envelope = history.charter_envelope
-    if envelope is None:
-        raise HistoryInvalid(index=0, entry=Kind.CHARTER_ADOPTED, problem="is missing: no charter was adopted")
-    return envelope
 
 
 def _tell(charter: Charter, missing: tuple[str, ...]) -> None:

@@ -6,6 +6,8 @@ How a coin reads, and what its states mean, is for `views.coin`.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
+from typing import Final
 
 import click
 
@@ -22,13 +24,19 @@ from custody.apps.views.coin import (
     totals_table,
 )
 from custody.apps.views.sending import underway_data
+from custody.bitcoin.transaction import OutPoint
+
+PAGE: Final = 200
+"""Coins that are listed when nobody says how many."""
 
 _vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
 
 
 @click.command(name="list", cls=Verb)
 @_vault_option
-def list_coins(*, vault: str | None) -> None:
+@click.option("--most", type=click.IntRange(1), default=PAGE, show_default=True, help="How many coins at most.")
+@click.option("--after", metavar="TXID:N", help="The ones behind this coin.")
+def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
     """List the coins: state, amount, class, payer, address.
 
     A coin is seen, then mature; held by a transfer; and at last spent. One that came to an address nobody was given
@@ -36,8 +44,14 @@ def list_coins(*, vault: str | None) -> None:
     """
     history = coordinator().history()
     warn_frozen(history)
-    coins = coins_of(history, vault)
-    output().emit([coin_data(each, history) for each in coins], lambda: coins_table(coins, history))
+    begin = None if after is None else OutPoint.parse(after)
+    coins = list(islice(coins_of(history, vault, begin), most))
+    more = None if len(coins) < most else str(coins[-1].holding.outpoint)
+    output().emit(
+        {"coins": [coin_data(each, history) for each in coins], "after": more}, lambda: coins_table(coins, history)
+    )
+    if more is not None:
+        output().talk(f"there may be more: custody coin list --after {more}")
 
 
 @click.command(cls=Verb)
@@ -62,7 +76,7 @@ def observe() -> None:
         # Before the node is asked again, which may fail: the alarm must not.
         warn_of_theft(seen)
         underway = work.custodian.underway()
-    counts = Counter(each.value for each in seen.added)
+    counts = Counter(str(each) for each in seen.added)
     output().emit(
         {"height": seen.height, "added": dict(counts), "underway": underway_data(underway)}, observation_text(seen)
     )

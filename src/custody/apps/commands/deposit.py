@@ -6,6 +6,8 @@ Amounts are sats.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
 from custody.apps.commands.telling import warn_frozen
@@ -14,8 +16,11 @@ from custody.apps.coordinator import coordinator
 from custody.apps.terminal import Verb, output, read_input
 from custody.apps.views.deposit import given_data, given_out, given_table
 from custody.station import compare_vault
-from custody.transfer.state import ExpectedDeposit
+from custody.transfer.address import ExpectedDeposit
 from custody.vault.descriptor import MAX_DESCRIPTOR
+
+_LOOKED_BACK = 100
+"""Addresses that are looked at to find one that was given for the same."""
 
 # --- issuing ----------------------------------------------------------------------------------------------------------
 
@@ -49,7 +54,8 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         history = work.custodian.history()
         warn_frozen(history)
         vault = history.charter.vault(name).id
-        before = [i for (of, i), each in history.addresses.items() if of == vault and each.expected == expected]
+        newest = islice(history.addresses(vault, backwards=True), _LOOKED_BACK)
+        before = sorted(each.index for each in newest if each.expected == expected)
         issued = work.custodian.issue_address(name, expected)
     if before:
         given = ", ".join(map(str, before))

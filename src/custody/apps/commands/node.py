@@ -14,10 +14,10 @@ from custody.apps.views.node import Agreement, Look, node_data, node_text
 from custody.backends.clock import SystemClock
 from custody.custodian import why_unready
 from custody.delivery import underway
+from custody.history.questions import History
 from custody.observer import pruned_unread
 from custody.ports import BlockUnknown, ChainView, OutboxRow
 from custody.rate import rate_for
-from custody.transfer.history import History
 
 
 @click.command(cls=Verb)
@@ -51,11 +51,12 @@ def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -
 
 def agreement(view: ChainView, history: History) -> Agreement:
     """Whether `view` holds the newest block that the log has seen."""
-    if not history.tips:
+    newest = history.newest_block
+    if newest is None:
         return Agreement.NOTHING_SEEN
-    seen = history.tips[-1]
+    height, seen = newest
     try:
-        block = view.block_hash(seen.height)
+        block = view.block_hash(height)
     except BlockUnknown:
         return Agreement.BEHIND
     return Agreement.AGREES if block == seen.block else Agreement.DIFFERS

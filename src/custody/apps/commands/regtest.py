@@ -35,7 +35,7 @@ def mine(*, count: int, address: str | None) -> None:
         regtest.mine(count, script)
         seen = work.custodian.observe()
     output().emit(
-        {"blocks": count, "transactions": mined, "height": seen.height, "added": [each.value for each in seen.added]},
+        {"blocks": count, "transactions": mined, "height": seen.height, "added": [str(each) for each in seen.added]},
         f"mined {count} block(s) with {mined} transaction(s); {observation_text(seen)}",
     )
     warn_of_theft(seen)
@@ -60,7 +60,7 @@ def pay(*, address: str, amount: str) -> None:
             "outpoint": str(outpoint),
             "amount": sats,
             "height": seen.height,
-            "added": [each.value for each in seen.added],
+            "added": [str(each) for each in seen.added],
         },
         f"paid {bitcoin(sats)} in {outpoint}; {observation_text(seen)}",
     )

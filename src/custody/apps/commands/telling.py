@@ -8,11 +8,12 @@ from custody.apps.terminal import output
 from custody.apps.views.layout import SHORT, txid
 from custody.apps.views.transfer import is_agreed
 from custody.delivery import Underway
+from custody.history import kinds
+from custody.history.questions import History
 from custody.observer import Observation, Progress
 from custody.ports import Standing
-from custody.transfer.history import History
 from custody.transfer.request import Purpose
-from custody.transfer.state import Kind, Status, Transfer
+from custody.transfer.state import Status, Transfer
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
 
@@ -25,7 +26,7 @@ def warn_frozen(history: History) -> None:
 
 def warn_of_theft(seen: Observation) -> None:
     """The loudest alarm there is, beside what was asked for."""
-    if Kind.UNEXPLAINED_SPEND in seen.added:
+    if kinds.UNEXPLAINED_SPEND in seen.added:
         output().talk(
             "ALARM: a coin of a vault was spent by a transaction that no released transfer explains.\n"
             "Everything is frozen. Call the officers and every key holder now."

@@ -13,7 +13,7 @@ import click
 
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_ask import person_of
-from custody.apps.coordinator import coordinator, find_id, open_own_key
+from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key
 from custody.apps.files import read_paper
 from custody.apps.terminal import Verb, output, passphrase_option
 from custody.apps.views.consolidation import left_behind
@@ -25,9 +25,9 @@ from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
 from custody.envelope import Envelope, sign
+from custody.history.questions import History
 from custody.rate import ChosenRate, rate_for
 from custody.transfer.approval import Withdrawal
-from custody.transfer.history import History
 from custody.transfer.request import NONCE_SIZE
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
@@ -50,7 +50,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
     desk = coordinator()
     with desk.work() as work:
         history = work.custodian.history()
-        found = find_id(request_id, history.requests, "request")
+        found = find_request(request_id, history)
         transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
             chosen = rate_for(work.chain.relay, feerate)
@@ -86,10 +86,8 @@ def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
 
 def _unfinished(history: History, request_id: bytes) -> bytes | None:
     """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
-    for each in history.transfers.values():
-        if each.draft.identity.request == request_id and each.status is Status.DRAFTED:
-            return each.id
-    return None
+    drafts = (each.id for each in history.drafts_of(request_id) if each.status is Status.DRAFTED)
+    return next(drafts, None)
 
 
 @click.command(cls=Verb)
@@ -132,7 +130,7 @@ def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str 
     """
     desk = coordinator()
     history = desk.history()
-    transfer = history.transfer(find_id(transfer_id, history.transfers, "transfer"))
+    transfer = history.transfer(find_transfer(transfer_id, history))
     if transfer.is_bearer:
         raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
     signer = open_own_key(keyfile, passphrase_file)

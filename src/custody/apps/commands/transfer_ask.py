@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
-from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
+from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key
 from custody.apps.files import read_paper, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, shown, write_output
@@ -24,7 +24,7 @@ from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
 from custody.envelope import Envelope, show_key, sign
 from custody.errors import InvalidInput
-from custody.transfer.history import History
+from custody.history.questions import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
 from custody.units import parse_amount
 from custody.words import show_words
@@ -255,7 +255,7 @@ def person_of(charter: Charter, key: bytes) -> Person:
 def _named(text: str, history: History | None) -> bytes:
     """A transfer's id; without a log it must be whole."""
     if history is not None:
-        return find_id(text, history.transfers, "transfer")
+        return find_transfer(text, history)
     if _WHOLE_ID.fullmatch(text) is None:
         raise IdInvalid(shown=ascii(text[:80]), least=64)
     return bytes.fromhex(text)

@@ -12,7 +12,7 @@ import click
 
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_sign import advance
-from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_id
+from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_transfer
 from custody.apps.files import refuse_existing
 from custody.apps.terminal import (
     Verb,
@@ -54,7 +54,7 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
     if out is not None:
         refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
-        found = find_id(transfer_id, work.custodian.history().transfers, "transfer")
+        found = find_transfer(transfer_id, work.custodian.history())
         psbt = work.custodian.psbt(found).to_psbt()
         transfer = work.custodian.history().transfer(found)
     text = psbt.to_base64()
@@ -92,7 +92,7 @@ def import_files(*, words: tuple[str, ...]) -> None:
     """
     name, files = _split(words)
     with coordinator().work() as work:
-        found = None if name is None else find_id(name, work.custodian.history().transfers, "transfer")
+        found = None if name is None else find_transfer(name, work.custodian.history())
         taken = [_take(work, path, found) for path in files]
         reached = [advance(work, each) for each in dict.fromkeys(each.transfer for each in taken)]
     output().emit(

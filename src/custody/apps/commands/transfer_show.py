@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from custody.apps.commands.telling import tell_next, warn_dropped, warn_frozen
-from custody.apps.coordinator import Coordinator, coordinator, find_id
+from custody.apps.coordinator import Coordinator, coordinator, find_request, find_transfer
 from custody.apps.terminal import Verb, output
 from custody.apps.views.layout import INDENT, SHORT, block, screen
 from custody.apps.views.request import request_data, request_text
@@ -13,29 +15,40 @@ from custody.apps.views.sending import standing_text
 from custody.apps.views.transfer import transfer_data, transfer_text, transfers_table
 from custody.delivery import Underway, underway
 from custody.errors import BackendError
-from custody.transfer.history import History
-from custody.transfer.request import TransferRequest, read_request
+from custody.history.questions import TransferUnknown
+from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
+
+PAGE: Final = 100
+"""Transfers that are listed when nobody says how many."""
 
 
 @click.command(name="list", cls=Verb)
 @click.option("--live", "is_live", is_flag=True, help="Only what is not settled or over yet.")
-def list_transfers(*, is_live: bool) -> None:
+@click.option("--most", type=click.IntRange(1), default=PAGE, show_default=True, help="How many transfers at most.")
+@click.option("--before", metavar="ID", help="The ones drafted before this transfer.")
+def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
     """List requests and transfers, and how far they are.
 
-    An id may be shortened in every command: six digits are enough while they name one transfer only.
+    The newest transfers, the latest of them last. An id may be shortened in every command: six digits are enough while
+    they name one transfer only.
     """
     history = coordinator().history()
     warn_frozen(history)
-    transfers = [each for each in history.transfers.values() if each.is_live or not is_live]
-    requests = undrafted(history)
+    end = None if before is None else history.transfer(find_transfer(before, history)).row.drafted
+    transfers = history.live() if is_live else history.newest(most, end)
+    requests = [read_request(each) for each in history.undrafted()]
+    earlier = None if is_live or len(transfers) < most else transfers[0].id.hex()
     output().emit(
         {
             "requests": [request_data(each) for each in requests],
             "transfers": [transfer_data(each, history) for each in transfers],
+            "before": earlier,
         },
         lambda: transfers_table(requests, transfers, history),
     )
+    if earlier is not None:
+        output().talk(f"there may be earlier ones: custody transfer list --before {earlier[:SHORT]}")
 
 
 @click.command(cls=Verb)
@@ -48,10 +61,11 @@ def show(*, transfer_id: str) -> None:
     desk = coordinator()
     history = desk.history()
     warn_frozen(history)
-    requests = {each.digest(): each for each in undrafted(history)}
-    found = find_id(transfer_id, [*history.transfers, *requests], "transfer")
-    if found in requests:
-        request = requests[found]
+    try:
+        found = find_transfer(transfer_id, history)
+    except TransferUnknown:
+        found = find_request(transfer_id, history)
+        request = read_request(history.request(found))
         output().emit(request_data(request), lambda: request_text(request))
         output().next_step(f"custody transfer draft {found.hex()[:SHORT]}")
         return
@@ -67,12 +81,6 @@ def show(*, transfer_id: str) -> None:
     )
     warn_dropped(sent)
     tell_next(transfer, history)
-
-
-def undrafted(history: History) -> list[TransferRequest]:
-    """Requests that no transfer was drafted for."""
-    drafted = {each.draft.identity.request for each in history.transfers.values()}
-    return [read_request(each) for key, each in history.requests.items() if key not in drafted]
 
 
 def _underway(desk: Coordinator, transfer: Transfer) -> list[Underway]:

@@ -16,8 +16,8 @@ from custody.apps.unspent import Owner, differences, owners
 from custody.apps.views.layout import bitcoin, counted
 from custody.apps.views.unspent import difference_data, differences_table, found_data, scan_text
 from custody.errors import IntegrityError
+from custody.history.questions import History
 from custody.observer import ChainMoved
-from custody.transfer.history import History
 
 # The node's client takes long to load, and only its type is needed here.
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _at_one_block(work: OpenCoordinator, ahead: int) -> tuple[History, UtxoScan,
         history = work.custodian.history()
         known = owners(history, ahead)
         found = work.chain.scan(known.keys())
-        if history.tips[-1].block == found.block_hash:
+        if history.newest_block is not None and history.newest_block[1].block == found.block_hash:
             return history, found, known
         height = found.height
     raise ChainMoved(height=height)

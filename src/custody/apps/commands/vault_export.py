@@ -16,6 +16,7 @@ from custody.apps.chains import ChainMissing, open_chain
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.terminal import STANDARD, JsonValue, Verb, out_option, output, write_output
 from custody.errors import BackendError
+from custody.history.holdings import unused_from
 from custody.units import Network
 from custody.vault.bitcoind import watched
 from custody.vault.descriptor import Branch
@@ -68,7 +69,7 @@ def _export_to_bitcoind(desk: Coordinator, name: str, out: str | None) -> None:
     history = desk.history()
     vault = history.charter.vault(name)
     since = _birth(desk, history.charter.vault_entry(name).birthday)
-    branches = [watched(vault, branch, history.unused_from(vault.id, branch)) for branch in Branch]
+    branches = [watched(vault, branch, unused_from(history, vault.id, branch)) for branch in Branch]
     requests: list[JsonValue] = [each.request(since) for each in branches]
     text = json.dumps(requests, indent=2)
     if out is not None:

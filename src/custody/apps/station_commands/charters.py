@@ -160,13 +160,14 @@ def status() -> None:
     """Show which charter this station trusts and how far it has seen the log."""
     place = desk()
     known, now = place.station.state(), place.clock.now()
+    seen = place.station.seen()
     charter = place.charter()
     rows = [
         ("institution", f"{charter.institution}, network {known.network}"),
         ("charter", f"version {known.charter_version}, {known.charter.hex()}"),
         ("words", show_words(known.charter)),
-        ("log", f"{known.origin}, seen up to {known.size} entries"),
-        ("root", known.root.hex() if known.size else "nothing seen yet"),
+        ("log", f"{known.origin}, seen up to {seen.size} entries"),
+        ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
         ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
         ("clock here", moment(now)),
         ("folder", shown(place.folder)),
@@ -178,8 +179,8 @@ def status() -> None:
             "charter": known.charter.hex(),
             "words": show_words(known.charter),
             "origin": known.origin,
-            "size": known.size,
-            "root": known.root.hex(),
+            "size": seen.size,
+            "root": seen.frontier.root.hex(),
             "witnessed_at": known.witnessed_at,
             "now": now,
         },

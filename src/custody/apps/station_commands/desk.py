@@ -21,7 +21,8 @@ import platformdirs
 from custody.apps.files import read_as
 from custody.apps.terminal import read_input, shown
 from custody.backends.clock import SystemClock
-from custody.backends.files import FileStationMemory, create_directory, read_file, replace_atomically
+from custody.backends.files import create_directory, read_file, replace_atomically
+from custody.backends.station import FileStationMemory
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import BackendError
@@ -67,7 +68,7 @@ class Desk:
     @property
     def station(self) -> Station:
         """The station whose memory lies in the folder."""
-        return Station(FileStationMemory(self.folder / "station.json"), self.clock)
+        return Station(FileStationMemory(self.folder / "station.db"), self.clock)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -107,7 +108,7 @@ class Desk:
 
     def known_charter(self, path: str | None = None) -> Charter | None:
         """The same, or None when this station trusts no charter yet and none is given."""
-        if path is None and FileStationMemory(self.folder / "station.json").load() is None:
+        if path is None and FileStationMemory(self.folder / "station.db").load() is None:
             return None
         return self.charter(path)
 

@@ -30,7 +30,7 @@ from custody.apps.views.statement import (
 )
 from custody.charter.card import PayerCard
 from custody.envelope import Envelope
-from custody.transfer.statement import (
+from custody.examine.statement import (
     StatementPaper,
     check_signer,
     compare_statement,

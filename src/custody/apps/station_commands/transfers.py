@@ -43,16 +43,16 @@ from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.charter.card import PayerCard
 from custody.envelope import Envelope, unsafe_payload
+from custody.examine.evidence import Evidence, Examination, Stage
+from custody.examine.statement import StatementPaper, signed_so_far
+from custody.history import kinds, tables
 from custody.log import SignedCheckpoint, read_line
 from custody.log.witnessing import WitnessRequest
 from custody.ports import Signer
 from custody.record import MAX_RECORD
 from custody.station import Asked, Asking, asked_of
 from custody.transfer.approval import Approval, Opinion
-from custody.transfer.evidence import Evidence, Examination, Stage
 from custody.transfer.request import NONCE_SIZE
-from custody.transfer.state import Kind
-from custody.transfer.statement import StatementPaper, signed_so_far
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -278,7 +278,7 @@ def _device(name: str, found: Examination, *, is_emulator: bool) -> Signer:
 
 def _examine(place: Desk, evidence: Evidence, stage: Stage | None) -> Examination:
     with place.alone():
-        return place.station.examine(evidence, stage or _stage_of(evidence))
+        return place.station.examine(evidence, stage or _stage_of(place, evidence))
 
 
 def _show(found: Examination, place: Desk, words: str | None) -> None:
@@ -292,13 +292,15 @@ def _show(found: Examination, place: Desk, words: str | None) -> None:
         check_spoken(found.transfer_id, words)
 
 
-def _stage_of(evidence: Evidence) -> Stage:
+def _stage_of(place: Desk, evidence: Evidence) -> Stage:
     """What the evidence was made for: signing, once its log holds that signatures were asked for."""
-    transfer = evidence.body.draft.transfer_id
-    for index, line in enumerate(evidence.part.lines):
+    seen = place.station.seen().get(tables.TRANSFERS, evidence.transfer)
+    if seen is not None and seen.signing is not None:
+        return Stage.SIGN
+    for index, line in enumerate(evidence.lines, evidence.since):
         # Most lines are of other kinds; reading them is for the examination.
-        if Kind.SIGNING_REQUESTED in line:
+        if kinds.SIGNING_REQUESTED in line:
             head = read_line(line.encode("utf-8"), index).head
-            if head.entry == Kind.SIGNING_REQUESTED and transfer in head.subjects:
+            if head.entry == kinds.SIGNING_REQUESTED and evidence.transfer in head.subjects:
                 return Stage.SIGN
     return Stage.APPROVE

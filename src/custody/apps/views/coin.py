@@ -7,17 +7,31 @@ buried. Confirmations count from the height the log has seen. Amounts are sats.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from custody.apps.views.layout import SHORT, Data, bitcoin, table
 from custody.bitcoin.script import address
+from custody.bitcoin.transaction import OutPoint
+from custody.errors import InvalidInput
+from custody.history import kinds, tables
+from custody.history.holdings import held_by, holding, holdings, unspent
+from custody.history.questions import History
+from custody.history.tables import HoldingRow
 from custody.observer import Observation
-from custody.transfer.history import History
-from custody.transfer.state import AddressIssued, Holding, Kind
+from custody.transfer.address import AddressIssued
 from custody.vault.coins import depth
 from custody.vault.descriptor import Branch
+
+
+class CoinUnknown(InvalidInput, code="COIN_UNKNOWN"):
+    """A coin that the log does not have."""
+
+    message = "the log has no coin {outpoint}"
+    hint = "List what there is with: custody coin list."
+    outpoint: OutPoint
+
 
 _RIGHT: Final = frozenset({3})
 _TOTALS_RIGHT: Final = frozenset({1, 2, 3, 4})
@@ -31,7 +45,7 @@ class ListedCoin:
     """
 
     vault: str
-    holding: Holding
+    holding: HoldingRow
     holder: bytes | None
     issued: AddressIssued | None
     is_own: bool
@@ -53,26 +67,38 @@ class ListedCoin:
         return "own transfer" if self.is_own else "not issued"
 
 
-def coins_of(history: History, vault: str | None = None) -> list[ListedCoin]:
-    """Every deposit of every vault, or of the one named, oldest first."""
-    names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
-    if vault is not None:
-        history.charter.vault_entry(vault)
-    held = history.held()
-    own = {each.release.txid for each in history.transfers.values() if each.release is not None}
-    found = [
-        ListedCoin(
-            names[holding.seen.vault], holding, held.get(outpoint), _issued(holding, history), outpoint.txid in own
-        )
-        for outpoint, holding in history.holdings.items()
-    ]
-    chosen = (each for each in found if vault is None or each.vault == vault)
-    return sorted(chosen, key=lambda each: (each.vault, each.holding.seen.height, each.holding.deposit.outpoint))
+def coins_of(history: History, vault: str | None = None, after: OutPoint | None = None) -> Iterator[ListedCoin]:
+    """Every deposit of every vault, or of the one named, in the order they were seen; those behind `after`, if given.
+
+    Raises:
+        CoinUnknown: no deposit stands at `after`.
+    """
+    behind = None if after is None else holding(history, after)
+    if after is not None and behind is None:
+        raise CoinUnknown(outpoint=after)
+    for name, vault_id in vaults_of(history, vault):
+        if behind is not None and vault_id != behind.vault:
+            continue
+        for each in holdings(history, vault_id, -1 if behind is None else behind.seen):
+            yield _listed(history, name, each)
+        behind = None
 
 
-def _issued(holding: Holding, history: History) -> AddressIssued | None:
-    seen = holding.seen
-    return history.addresses.get((seen.vault, seen.index)) if seen.branch == Branch.RECEIVE else None
+def vaults_of(history: History, vault: str | None) -> list[tuple[str, bytes]]:
+    """Names and ids of the charter's vaults, or of the one named."""
+    charter = history.charter
+    entries = charter.vaults if vault is None else (charter.vault_entry(vault),)
+    return [(entry.name, charter.vault(entry.name).id) for entry in entries]
+
+
+def _listed(history: History, vault: str, row: HoldingRow) -> ListedCoin:
+    is_own = history.state.has(tables.RELEASED, row.txid)
+    return ListedCoin(vault, row, held_by(history, row.outpoint), _issued(row, history), is_own)
+
+
+def _issued(row: HoldingRow, history: History) -> AddressIssued | None:
+    issued = history.address(row.vault, row.index) if row.branch == Branch.RECEIVE else None
+    return None if issued is None else history.read(AddressIssued, issued.issued)
 
 
 def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
@@ -83,12 +109,12 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
         (
             each.vault,
             each.state if each.holder is None else f"held by {each.holder.hex()[:SHORT]}",
-            str(depth(each.holding.seen.height, history.height)),
-            bitcoin(each.holding.seen.amount),
+            str(depth(each.holding.height, history.height)),
+            bitcoin(each.holding.amount),
             each.origin if each.issued is None else each.issued.coin_class,
             "" if each.issued is None else each.issued.payer,
-            address(each.holding.seen.script_pubkey, history.charter.network),
-            str(each.holding.deposit.outpoint),
+            address(each.holding.script_pubkey, history.charter.network),
+            str(each.holding.outpoint),
         )
         for each in coins
     ]
@@ -97,7 +123,7 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
 
 def coin_data(coin: ListedCoin, history: History) -> Data:
     """One of them for a program."""
-    seen = coin.holding.seen
+    seen = coin.holding
     return {
         "vault": coin.vault,
         "state": coin.state,
@@ -108,26 +134,24 @@ def coin_data(coin: ListedCoin, history: History) -> Data:
         "payer": None if coin.issued is None else coin.issued.payer,
         "purpose": None if coin.issued is None else coin.issued.purpose,
         "address": address(seen.script_pubkey, history.charter.network),
-        "outpoint": str(coin.holding.deposit.outpoint),
+        "outpoint": str(seen.outpoint),
         "branch": seen.branch,
         "index": seen.index,
         "height": seen.height,
         "is_coinbase": seen.is_coinbase,
         "held_by": None if coin.holder is None else coin.holder.hex(),
-        "spent_by": None if coin.holding.spent_by is None else coin.holding.spent_by[::-1].hex(),
+        "spent_by": None if seen.spent_by is None else seen.spent_by[::-1].hex(),
     }
 
 
 def totals_of(history: History, vault: str | None) -> list[tuple[str, Counter[str]]]:
     """Sats by state of each vault, spent ones left out."""
-    coins, found = coins_of(history, vault), []
-    for entry in history.charter.vaults:
-        if vault is None or entry.name == vault:
-            sums: Counter[str] = Counter()
-            for each in coins:
-                if each.vault == entry.name and each.state != "spent":
-                    sums[each.state] += each.holding.seen.amount
-            found.append((entry.name, sums))
+    found: list[tuple[str, Counter[str]]] = []
+    for name, vault_id in vaults_of(history, vault):
+        sums: Counter[str] = Counter()
+        for row in unspent(history, vault_id):
+            sums[_listed(history, name, row).state] += row.amount
+        found.append((name, sums))
     return found
 
 
@@ -150,6 +174,6 @@ def totals_table(totals: Sequence[tuple[str, Counter[str]]]) -> str:
 
 def observation_text(seen: Observation) -> str:
     """What a look at the chain added, in a line."""
-    counts = Counter(each.value for each in seen.added if each is not Kind.CHAIN_SEEN)
+    counts = Counter(str(each) for each in seen.added if each is not kinds.CHAIN_SEEN)
     added = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing new"
     return f"height {seen.height}: {added}"

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.apps.views.layout import Data, bitcoin, counted, moment, table
-from custody.transfer.history import History
-from custody.transfer.state import AddressIssued, Holding
+from custody.history.holdings import holdings
+from custody.history.questions import History
+from custody.history.tables import HoldingRow
+from custody.transfer.address import AddressIssued
 from custody.vault.descriptor import Branch
 
 _RIGHT: Final = frozenset({0, 2})
@@ -20,25 +22,24 @@ class GivenAddress:
 
     issued: AddressIssued
     address: str
-    deposits: tuple[Holding, ...]
+    deposits: tuple[HoldingRow, ...]
 
     @property
     def paid(self) -> int:
         """Sats that came in."""
-        return sum(each.seen.amount for each in self.deposits)
+        return sum(each.amount for each in self.deposits)
 
 
 def given_out(history: History, name: str) -> list[GivenAddress]:
     """Every address of a vault that was issued, with what came to it."""
     vault = history.charter.vault(name)
-    came: dict[int, list[Holding]] = {}
-    for each in history.holdings.values():
-        if each.seen.vault == vault.id and each.seen.branch == Branch.RECEIVE:
-            came.setdefault(each.seen.index, []).append(each)
+    came: dict[int, list[HoldingRow]] = {}
+    for each in holdings(history, vault.id):
+        if each.branch == Branch.RECEIVE:
+            came.setdefault(each.index, []).append(each)
     return [
-        GivenAddress(issued, vault.address(Branch.RECEIVE, index), tuple(came.get(index, ())))
-        for (of, index), issued in history.addresses.items()
-        if of == vault.id
+        GivenAddress(issued, vault.address(Branch.RECEIVE, issued.index), tuple(came.get(issued.index, ())))
+        for issued in history.addresses(vault.id)
     ]
 
 
@@ -80,8 +81,5 @@ def given_data(each: GivenAddress) -> Data:
         "issued": issued.at,
         "is_paid": bool(each.deposits),
         "paid": each.paid,
-        "deposits": [
-            {"outpoint": str(d.deposit.outpoint), "amount": d.seen.amount, "height": d.seen.height}
-            for d in each.deposits
-        ],
+        "deposits": [{"outpoint": str(d.outpoint), "amount": d.amount, "height": d.height} for d in each.deposits],
     }

@@ -43,12 +43,12 @@ from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
+from custody.examine.statement import AddressStatement, count_signers
 from custody.log import MerkleTree, ProofInvalid, SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.record import Record
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import TransferRequest, check_request
 from custody.transfer.signing import check_signature
-from custody.transfer.statement import AddressStatement, count_signers
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
 from custody.words import show_words

@@ -9,9 +9,9 @@ from typing import Protocol
 from custody.apps.views.layout import Data, moment, rate, span, table, txid
 from custody.apps.views.sending import rate_text, standing_text, underway_data
 from custody.delivery import Underway
+from custody.history.questions import History
 from custody.ports import Tip
 from custody.rate import ChosenRate
-from custody.transfer.history import History
 from custody.units import Network
 
 

@@ -9,8 +9,8 @@ from custody.apps.terminal import shown
 from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import SHORT, Data, block, table, txid
 from custody.apps.views.transfer import status_text
+from custody.history.questions import History
 from custody.quorum import Tally
-from custody.transfer.history import History
 from custody.transfer.state import Transfer
 
 

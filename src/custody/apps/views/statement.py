@@ -25,8 +25,8 @@ from custody.apps.views.layout import (
     words_block,
 )
 from custody.charter.card import PayerCard, card_of
+from custody.examine.statement import AddressStatement, StatementExamination, VerifiedStatement
 from custody.quorum import Tally
-from custody.transfer.statement import AddressStatement, StatementExamination, VerifiedStatement
 from custody.words import show_words
 
 

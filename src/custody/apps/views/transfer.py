@@ -1,6 +1,6 @@
 """How does a transfer read to whoever follows it at the coordinator?
 
-Everything comes from the log, folded again. What is shown here is the coordinator's word: officers and custodians read
+Everything comes from the log. What is shown here is the coordinator's word: officers and custodians read
 the same from evidence on machines of their own (`examination`).
 """
 
@@ -14,9 +14,8 @@ from custody.apps.views.layout import INDENT, SHORT, Data, bitcoin, block, momen
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
+from custody.history.questions import History
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
-from custody.transfer.draft import paid_outputs
-from custody.transfer.history import History
 from custody.transfer.request import TransferRequest
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Transfer
@@ -53,7 +52,7 @@ def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
     """
     if transfer.decision is None or transfer.ended is not None:
         return ()
-    return tallies(transfer.decision, transfer.request, history.charter, transfer.opinions)
+    return tallies(history.proposal(transfer), transfer.decision, transfer.opinions)
 
 
 def is_agreed(transfer: Transfer, history: History) -> bool:
@@ -97,7 +96,7 @@ def transfer_text(transfer: Transfer, history: History) -> str:
 
 
 def _payees(transfer: Transfer, history: History) -> list[str]:
-    paid = paid_outputs(transfer.draft, transfer.request, history.charter)
+    paid = history.proposal(transfer).paid
     if not paid:
         return [f"{INDENT}nobody: everything but the fee returns to the vault"]
     return table([(bitcoin(each.amount), each.payee, each.address) for each in paid], frozenset({0}))
@@ -129,7 +128,7 @@ def approval_lines(transfer: Transfer, history: History) -> list[str]:
 def _signatures(transfer: Transfer, history: History) -> list[str]:
     if transfer.signing is None:
         return []
-    _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
+    vault = history.proposal(transfer).vault
     tally = signed_tally(vault, transfer.signed)
     signed = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
     missing = ", ".join(each.hex() for each in tally.missing)
@@ -157,7 +156,7 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
         "request": request_data(transfer.request),
         "payments": [
             {"payee": each.payee, "address": each.address, "sats": each.amount}
-            for each in paid_outputs(transfer.draft, transfer.request, history.charter)
+            for each in history.proposal(transfer).paid
         ],
         "inputs": [str(each) for each in transfer.draft.outpoints],
         "sats": {

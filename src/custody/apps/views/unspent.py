@@ -9,7 +9,8 @@ from custody.apps.terminal import JsonValue
 from custody.apps.unspent import Difference, Owner, Scan, Told, Unspent
 from custody.apps.views.layout import Data, bitcoin, counted, table
 from custody.bitcoin.script import address
-from custody.transfer.history import History
+from custody.history.holdings import holding
+from custody.history.questions import History
 
 _RIGHT: Final = frozenset({1, 2, 3})
 
@@ -26,7 +27,7 @@ def found_data(coin: Unspent, known: Mapping[bytes, Owner], history: History) ->
         "outpoint": str(coin.outpoint),
         "height": coin.height,
         "is_coinbase": coin.is_coinbase,
-        "is_in_log": coin.outpoint in history.holdings,
+        "is_in_log": holding(history, coin.outpoint) is not None,
     }
 
 
@@ -39,7 +40,7 @@ def scan_text(found: Scan, known: Mapping[bytes, Owner], history: History) -> st
     rows = [("vault", "place", "amount", "height", "coin", "")]
     for each in found.outputs:
         owner = known[each.output.script_pubkey]
-        note = "" if each.outpoint in history.holdings else "not in the log"
+        note = "" if holding(history, each.outpoint) is not None else "not in the log"
         rows.append(
             (
                 owner.vault,

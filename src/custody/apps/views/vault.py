@@ -11,7 +11,8 @@ from custody.apps.views.charter import devices_of
 from custody.apps.views.layout import INDENT, Data, bitcoin, block, screen, table
 from custody.charter.document import Charter, CharterVault
 from custody.charter.makers import CosignerDevice
-from custody.transfer.history import History
+from custody.history.holdings import balance
+from custody.history.questions import History
 from custody.vault.descriptor import Branch, Vault
 from custody.words import show_words
 
@@ -72,7 +73,7 @@ def vaults_table(history: History) -> str:
     for entry in history.charter.vaults:
         vault = history.charter.vault(entry.name)
         signers = f"{vault.threshold} of {len(vault.cosigners)}"
-        rows.append((entry.name, signers, bitcoin(history.balance(vault.id)), vault.id.hex()))
+        rows.append((entry.name, signers, bitcoin(balance(history, vault.id)), vault.id.hex()))
     return "\n".join(table(rows))
 
 
@@ -80,7 +81,7 @@ def vault_text(entry: CharterVault, vault: Vault, history: History) -> str:
     """One vault of the charter for a person."""
     rows = [
         ("signers", f"{vault.threshold} of {len(vault.cosigners)}, script {vault.script_type}"),
-        ("holds", bitcoin(history.balance(vault.id))),
+        ("holds", bitcoin(balance(history, vault.id))),
         ("next address", f"index {history.next_index(vault.id, Branch.RECEIVE)}"),
         ("next change", f"index {history.next_index(vault.id, Branch.CHANGE)}"),
         ("deposits", f"count from {entry.confirmations} confirmations on, found from block {entry.birthday} on"),
@@ -112,5 +113,5 @@ def vault_data(charter: Charter, entry: CharterVault, history: History) -> Data:
         "devices": [each.model_dump(mode="json") for each in entry.devices],
         "next_receive": history.next_index(vault.id, Branch.RECEIVE),
         "next_change": history.next_index(vault.id, Branch.CHANGE),
-        "balance": history.balance(vault.id),
+        "balance": balance(history, vault.id),
     }

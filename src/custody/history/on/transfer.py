@@ -17,9 +17,9 @@ from custody.history.holdings import held_by
 from custody.history.on.charter import use_index
 from custody.history.questions import History
 from custody.history.relations import is_superseded, members, parent_of, replaced_by
-from custody.history.rows import Named, Nothing, number
+from custody.history.rows import Named, Nothing, Number, number
 from custody.history.state import State
-from custody.history.tables import RequestRow, outpoint_key
+from custody.history.tables import outpoint_key
 from custody.transfer.approval import (
     Approval,
     Authorization,
@@ -84,7 +84,10 @@ def _let_go(state: State, row: TransferRow) -> State:
 def _ask(state: State, envelope: Envelope, at: int) -> State:
     request_id = check_request(envelope, History(state).charter).digest()
     require(not state.has(tables.REQUESTS, request_id), "repeats a request")
-    return state.put(tables.REQUESTS, request_id, RequestRow(at))
+    state = state.put(tables.REQUESTS, request_id, Number(at))
+    for table in (tables.ASKED, tables.UNDRAFTED):
+        state = state.put(table, number(at), Named(request_id))
+    return state
 
 
 def _draft(state: State, drafted: Draft, at: int) -> State:
@@ -99,14 +102,14 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         parent_of(history, request)
     for outpoint in drafted.outpoints:
         require(held_by(history, outpoint) in (None, group), f"takes {outpoint}, which another transfer holds")
-    asked = state.get(tables.REQUESTS, identity.request)
+    asked = state.get(tables.REQUESTS, identity.request) or Number(0)
     row = TransferRow(
         id=transfer_id,
         vault=identity.vault,
         request=identity.request,
         group=group,
         charter=history.charter.version,
-        requested=0 if asked is None else asked.requested,
+        requested=asked.value,
         drafted=at,
         newest=at,
         due_change=history.next_index(identity.vault, Branch.CHANGE),
@@ -114,7 +117,7 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         replaced=tuple(each.id for each in replaced),
         parent=request.parent,
     )
-    state = _enlist(become(state, row), row, drafted)
+    state = _enlist(become(state, row), row, drafted).put(tables.UNDRAFTED, number(asked.value), None)
     case = _case(History(state), row)
     if case is not None:
         state = state.put(tables.CASES, transfer_id, case)
@@ -200,7 +203,14 @@ def _approve(state: State, envelope: Envelope, at: int) -> State:
             approved = tuple(each for each in row.approved if each != index)
             # The authorization may have counted the one that expired: it has to be given again.
             row = replace(row, approved=approved, authorized=None, status=Status.DECIDED)
+    state = note_reader(state, approval.officer, approval.log_size)
     return become(state.put(tables.SPOKEN, approval.nonce, Nothing()), row)
+
+
+def note_reader(state: State, who: str | bytes, size: int) -> State:
+    """Note how much of the log somebody has seen at least."""
+    seen = state.get(tables.READERS, tables.reader_key(who)) or Number(0)
+    return state.put(tables.READERS, tables.reader_key(who), Number(max(size, seen.value)))
 
 
 def _withdraw(state: State, envelope: Envelope, at: int) -> State:
