@@ -91,26 +91,20 @@ class Forge:
         self, kind: EntryKind[Body], body: Body, *, author: str | None = None, subjects: Iterable[bytes] | None = None
     ) -> None:
         """Enter a body as its kind declares; `author` and `subjects` are lies."""
-        own_author = kind.author(body) if author is None else author
-        own_subjects = kind.subjects(body) if subjects is None else tuple(subjects)
-        self.write_bytes(kind, body.to_bytes(), author=own_author, subjects=own_subjects)
+        self.entries.append(sealed(self.size, kind, body, author=author, subjects=subjects))
 
     def write_bytes(self, kind: str, body: bytes, *, author: str = COORDINATOR, subjects: Iterable[bytes] = ()) -> None:
         """Enter any bytes as an entry of any name."""
-        index = len(self.entries)
-        salt = hashlib.sha256(b"salt %d" % index).digest()
-        self.entries.append(seal(index, kind, author, subjects, body, salt))
+        self.entries.append(seal(self.size, kind, author, subjects, body, _salt(self.size)))
 
     def copy(self, *entries: LogEntry) -> None:
         """Enter next what other entries say, bodies and salts as they are."""
-        self.entries.extend(moved(entry, len(self.entries) + ahead) for ahead, entry in enumerate(entries))
+        self.entries.extend([moved(entry, index) for index, entry in enumerate(entries, self.size)])
 
     def rewrite(self, index: int, body: Record) -> None:
         """Have entry `index` say something else, of the same kind and filed as it declares."""
-        entry = self.entries[index]
-        kind = kinds.BY_NAME[entry.head.entry]
-        subjects = kind.subjects(body)
-        self.entries[index] = seal(index, kind, kind.author(body), subjects, body.to_bytes(), entry.salt)
+        kind = kinds.BY_NAME[self.entries[index].head.entry]
+        self.entries[index] = sealed(index, kind, body)
 
     def tell(self, story: Story) -> None:
         """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request."""
@@ -166,6 +160,20 @@ class Forge:
         )
 
 
+def sealed(
+    index: int,
+    kind: EntryKind[Body],
+    body: Body,
+    *,
+    author: str | None = None,
+    subjects: Iterable[bytes] | None = None,
+) -> LogEntry:
+    """Entry `index` with this body, filed as its kind declares; `author` and `subjects` are lies."""
+    own_author = kind.author(body) if author is None else author
+    own_subjects = kind.subjects(body) if subjects is None else tuple(subjects)
+    return seal(index, kind, own_author, own_subjects, body.to_bytes(), _salt(index))
+
+
 def moved(entry: LogEntry, index: int) -> LogEntry:
     """What an entry says, at another place of a log.
 
@@ -187,3 +195,7 @@ def believed(pinned: bytes, lines: Iterable[str]) -> State:
         except CustodyError:
             break
     return state
+
+
+def _salt(index: int) -> bytes:
+    return hashlib.sha256(b"salt %d" % index).digest()
