@@ -48,6 +48,7 @@ from custody.examine.shown import (
     extended,
     lines_of,
     read_lines,
+    unseen,
     witness_finding,
 )
 from custody.history import kinds, tables
@@ -251,7 +252,8 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         state = extended(known, entries, evidence.since, signed.checkpoint)
         return Shown(state, signed.checkpoint, cosignatures)
 
-    claim = _claimed(evidence.transfer, known, entries)
+    # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
+    claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
     return _examine(evidence.transfer, claim, show, evidence.previous, _Asked(known.pinned, stage, now))
 
 
@@ -288,7 +290,7 @@ class _Asked:
 
 
 def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
-    """What file and memory say of a transfer together; nothing of it is proved yet.
+    """What memory and the file's new entries say of a transfer together; the entries are not proved yet.
 
     Raises:
         NotLogged: they do not speak of it.
@@ -429,9 +431,7 @@ def _count_signers(charter: Charter) -> int:
     return sum(1 for _ in charter.signers())
 
 
-def _logged(
-    history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage
-) -> tuple[Transfer, bytes]:
+def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage) -> tuple[Transfer, bytes]:
     """The transfer as the log tells it, and the digest of all that is judged."""
     transfer = history.transfer(transfer_id)
     if transfer.decision is None:

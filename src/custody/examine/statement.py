@@ -46,8 +46,8 @@ from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, Record, check_text
-from custody.transfer.approval import CLOCK_SKEW
 from custody.transfer.address import AddressIssued
+from custody.transfer.approval import CLOCK_SKEW
 from custody.units import Count, Index, Network, UnixTime
 from custody.vault.coins import CoinClass
 from custody.vault.descriptor import Branch
@@ -219,9 +219,7 @@ def write_paper(
     asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int = 0
 ) -> StatementPaper:
     """The paper for officers who have seen `since` entries: `entries` are those from there up to the checkpoint."""
-    return StatementPaper(
-        asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries)
-    )
+    return StatementPaper(asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries))
 
 
 # --- judged by an officer ---------------------------------------------------------------------------------------------
