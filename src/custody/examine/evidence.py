@@ -48,6 +48,7 @@ from custody.examine.shown import (
     lines_of,
     own_shown,
     read_lines,
+    unseen,
     witness_finding,
 )
 from custody.history import kinds, tables
@@ -273,7 +274,8 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         state = extended(known, entries, evidence.since, signed.checkpoint)
         return Shown(state, signed.checkpoint, cosignatures)
 
-    claim = _claimed(evidence.transfer, known, entries)
+    # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
+    claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
     return _examine(evidence.transfer, claim, show, evidence.previous, _Asked(known.pinned, stage, now))
 
 
@@ -303,7 +305,7 @@ class _Asked:
 
 
 def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
-    """What file and memory say of a transfer together; nothing of it is proved yet.
+    """What memory and the file's new entries say of a transfer together; the entries are not proved yet.
 
     Raises:
         NotLogged: they do not speak of it.

@@ -105,6 +105,17 @@ def read_lines(lines: Sequence[str], since: int) -> list[LogEntry]:
     return [read_line(line.encode("utf-8"), index) for index, line in enumerate(lines, since)]
 
 
+def unseen(known: State, entries: Sequence[LogEntry], since: int) -> Sequence[LogEntry]:
+    """The entries, of those from `since` on, that come after what is known: no others are to be read.
+
+    Raises:
+        HistoryGap: they begin after what is known.
+    """
+    if since > known.size:
+        raise HistoryGap(since=since, seen=known.size)
+    return entries[known.size - since :]
+
+
 def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Checkpoint) -> State:
     """The state of whoever knew `known`, after the lines from `since` on, which the checkpoint is of.
 
@@ -119,11 +130,9 @@ def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: 
     if since + len(entries) != checkpoint.size:
         problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
         raise EvidenceInvalid(problem=problem)
-    if since > known.size:
-        raise HistoryGap(since=since, seen=known.size)
+    new = unseen(known, entries, since)
     if checkpoint.size < known.size:
         raise HistoryStale(size=checkpoint.size, seen=known.size)
-    new = entries[known.size - since :]
     # Heads first: nothing is folded that witnesses do not stand behind.
     if known.frontier.extend(entry.leaf for entry in new).root != checkpoint.root:
         if known.size:

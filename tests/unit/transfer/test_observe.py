@@ -44,7 +44,7 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, watch):
         ),
         0,
     )
-    found = list(deposits_in(block(paying), [watch], 77))
+    found = [each for each, _ in deposits_in(block(paying), [watch], 77)]
     assert [(each.vout, each.amount, each.branch, each.index) for each in found] == [(1, 6, 0, 9), (2, 7, 1, 4)]
     for each in found:
         assert (each.vault, each.txid, each.height, each.block) == (vault.id, paying.txid, 150, b"\x0b" * 32)
@@ -54,16 +54,16 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, watch):
 
 def test_the_first_transaction_of_a_block_is_mined(vault, watch):
     mined = Transaction(2, spending(), (TxOut(9, vault.script_pubkey(Branch.RECEIVE, 0)),), 0)
-    (found,) = deposits_in(block(coinbase=mined), [watch], 77)
+    ((found, _),) = deposits_in(block(coinbase=mined), [watch], 77)
     assert found.is_coinbase
 
 
 def test_the_proof_of_an_amount_does_not_depend_on_a_witness(vault, watch):
     paying = Transaction(2, spending(), (TxOut(6, vault.script_pubkey(Branch.RECEIVE, 1)),), 0, ((b"\x01", b"\x02"),))
-    (one,) = deposits_in(block(paying), [watch], 77)
-    (other,) = deposits_in(block(replace(paying, witness=((b"\x03",),))), [watch], 77)
-    assert one == other
-    proof = PreviousTransaction(one.transaction)
+    ((one, raw),) = deposits_in(block(paying), [watch], 77)
+    ((other, another),) = deposits_in(block(replace(paying, witness=((b"\x03",),))), [watch], 77)
+    assert (one, raw.stripped()) == (other, another.stripped())
+    proof = PreviousTransaction(raw.stripped())
     assert (proof.txid, proof.output(0)) == (paying.txid, paying.outputs[0])
 
 
@@ -73,8 +73,8 @@ def test_two_vaults_are_told_apart(vault, watch):
     paying = Transaction(
         2, spending(), tuple(TxOut(6, each.script_pubkey(Branch.RECEIVE, 0)) for each in (vault, second)), 0
     )
-    assert [each.vault for each in deposits_in(block(paying), [watch, other], 77)] == [vault.id, second.id]
-    assert [each.vault for each in deposits_in(block(paying), [other], 77)] == [second.id]
+    assert [each.vault for each, _ in deposits_in(block(paying), [watch, other], 77)] == [vault.id, second.id]
+    assert [each.vault for each, _ in deposits_in(block(paying), [other], 77)] == [second.id]
 
 
 def test_each_input_that_spends_a_coin_of_ours_is_a_spend():
