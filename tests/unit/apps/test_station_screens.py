@@ -16,7 +16,7 @@ from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
 from custody.testing.scenario import RememberedState, Scenario
-from custody.transfer.evidence import Examination, Stage
+from custody.examine.evidence import Examination, Stage
 from custody.transfer.request import Purpose, TransferRequest
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -181,7 +181,9 @@ def test_a_history_without_witnesses_is_called_that_beside_the_words(witnessed, 
 def test_the_age_of_the_history_and_a_wrong_clock_are_said(witnessed):
     found = witnessed.to_sign
     assert "history witnessed 3 days ago" in examination_screen(found, witnessed.now + 3 * 86_400)
-    late = replace(found, cosignatures=(Cosignature(found.cosignatures[0].key, witnessed.now + 7_200),))
+    late = replace(
+        found, shown=replace(found.shown, cosignatures=(Cosignature(found.cosignatures[0].key, witnessed.now + 7_200),))
+    )
     assert "witnessed 2 hours LATER: one clock is wrong" in examination_screen(late, witnessed.now)
 
 
