@@ -31,7 +31,6 @@ from custody.transfer.observe import (
     SpendSeen,
     Tip,
     UnexplainedSpend,
-    Watch,
     deposits_in,
     spends_in,
 )
@@ -39,7 +38,7 @@ from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
 from custody.transfer.state import Kind, Transfer
 from custody.units import HARDENED
 from custody.vault.coins import ScriptIndex, depth
-from custody.vault.descriptor import Branch
+from custody.vault.descriptor import Branch, Vault
 
 RECEIVE_GAP: Final = 1_000
 """Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
@@ -48,7 +47,7 @@ CHANGE_GAP: Final = 100
 BATCH_BLOCKS: Final = 1_000
 """Blocks at most that are read before they are entered."""
 BATCH_TRANSACTIONS: Final = 50_000
-"""Transactions after which a batch ends: a dozen full blocks, some 150 MB once they are parsed."""
+"""Transactions after which a batch ends: a dozen full blocks, some 50 MB of what is kept of them."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the height that was reached, and the one to be reached."""
@@ -120,23 +119,20 @@ class Lookout:
     """The scripts that are looked for, derived once and kept between looks; none of it comes from the log."""
 
     def __init__(self) -> None:
-        self._scripts: dict[bytes, ScriptIndex] = {}
+        self._scripts = ScriptIndex()
 
-    def watches(self, history: History) -> list[Watch]:
-        """Every vault with its window, ahead of each address given out and each deposit seen."""
+    def scripts(self, history: History) -> ScriptIndex:
+        """Those of every vault, ahead of each address given out and each deposit seen."""
         furthest: dict[tuple[bytes, int], int] = {}
         for holding in history.holdings.values():
             place = (holding.seen.vault, holding.seen.branch)
             furthest[place] = max(furthest.get(place, -1), holding.seen.index)
-        found: list[Watch] = []
         for entry in history.charter.vaults:
             vault = history.charter.vault(entry.name)
-            scripts = self._scripts.setdefault(vault.id, ScriptIndex(vault, 0, 0))
             for branch in Branch:
                 used = max(history.next_index(vault.id, branch), furthest.get((vault.id, branch), -1) + 1)
-                _look_ahead(scripts, branch, used)
-            found.append(Watch(vault.id, scripts))
-        return found
+                _look_ahead(self._scripts, vault, branch, used)
+        return self._scripts
 
 
 def observe(
@@ -156,7 +152,7 @@ def observe(
         history = logbook.read()
         look = _look(history, views)
         # The scripts take a moment to derive the first time; nobody has to wait for that either.
-        lookout.watches(history)
+        lookout.scripts(history)
         with logbook.write(clock.now()) as work:
             # Whoever looked meanwhile has come further: their blocks count, and this look begins again above them.
             is_ours = _newest(work.history) == look.since
@@ -194,7 +190,7 @@ def _enter(work: Work, look: _Look, lookout: Lookout) -> list[Kind]:
     if look.fork_block is not None:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
-    _scan(work, look.blocks, lookout.watches(work.history))
+    _scan(work, look.blocks, lookout.scripts(work.history))
     if not work.history.tips or look.reached.height > look.fork:
         _see_chain(work, look.reached)
     if look.is_whole:
@@ -338,33 +334,29 @@ def _refuse_pruned(missing: range) -> None:
         raise BlockUnknown(block=heights, reason=reason)
 
 
-def _look_ahead(scripts: ScriptIndex, branch: int, used: int) -> bool:
+def _look_ahead(scripts: ScriptIndex, vault: Vault, branch: Branch, used: int) -> bool:
     """Widen the window to well beyond `used` indexes of a branch; whether that made it wider."""
-    before = scripts.end(branch)
-    ends = {each: scripts.end(each) for each in Branch}
-    gap = RECEIVE_GAP if branch == Branch.RECEIVE else CHANGE_GAP
-    ends[Branch(branch)] = max(before, min(used + gap, HARDENED))
-    scripts.grow(ends[Branch.RECEIVE], ends[Branch.CHANGE])
-    return scripts.end(branch) > before
+    gap = RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP
+    return scripts.grow(vault, branch, min(used + gap, HARDENED))
 
 
-def _scan(work: Work, blocks: Iterable[BlockView], watches: Sequence[Watch]) -> None:
+def _scan(work: Work, blocks: Iterable[BlockView], scripts: ScriptIndex) -> None:
     released = {each.release.txid: each for each in work.history.transfers.values() if each.release is not None}
     for block in blocks:
         # A deposit far ahead moves the window with it; what stood behind it in the same block is found then.
-        while _scan_deposits(work, block, watches):
+        while _scan_deposits(work, block, scripts):
             pass
         _scan_spends(work, block, released)
 
 
-def _scan_deposits(work: Work, block: BlockView, watches: Sequence[Watch]) -> bool:
+def _scan_deposits(work: Work, block: BlockView, scripts: ScriptIndex) -> bool:
     """Enter the deposits of a block; whether a window grew, so that there may be more."""
-    by_vault = {watch.vault_id: watch.scripts for watch in watches}
     has_grown = False
-    for deposit in deposits_in(block, watches, work.now):
+    for deposit in deposits_in(block, scripts.find, work.now):
         if deposit.deposit.outpoint not in work.history.holdings:
             work.append(Kind.DEPOSIT_SEEN, deposit, deposit.txid)
-            has_grown |= _look_ahead(by_vault[deposit.vault], deposit.branch, deposit.index + 1)
+            _, vault = work.history.charter.vault_by_id(deposit.vault)
+            has_grown |= _look_ahead(scripts, vault, Branch(deposit.branch), deposit.index + 1)
     return has_grown
 
 
