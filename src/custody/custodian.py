@@ -50,7 +50,7 @@ from custody.log import (
 )
 from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Lookout, Observation, Progress, observe
+from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.transfer.address import AddressIssued, ExpectedDeposit
@@ -145,7 +145,6 @@ class Custodian:
         self._signer = signer
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
-        self._lookout = Lookout()
         self._delivery = Delivery(
             store, self._logbook, outside.clock, outside.relay, outside.judges, self._examine_for_release
         )
@@ -392,7 +391,7 @@ class Custodian:
 
         A long look tells `progress` the height it has reached and the one it goes to, now and then.
         """
-        return observe(self._logbook, self._outside.clock, self._outside.views, self._lookout, progress)
+        return observe(self._logbook, self._outside.clock, self._outside.views, progress)
 
     # --- what the steps share ----------------------------------------------------------------------------------------
 

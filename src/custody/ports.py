@@ -29,6 +29,7 @@ from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
 from custody.transfer.observe import BlockView, Tip
 from custody.transfer.verify import Judge, StateChanged
 from custody.units import Count, Network, UnixTime
+from custody.vault.coins import ScriptPlace
 from custody.vault.keys import AccountKey, KeyOrigin
 
 __all__ = [
@@ -66,7 +67,6 @@ __all__ = [
     "StoreView",
     "Tip",
     "UtxoReserved",
-    "Watched",
     "plain_reason",
 ]
 
@@ -332,15 +332,6 @@ class OutboxRow:
     last_error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Whose a locking script is: a vault by its id, a branch and an index of it."""
-
-    vault: bytes
-    branch: int
-    index: int
-
-
 class StoreView(Protocol):
     """One state of the store, consistent for as long as the view is open. Keep it short: writers wait for readers."""
 
@@ -378,11 +369,11 @@ class StoreView(Protocol):
     def document(self, digest: bytes) -> bytes | None:
         """The document that was kept under this digest: a raw transaction under its txid. Check it before use."""
 
-    def watched(self, scripts: Collection[bytes]) -> dict[bytes, Watched]:
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
         """Those of `scripts` that are watched, and whose they are."""
 
-    def window(self, vault_id: bytes, branch: int) -> int:
-        """The first index of a vault's branch whose script is not watched."""
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        """The first index that is not watched, of each vault and branch that is."""
 
     def holder(self, outpoint: OutPoint) -> bytes | None:
         """Who holds `outpoint`; None when it is free."""
@@ -419,10 +410,10 @@ class StoreTransaction(StoreView, Protocol):
         """
 
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
-        """Watch the scripts of a vault's branch from index `start` on, which is where its window ends.
+        """Watch the scripts of a vault's branch from index `start` on, beyond those that are watched already.
 
         Raises:
-            StateChanged: it ends elsewhere by now.
+            StateChanged: its window ends before `start`.
         """
 
     def keep_document(self, digest: bytes, data: bytes) -> None:

@@ -88,16 +88,13 @@ class Difference:
 
 def owners(history: History, ahead: int) -> dict[bytes, Owner]:
     """Every script of every vault up to `ahead` indexes beyond the last that was issued, drafted or paid."""
-    found: dict[bytes, Owner] = {}
+    scripts, names = ScriptIndex(), {}
     for entry in history.charter.vaults:
         vault = history.charter.vault(entry.name)
-        ends = [min(unused_from(history, vault.id, branch) + ahead, HARDENED) for branch in Branch]
-        scripts = ScriptIndex(vault, *ends)
-        for script in scripts:
-            branch_and_index = scripts.find(script)
-            if branch_and_index is not None:
-                found[script] = Owner(entry.name, *branch_and_index)
-    return found
+        names[vault.id] = entry.name
+        for branch in Branch:
+            scripts.grow(vault, branch, min(unused_from(history, vault.id, branch) + ahead, HARDENED))
+    return {script: Owner(names[each.vault_id], each.branch, each.number) for script, each in scripts.items()}
 
 
 def differences(history: History, scan: Scan, known: dict[bytes, Owner]) -> list[Difference]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -184,6 +184,11 @@ class _FileRows:
             self._known[place] = None if row is None else table.decode(key, row[0])
         found: Row | None = self._known[place]
         return found
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+        found = ((key, self.get(table, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False

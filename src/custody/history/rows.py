@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
@@ -121,6 +121,9 @@ class Rows(Protocol):
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
 
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
     ) -> Iterator[tuple[Key, Row]]:
@@ -136,6 +139,11 @@ class NoRows:
         """None."""
         del table, key
         return None
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """None."""
+        del table, keys
+        return {}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False

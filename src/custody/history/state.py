@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -83,6 +83,17 @@ class State:
                 found: Row | None = rows[key]
                 return found
         return self.base.get(table, key)
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there: for many at once, most of which are not."""
+        found = self.base.get_many(table, keys)
+        for key in keys if self._layers else ():
+            row = self.get(table, key)
+            if row is None:
+                found.pop(key, None)
+            else:
+                found[key] = row
+        return found
 
     def has(self, table: Table[Any], key: Key) -> bool:
         """Whether there is a row under `key`."""

@@ -28,10 +28,11 @@ from custody.ports import (
     StoreTransaction,
     StoreView,
     UtxoReserved,
-    Watched,
     plain_reason,
 )
 from custody.units import Network
+from custody.vault.coins import ScriptPlace
+from custody.vault.descriptor import Branch
 
 _NAME: Final = "(in memory)"
 
@@ -108,7 +109,7 @@ class _State:
     outbox: dict[bytes, OutboxRow] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     documents: dict[bytes, bytes] = field(default_factory=dict)
-    scripts: dict[bytes, Watched] = field(default_factory=dict)
+    scripts: dict[bytes, ScriptPlace] = field(default_factory=dict)
     windows: dict[tuple[bytes, int], int] = field(default_factory=dict)
     rows: MapRows = field(default_factory=lambda: MapRows(NoRows.head, {}))
 
@@ -165,11 +166,11 @@ class _View:
     def document(self, digest: bytes) -> bytes | None:
         return self._state.documents.get(digest)
 
-    def watched(self, scripts: Collection[bytes]) -> dict[bytes, Watched]:
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
         return {script: self._state.scripts[script] for script in scripts if script in self._state.scripts}
 
-    def window(self, vault_id: bytes, branch: int) -> int:
-        return self._state.windows.get((vault_id, branch), 0)
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        return dict(self._state.windows)
 
     def holder(self, outpoint: OutPoint) -> bytes | None:
         return self._state.holds.get(outpoint)
@@ -208,12 +209,12 @@ class _Transaction(_View):
         self._state.rows = MapRows.of(state)
 
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
-        end = self.window(vault_id, branch)
-        if start != end:
-            raise StateChanged(what="the window of scripts", expected=str(start), actual=str(end))
-        for index, script in enumerate(scripts, start):
-            self._state.scripts[script] = Watched(vault_id, branch, index)
-        self._state.windows[vault_id, branch] = start + len(scripts)
+        end = self._state.windows.get((vault_id, branch), 0)
+        if start > end:
+            raise StateChanged(what="the window of scripts", expected=f"at least {start}", actual=str(end))
+        for index, script in enumerate(scripts[end - start :], end):
+            self._state.scripts[script] = ScriptPlace(vault_id, Branch(branch), index)
+        self._state.windows[vault_id, branch] = max(end, start + len(scripts))
 
     def keep_document(self, digest: bytes, data: bytes) -> None:
         self._state.documents.setdefault(digest, data)

@@ -46,10 +46,11 @@ from custody.ports import (
     StoreVersion,
     StoreView,
     UtxoReserved,
-    Watched,
     plain_reason,
 )
 from custody.units import Network
+from custody.vault.coins import ScriptPlace
+from custody.vault.descriptor import Branch
 
 BUSY_SECONDS: Final = 10
 """How long a transaction waits for others before it gives up."""
@@ -299,18 +300,18 @@ class _View:
     def document(self, digest: bytes) -> bytes | None:
         return self._connection.scalar(select(schema.documents.c.data).where(schema.documents.c.digest == digest))
 
-    def watched(self, scripts: Collection[bytes]) -> dict[bytes, Watched]:
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
         table, wanted = schema.scripts, sorted(set(scripts))
-        found: dict[bytes, Watched] = {}
+        found: dict[bytes, ScriptPlace] = {}
         for at in range(0, len(wanted), IN_ONE_QUESTION):
             some = select(table).where(table.c.script.in_(wanted[at : at + IN_ONE_QUESTION]))
-            found.update((row[0], Watched(*row[1:])) for row in self._connection.execute(some))
+            found.update(
+                (row[0], ScriptPlace(row[1], Branch(row[2]), row[3])) for row in self._connection.execute(some)
+            )
         return found
 
-    def window(self, vault_id: bytes, branch: int) -> int:
-        table = schema.windows
-        statement = select(table.c.end).where(table.c.vault == vault_id, table.c.branch == branch)
-        return self._connection.scalar(statement) or 0
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        return {(row.vault, row.branch): row.end for row in self._connection.execute(select(schema.windows))}
 
     def holder(self, outpoint: OutPoint) -> bytes | None:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
@@ -359,20 +360,20 @@ class _Transaction(_View):
         write_rows(self._connection, state)
 
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
-        end = self.window(vault_id, branch)
-        if start != end:
-            raise StateChanged(what="the window of scripts", expected=str(start), actual=str(end))
+        table = schema.windows
+        window = (table.c.vault == vault_id, table.c.branch == branch)
+        end = self._connection.scalar(select(table.c.end).where(*window)) or 0
+        if start > end:
+            raise StateChanged(what="the window of scripts", expected=f"at least {start}", actual=str(end))
         rows = [
             {"script": script, "vault": vault_id, "branch": branch, "index": index}
-            for index, script in enumerate(scripts, start)
+            for index, script in enumerate(scripts[end - start :], end)
         ]
-        if not rows:
-            return
-        self._connection.execute(insert(schema.scripts), rows)
-        table = schema.windows
-        self._connection.execute(delete(table).where(table.c.vault == vault_id, table.c.branch == branch))
-        values = {"vault": vault_id, "branch": branch, "end": start + len(rows)}
-        self._connection.execute(insert(table), values)
+        if rows:
+            self._connection.execute(insert(schema.scripts), rows)
+            self._connection.execute(delete(table).where(*window))
+            values = {"vault": vault_id, "branch": branch, "end": end + len(rows)}
+            self._connection.execute(insert(table), values)
 
     def keep_document(self, digest: bytes, data: bytes) -> None:
         if self.document(digest) is None:
