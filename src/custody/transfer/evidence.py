@@ -49,7 +49,7 @@ from custody.log import (
     write_line,
 )
 from custody.quorum import Tally
-from custody.record import HexBytes, Record
+from custody.record import FileRecord, HexBytes, Record
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.child import check_child, with_fees_before
 from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
@@ -152,7 +152,7 @@ class StationPart(Record):
     lines: Annotated[tuple[str, ...], Field(max_length=MAX_ENTRIES)]
 
 
-class Evidence(Record):
+class Evidence(FileRecord):
     """The file."""
 
     kind: ClassVar[str] = "evidence-file"

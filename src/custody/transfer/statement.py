@@ -33,7 +33,7 @@ from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
-from custody.record import Digest, Record, check_text
+from custody.record import Digest, FileRecord, Record, check_text
 from custody.transfer.approval import CLOCK_SKEW
 from custody.transfer.evidence import (
     StationPart,
@@ -143,7 +143,7 @@ class AddressStatement(Record):
         return self
 
 
-class StatementPaper(Record):
+class StatementPaper(FileRecord):
     """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers."""
 
     kind: ClassVar[str] = "statement-paper"
