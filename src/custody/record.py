@@ -4,6 +4,9 @@ A record is a frozen model whose bytes are RFC 8785 JSON with ASCII keys. It is 
 encodes it again and compares, so two spellings of one record do not exist. Its digest is a tagged SHA-256 (BIP 340) of
 those bytes under `custody/<kind>/v1`.
 
+A record that travels as a file of its own says first what it is: a `FileRecord`. A signed one need not, since its
+envelope does (`custody.envelope`).
+
 Bytes stand in records as lower-case hexadecimal. There are no floats, sets or dates: sorted tuples, integers in range,
 Unix seconds. Text is one type, `Text`.
 """
@@ -17,7 +20,15 @@ import json
 import unicodedata
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
 from custody.errors import InvalidInput
 
@@ -213,6 +224,25 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
             at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))
             raise RecordNotCanonical(kind=cls.kind, at=at)
         return record
+
+
+class FileRecord(Record, serialize_by_alias=True, validate_by_alias=True, validate_by_name=True):
+    """A record that travels as a file of its own. Its first field, `_type`, says which kind: `custody/<kind>/v1`.
+
+    The field is part of the record like any other: it stands in the bytes, and so under the digest. It sorts before
+    every name in lower case, so that a file says what it is before anything else.
+    """
+
+    type: str = Field(default="", alias="_type", validate_default=True)
+    """Nobody sets it: it is the kind's."""
+
+    @field_validator("type")
+    @classmethod
+    def _says_its_kind(cls, value: str) -> str:
+        expected = f"custody/{cls.kind}/v1"
+        if value not in {"", expected}:
+            raise ValueError(f"expected {expected}")
+        return expected
 
 
 def _only_fields(copied: R) -> R:

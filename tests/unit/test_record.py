@@ -21,6 +21,7 @@ from custody.record import (
     MAX_TEXT,
     SORTED,
     Digest,
+    FileRecord,
     HexBytes,
     Record,
     Text,
@@ -202,6 +203,48 @@ def test_two_kinds_with_the_same_bytes_have_different_digests():
 
     assert Other(**sample().model_dump()).to_bytes() == sample().to_bytes()
     assert Other(**sample().model_dump()).digest() != sample().digest()
+
+
+class SampleFile(FileRecord):
+    kind: ClassVar[str] = "sample-file-of-this-test"
+
+    amount: Sat
+
+
+def test_a_file_says_first_what_it_is_and_its_digest_covers_that():
+    made = SampleFile(amount=5)
+    assert made.to_bytes() == b'{"_type":"custody/sample-file-of-this-test/v1","amount":5}'
+    assert made.digest() == tagged_hash("custody/sample-file-of-this-test/v1", made.to_bytes())
+    assert SampleFile.from_bytes(made.to_bytes()) == made
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"_type":"custody/sample-of-this-test/v1","amount":5}',
+        b'{"_type":"custody/sample-file-of-this-test/v2","amount":5}',
+        b'{"_type":5,"amount":5}',
+    ],
+    ids=["another kind", "another version", "a number"],
+)
+def test_a_file_that_says_something_else_is_refused(data):
+    with refuses("RECORD_INVALID"):
+        SampleFile.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"amount":5}', b'{"_type":"","amount":5}', b'{"amount":5,"type":"custody/sample-file-of-this-test/v1"}'],
+    ids=["nothing", "an empty text", "in another field"],
+)
+def test_a_file_that_does_not_say_what_it_is_is_refused(data):
+    with refuses("RECORD_NOT_CANONICAL"):
+        SampleFile.from_bytes(data)
+
+
+@pytest.mark.parametrize("record", FileRecord.__subclasses__(), ids=lambda each: each.__name__)
+def test_nothing_in_a_file_sorts_before_what_it_is(record):
+    assert min(field.alias or name for name, field in record.model_fields.items()) == "_type"
 
 
 def test_a_record_does_not_change():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from custody.apps.files import read_paper
+from custody.apps.files import read_alone
 from custody.apps.terminal import read_passphrase
 from custody.backends.keyfile import MAX_KEY_FILE, KeyFile, KeyFileSigner, open_document_key
 from custody.envelope import Ed25519Signer
@@ -20,7 +20,7 @@ class KeyNotListed(Refused, code="KEY_NOT_LISTED"):
 
 def read_key_file(path: str) -> KeyFile:
     """The key file at `path`, still locked."""
-    return read_paper(KeyFile, path, MAX_KEY_FILE)
+    return read_alone(KeyFile, path, MAX_KEY_FILE)
 
 
 def open_person(file: KeyFile, passphrase_file: str | None) -> Ed25519Signer:

@@ -31,7 +31,7 @@ from custody.examine.shown import (
 from custody.history.fold import fold
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, ProofInvalid, SignedCheckpoint, read_line
-from custody.record import Record
+from custody.record import FileRecord
 from custody.units import Count
 
 BATCH: Final = 1_000
@@ -40,7 +40,7 @@ MAX_LINE: Final = 64 * 1024 * 1024
 _LEAF: Final = b'"leaf":"'
 
 
-class LogFile(Record):
+class LogFile(FileRecord):
     """The first line of the file: the log's lines from `since` on follow, up to the checkpoint (a C2SP note)."""
 
     kind: ClassVar[str] = "log-file"

@@ -56,7 +56,7 @@ from custody.history.questions import History
 from custody.history.state import State, read
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
 from custody.quorum import Tally
-from custody.record import Digest, HexBytes, Record
+from custody.record import Digest, FileRecord, HexBytes, Record
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.child import check_child, in_context
 from custody.transfer.draft import Draft
@@ -116,7 +116,7 @@ class EvidenceBody(Record):
     authorization: Authorization | None
 
 
-class Evidence(Record):
+class Evidence(FileRecord):
     """The file, for a reader who has seen the first `since` entries of the log, or more.
 
     `lines` are the log's from there to the checkpoint (a C2SP note), `previous` raw previous transactions, each once,

@@ -46,7 +46,7 @@ from custody.history.questions import History
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
-from custody.record import Digest, Record, check_text
+from custody.record import Digest, FileRecord, Record, check_text
 from custody.transfer.address import AddressIssued
 from custody.transfer.approval import CLOCK_SKEW
 from custody.units import Count, Index, Network, UnixTime
@@ -145,7 +145,7 @@ class AddressStatement(Record):
         return self
 
 
-class StatementPaper(Record):
+class StatementPaper(FileRecord):
     """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers.
 
     `lines` are the log's from entry `since` on, up to the checkpoint (a C2SP note).

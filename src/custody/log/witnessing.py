@@ -17,12 +17,12 @@ from pydantic import Field
 from custody.envelope import DocumentSigner
 from custody.log.checkpoint import SignedCheckpoint, WitnessState, cosign, witness
 from custody.log.merkle import MerkleTree, NotInLog, ProofInvalid
-from custody.record import Digest, Record
+from custody.record import Digest, FileRecord
 
 MAX_LEAVES: Final = 1_000_000
 
 
-class WitnessRequest(Record):
+class WitnessRequest(FileRecord):
     """A signed checkpoint (C2SP note) and the hashes of all leaves under it."""
 
     kind: ClassVar[str] = "witness-request"

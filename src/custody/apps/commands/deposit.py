@@ -11,9 +11,9 @@ from itertools import islice
 import click
 
 from custody.apps.commands.telling import warn_frozen
-from custody.apps.commands.vault import FileNotText
 from custody.apps.coordinator import coordinator
-from custody.apps.terminal import Verb, output, read_input
+from custody.apps.files import read_text
+from custody.apps.terminal import Verb, output
 from custody.apps.views.deposit import given_data, given_out, given_table
 from custody.station import compare_vault
 from custody.transfer.address import ExpectedDeposit
@@ -49,7 +49,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
     expected = ExpectedDeposit(payer, purpose, coin_class)
     desk = coordinator()
     if descriptor_file is not None:
-        compare_vault(desk.charter(), name, _descriptor(descriptor_file))
+        compare_vault(desk.charter(), name, read_text(descriptor_file, MAX_DESCRIPTOR, "the descriptor's file").strip())
     with desk.work() as work:
         history = work.custodian.history()
         warn_frozen(history)
@@ -75,13 +75,6 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         issued.address,
     )
     output().next_step(f"have officers state it for the payer: custody vault statement {name} {issued.index} -o FILE")
-
-
-def _descriptor(path: str) -> str:
-    try:
-        return read_input(path, MAX_DESCRIPTOR).decode("ascii").strip()
-    except UnicodeDecodeError:
-        raise FileNotText(what="the descriptor's file") from None
 
 
 # --- listing ----------------------------------------------------------------------------------------------------------

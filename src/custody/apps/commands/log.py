@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.commands.vault import FileNotText
 from custody.apps.coordinator import coordinator
-from custody.apps.files import refuse_existing
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, shown, write_output
+from custody.apps.files import FileKind, read_text, refuse_existing
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.log import SignedCheckpoint, write_line
@@ -48,7 +47,10 @@ def cosign(*, files: tuple[str, ...]) -> None:
     """
     with coordinator().work() as work:
         charter = work.custodian.history().charter
-        given = [SignedCheckpoint.parse(_text(path)) for path in files]
+        given = [
+            SignedCheckpoint.parse(read_text(path, MAX_CHECKPOINT, "the checkpoint's file", FileKind.CHECKPOINT))
+            for path in files
+        ]
         # A later file of the same checkpoint answers with the cosignatures of the earlier ones as well.
         kept = [names_of(work.custodian.cosigned(each), charter) for each in given]
     checkpoint, names = given[-1].checkpoint, kept[-1]
@@ -66,13 +68,6 @@ def cosign(*, files: tuple[str, ...]) -> None:
     )
     if is_enough:
         output().next_step("go on with what needed it: custody transfer evidence, or custody transfer release")
-
-
-def _text(path: str) -> str:
-    try:
-        return read_input(path, MAX_CHECKPOINT).decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileNotText(what="the checkpoint's file") from None
 
 
 @click.command(cls=Verb)

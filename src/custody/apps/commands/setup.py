@@ -15,7 +15,7 @@ from custody.apps.chains import Chain, OwnChain, open_chain
 from custody.apps.commands.telling import tell_progress
 from custody.apps.config import Folders, Settings, folders
 from custody.apps.coordinator import absolute, outside
-from custody.apps.files import read_paper
+from custody.apps.files import read_signed
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
 from custody.backends.files import create_directory
@@ -81,7 +81,7 @@ def init(
     The node must be on the charter's network: its genesis block says so, and on a signet its challenge.
     """
     _check_node(**node)
-    envelope = read_paper(Envelope, charter_file)
+    envelope = read_signed(Charter, charter_file)
     digest = read_charter(envelope).digest()
     check_spoken(digest, read_words(words, "the charter"))
     charter = verify_charter(envelope, digest)

@@ -10,7 +10,7 @@ import click
 
 from custody.apps.commands.readers import reader_options, since_of
 from custody.apps.coordinator import Coordinator, coordinator
-from custody.apps.files import read_paper, refuse_existing
+from custody.apps.files import read_signed, refuse_existing
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import block, screen, table, words_block
@@ -78,7 +78,7 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
         raise click.UsageError("give -o FILE for a new statement, or --signed FILE to see how far one has come")
     if out is not None:
         refuse_existing(out)
-    signed = None if signed_file is None else read_paper(Envelope, signed_file)
+    signed = None if signed_file is None else read_signed(AddressStatement, signed_file)
     desk, now = coordinator(), SystemClock().now()
     history = desk.history()
     checkpoint = _checkpoint(desk, history, passphrase_file)

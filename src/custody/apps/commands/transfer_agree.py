@@ -14,7 +14,7 @@ import click
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_ask import person_of
 from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key
-from custody.apps.files import read_paper
+from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
 from custody.apps.views.consolidation import left_behind
 from custody.apps.views.judgement import decision_data
@@ -24,10 +24,10 @@ from custody.apps.views.transfer import agreed_data, approval_lines, decision_li
 from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
-from custody.envelope import Envelope, sign
+from custody.envelope import sign
 from custody.history.questions import History
 from custody.rate import ChosenRate, rate_for
-from custody.transfer.approval import Withdrawal
+from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import NONCE_SIZE
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
@@ -98,7 +98,7 @@ def approve(*, file: str) -> None:
     The approval is verified against the charter and this very transfer. A no ends the transfer, as long as no signature
     was asked for.
     """
-    envelope = read_paper(Envelope, file)
+    envelope = read_signed(Approval, file)
     with coordinator().work() as work:
         approval = work.custodian.approve(envelope)
         history = work.custodian.history()

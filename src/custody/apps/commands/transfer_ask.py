@@ -14,15 +14,15 @@ import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
 from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key
-from custody.apps.files import read_paper, refuse_existing
+from custody.apps.files import FileKind, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, shown, write_output
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.layout import SHORT
 from custody.apps.views.request import request_data, request_text
 from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
-from custody.envelope import Envelope, show_key, sign
+from custody.envelope import show_key, sign
 from custody.errors import InvalidInput
 from custody.history.questions import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
@@ -204,7 +204,8 @@ def _wanted(  # noqa: PLR0913 - one for each option
 def _payments(wanted: Wanted, charter: Charter) -> tuple[RequestedPayment, ...]:
     if wanted.list_file is None:
         return wanted.payments
-    return parse_payments(read_input(wanted.list_file, MAX_PAYMENTS_FILE), charter)
+    data = read_foreign(wanted.list_file, MAX_PAYMENTS_FILE, FileKind.UNKNOWN, "a list of payments")
+    return parse_payments(data, charter)
 
 
 def _control_total(text: str | None, wanted: Wanted | None) -> int | None:
@@ -234,7 +235,7 @@ def _payment(text: str) -> RequestedPayment:
 
 def _offline_charter(path: str) -> Charter:
     """The charter in a file, signed by everyone it lists. Nothing pins it here; the request names its digest."""
-    envelope = read_paper(Envelope, path)
+    envelope = read_signed(Charter, path)
     charter = verify_charter(envelope, read_charter(envelope).digest())
     output().talk(f"under the charter {show_words(charter.digest())}")
     return charter
@@ -278,7 +279,7 @@ def submit(*, file: str) -> None:
 
     Submitting the same request again changes nothing.
     """
-    envelope = read_paper(Envelope, file)
+    envelope = read_signed(TransferRequest, file)
     with coordinator().work() as work:
         submitted = work.custodian.submit(envelope)
     output().emit(request_data(submitted), lambda: request_text(submitted))

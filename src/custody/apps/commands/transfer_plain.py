@@ -13,13 +13,12 @@ import click
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_sign import advance
 from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_transfer
-from custody.apps.files import refuse_existing
+from custody.apps.files import FileKind, read_foreign, refuse_existing
 from custody.apps.terminal import (
     Verb,
     out_option,
     output,
     passphrase_option,
-    read_input,
     shown,
     write_output,
 )
@@ -119,7 +118,7 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
-    returned = read_returned(read_input(path, MAX_FILE))
+    returned = read_returned(read_foreign(path, MAX_FILE, FileKind.PSBT, "a PSBT or a transaction"))
     history = work.custodian.history()
     transfer = (
         history.transfer_of(returned.unsigned_transaction.stripped()) if named is None else history.transfer(named)

@@ -11,13 +11,12 @@ import click
 from custody.apps.commands.readers import reader_options, since_of
 from custody.apps.commands.telling import tell_next
 from custody.apps.coordinator import OpenCoordinator, coordinator, find_transfer
-from custody.apps.files import refuse_existing
+from custody.apps.files import FileKind, read_foreign, refuse_existing
 from custody.apps.terminal import (
     Verb,
     out_option,
     output,
     passphrase_option,
-    read_input,
     shown,
     write_output,
 )
@@ -131,7 +130,7 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
     with coordinator().work() as work:
         found = find_transfer(transfer_id, work.custodian.history())
         for path in files:
-            signed = work.custodian.receive(found, read_psbt_file(read_input(path, MAX_FILE)))
+            signed = work.custodian.receive(found, read_psbt_file(read_foreign(path, MAX_FILE, FileKind.PSBT)))
             output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
         signatures = advance(work, found)
     output().emit(signatures_data(signatures), lambda: signatures_text(signatures))

@@ -12,19 +12,10 @@ from custody.apps.coordinator import coordinator
 from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.terminal import Verb, out_option, output, write_output
 from custody.apps.views.vault import created_data, created_text, makers_of, vault_data, vault_text, vaults_table
-from custody.errors import InvalidInput
 from custody.units import Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
-
-
-class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
-    """A file of bytes where text belongs."""
-
-    message = "{what} is not plain text"
-    hint = "Check which file you gave: this command reads text as it was exported."
-    what: str
 
 
 @click.command(

@@ -18,7 +18,7 @@ from typing import ClassVar, Final, TypeVar
 import click
 import platformdirs
 
-from custody.apps.files import read_as
+from custody.apps.files import signed_in
 from custody.apps.terminal import read_input, shown
 from custody.backends.clock import SystemClock
 from custody.backends.files import create_directory, read_file, replace_atomically
@@ -104,7 +104,7 @@ class Desk:
         """
         trusted = self.station.state().charter
         data = read_file(self._charter, MAX_RECORD) if path is None else read_input(path, MAX_RECORD)
-        return verify_charter(read_as(Envelope, data, path or str(self._charter)), trusted)
+        return verify_charter(signed_in(data, Charter, path or str(self._charter)), trusted)
 
     def known_charter(self, path: str | None = None) -> Charter | None:
         """The same, or None when this station trusts no charter yet and none is given."""

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import click
 
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
-from custody.apps.files import FileKind, Paper, kind_of, read_as, read_paper, refuse_existing
+from custody.apps.files import FileKind, alone_in, kind_of, read_alone, refuse_existing, wrong_file
 from custody.apps.keys import open_cosigner, open_person, read_key_file
 from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
@@ -29,14 +29,7 @@ from custody.apps.terminal import (
     yes_option,
 )
 from custody.apps.views.examination import examination_data, examination_screen
-from custody.apps.views.files import (
-    PsbtPaper,
-    card_paper,
-    checkpoint_paper,
-    document_paper,
-    key_paper,
-    psbt_paper,
-)
+from custody.apps.views.files import PsbtPaper, card_paper, checkpoint_paper, document_paper, key_paper, psbt_paper
 from custody.apps.views.layout import counted, moment
 from custody.apps.views.statement import stating_data, stating_screen
 from custody.backends.keyfile import KeyFile
@@ -87,15 +80,15 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
     data = read_input(file, MAX_RECORD)
     kind = kind_of(data)
     place = desk()
-    if kind is Paper.EVIDENCE:
-        found = _examine(place, read_as(Evidence, data, file), None)
+    if kind is FileKind.EVIDENCE:
+        found = _examine(place, alone_in(data, Evidence, file), None)
         output().emit(examination_data(found), lambda: examination_screen(found, place.clock.now()))
         verb = "approve" if found.stage is Stage.APPROVE else "sign"
         output().next_step(f"if this is right: custody-station {verb} {shown(file)} --key KEYFILE -o OUT")
         return
-    if kind is Paper.STATEMENT:
+    if kind is FileKind.STATEMENT_PAPER:
         with place.alone():
-            stated = place.station.examine_statement(read_as(StatementPaper, data, file))
+            stated = place.station.examine_statement(alone_in(data, StatementPaper, file))
         nobody = signed_so_far(None, stated.statement, stated.quorum)
         output().emit(stating_data(stated, nobody), lambda: stating_screen(stated, nobody))
         output().next_step(f"if this is right: custody-station statement {shown(file)} --key KEYFILE -o OUT")
@@ -105,29 +98,29 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
 
 
 def _paper(
-    place: Desk, kind: Paper, data: bytes, path: str, charter_file: str | None, vault: str | None
+    place: Desk, kind: FileKind, data: bytes, path: str, charter_file: str | None, vault: str | None
 ) -> tuple[JsonValue, str]:
     """Any file but evidence, as data and as a screen."""
-    if kind is Paper.KEY_FILE:
-        return key_paper(read_as(KeyFile, data, path))
+    if kind is FileKind.KEY_FILE:
+        return key_paper(alone_in(data, KeyFile, path))
     charter = place.known_charter(charter_file)
+    if kind.is_signed:
+        return document_paper(Envelope.from_bytes(data), charter)
     match kind:
-        case Paper.CARD:
-            return card_paper(read_as(PayerCard, data, path), charter)
-        case Paper.PSBT:
+        case FileKind.CARD:
+            return card_paper(alone_in(data, PayerCard, path), charter)
+        case FileKind.PSBT:
             psbt = read_transfer_file(data, Direction.FROM_SIGNER)
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
-        case Paper.ENVELOPE:
-            return document_paper(read_as(Envelope, data, path), charter)
-        case Paper.WITNESS_REQUEST:
-            request = read_as(WitnessRequest, data, path)
+        case FileKind.WITNESS_REQUEST:
+            request = alone_in(data, WitnessRequest, path)
             return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
-        case Paper.CHECKPOINT:
+        case FileKind.CHECKPOINT:
             return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
     known = (
         "evidence, a PSBT, a signed document, an address statement's paper, a payer card, a checkpoint or a key file"
     )
-    raise FileKind(path=shown(path), found=kind, expected=known)
+    raise wrong_file(path, kind, known)
 
 
 @click.command(
@@ -159,7 +152,7 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
 
     Read the payees, compare the twelve words with the other officers over a line you trust, then answer.
     """
-    given = read_paper(Evidence, evidence)
+    given = read_alone(Evidence, evidence)
     file = read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
@@ -224,7 +217,7 @@ def sign(  # noqa: PLR0913 - as above
     its coins is spent otherwise. What this machine cannot check is listed on the screen.
     """
     check_one_key(keyfile, device, is_emulator=is_emulator)
-    given = read_paper(Evidence, evidence)
+    given = read_alone(Evidence, evidence)
     file = None if keyfile is None else read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
