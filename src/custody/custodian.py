@@ -12,7 +12,7 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -25,15 +25,7 @@ from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import draft_for
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
-from custody.log import (
-    Checkpoint,
-    Cosignature,
-    SignedCheckpoint,
-    sign_checkpoint,
-    verify_checkpoint,
-    witnesses_of,
-)
-from custody.log.witnessing import WitnessRequest
+from custody.examine.catchup import write_log
 from custody.examine.evidence import (
     Evidence,
     Examination,
@@ -47,8 +39,18 @@ from custody.examine.evidence import (
 from custody.examine.shown import EvidenceInvalid, check_witnesses
 from custody.history import kinds, tables
 from custody.history.questions import History
+from custody.log import (
+    Checkpoint,
+    Cosignature,
+    LogEntry,
+    SignedCheckpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+    witnesses_of,
+)
+from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Lookout, Observation, Progress, observe
+from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.transfer.address import AddressIssued, ExpectedDeposit
@@ -82,6 +84,8 @@ from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
+LOG_PAGE: Final = 1_000
+"""Entries read from the store at once when the log is written to a file."""
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
 
@@ -141,7 +145,6 @@ class Custodian:
         self._signer = signer
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
-        self._lookout = Lookout()
         self._delivery = Delivery(
             store, self._logbook, outside.clock, outside.relay, outside.judges, self._examine_for_release
         )
@@ -195,10 +198,10 @@ class Custodian:
             transfer = work.history.transfer(transfer_id)
             if transfer.decision is not None:
                 return transfer.decision
-            charter = work.history.charter
-            previous = all_previous(work.history, work.store, transfer.draft)
-            judged = judge_draft(transfer, transfer.request, charter, previous, work.history.height)
-            decision = decide(transfer_id, judged.case, charter, work.history.facts(work.now))
+            history = work.history
+            previous = all_previous(history, work.store, transfer.draft)
+            judged = judge_draft(transfer, history.proposal(transfer), previous, history.height)
+            decision = decide(transfer_id, judged.case, history.charter, history.facts(work.now))
             work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
                 reasons = [each.code or "" for each in decision.findings if each.verdict is Verdict.DENY]
@@ -209,7 +212,7 @@ class Custodian:
         """Enter an officer's signed yes or no. A no ends a transfer for which no signature was requested yet."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
-            approval = check_approval(envelope, transfer.draft, transfer.request, work.history.charter)
+            approval = check_approval(envelope, work.history.proposal(transfer))
             for each in transfer.opinions:
                 if each.officer == approval.officer and not may_follow(each, approval):
                     raise ApprovalTwice(officer=approval.officer)
@@ -226,7 +229,7 @@ class Custodian:
         """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            check_withdrawal(envelope, transfer.draft, transfer.request, work.history.charter)
+            check_withdrawal(envelope, work.history.proposal(transfer))
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             work.append(kinds.WITHDRAWN, envelope)
@@ -242,14 +245,8 @@ class Custodian:
             if transfer.decision is None:
                 raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
             refuse_denied_now(work.history, transfer, work.now)
-            authorization = authorize(
-                transfer.draft,
-                transfer.request,
-                work.history.charter,
-                transfer.decision,
-                transfer.approvals,
-                work.now,
-            )
+            proposal = work.history.proposal(transfer)
+            authorization = authorize(proposal, transfer.decision, transfer.approvals, work.now)
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
@@ -265,7 +262,7 @@ class Custodian:
                 raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
-            check_authorized(transfer, work.history.charter, transfer.decision, work.now)
+            check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
             body = gather(transfer, work.history.charter_envelope, previous)
@@ -291,6 +288,29 @@ class Custodian:
                 raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
             previous = all_previous(history, view, transfer.draft)
             return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
+
+    def log_file(self, since: int = 0) -> Iterator[bytes]:
+        """The log from entry `since` on, line by line, for readers who are new or far behind.
+
+        Raises:
+            HistoryUnwitnessed: there is none.
+        """
+        with self._store.read() as view:
+            history = self._logbook.history_in(view)
+            note = view.checkpoint()
+        signed = SignedCheckpoint.parse(note) if note else None
+        if signed is None or not _is_witnessed(signed, history.charter):
+            signed = self._cosigned_now()
+        check_witnesses(signed, history.charter)
+        size = signed.checkpoint.size
+
+        def entries() -> Iterator[LogEntry]:
+            # A page at a time, so that nobody who writes has to wait for a slow medium.
+            for start in range(since, size, LOG_PAGE):
+                with self._store.read() as view:
+                    yield from list(view.entries(start, min(size, start + LOG_PAGE)))
+
+        return write_log(history.charter_envelope, signed, entries(), since)
 
     def checkpoint(self) -> WitnessRequest:
         """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
@@ -371,7 +391,7 @@ class Custodian:
 
         A long look tells `progress` the height it has reached and the one it goes to, now and then.
         """
-        return observe(self._logbook, self._outside.clock, self._outside.views, self._lookout, progress)
+        return observe(self._logbook, self._outside.clock, self._outside.views, progress)
 
     # --- what the steps share ----------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from custody.history.questions import History
 from custody.history.relations import children, parent_of, replaced_by
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
-from custody.transfer.draft import Draft, Plan, ReplaceNoConflict, check_conflicts, draft, terms_of
+from custody.transfer.draft import Draft, Plan, draft, terms_of
+from custody.transfer.proposal import ReplaceNoConflict, check_conflicts
 from custody.transfer.replacement import Evicted, check_payees, check_relayed, check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything

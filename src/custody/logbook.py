@@ -9,7 +9,7 @@ A store whose log is not the one this process has read before was rolled back or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from custody.transfer.draft import Draft
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.signing import signing_psbt
 from custody.transfer.state import Transfer
+from custody.vault.coins import ScriptPlace
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import PrevtxMissing
 
@@ -185,6 +186,16 @@ class Logbook:
     def history_in(self, view: StoreView) -> History:
         """The history as of a view."""
         return History(self._load(view))
+
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
+        """Those of `scripts` that are watched, and whose they are."""
+        with self._store.read() as view:
+            return view.watched(scripts)
+
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        """The first index that is not watched, of each vault and branch that is."""
+        with self._store.read() as view:
+            return view.windows()
 
     @contextmanager
     def write(self, now: int) -> Iterator[Work]:

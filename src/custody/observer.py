@@ -2,7 +2,7 @@
 
 1. Find the newest block seen before that is still part of the chain.
 2. Take back deposits and confirmations whose blocks no longer are.
-3. Scan every block from there to the tip for deposits and spends.
+3. Scan every block from there to the tip for deposits and spends. Which scripts and coins are ours, rows say.
 4. Deposits deep enough become coins; spends deep enough settle their transfers; what expired unsigned ends.
 
 All views must agree on the tip before anything is believed. Looking twice adds nothing: whatever a block says is
@@ -15,19 +15,19 @@ A long look that is ended half-way is taken up again after its last batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from custody.bitcoin.transaction import OutPoint
+from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError
 from custody.history import kinds, tables
 from custody.history.entry import AnyKind
-from custody.history.holdings import holding, unused_from
+from custody.history.holdings import holding
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
-from custody.history.tables import height_key, outpoint_of
+from custody.history.tables import height_key, outpoint_key, outpoint_of
 from custody.logbook import Logbook, Work
 from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady
 from custody.transfer.observe import (
@@ -35,29 +35,32 @@ from custody.transfer.observe import (
     ChainSeen,
     CoinMatured,
     DepositReversed,
+    DepositSeen,
+    Spend,
     SpendSeen,
     Tip,
     UnexplainedSpend,
-    Watch,
     deposits_in,
     spends_in,
 )
 from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
 from custody.transfer.state import Transfer
 from custody.units import HARDENED
-from custody.vault.coins import ScriptIndex, depth
+from custody.vault.coins import depth
 from custody.vault.descriptor import Branch
 
 RECEIVE_GAP: Final = 1_000
 """Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
 CHANGE_GAP: Final = 100
 """The same for change, whose indexes nobody but a draft gives out."""
+BATCH_SCRIPTS: Final = 1_000
+"""Scripts that are watched in one unit of work."""
 DIGEST: Final = 32
 """Bytes of a TransferId; an outpoint has four more."""
 BATCH_BLOCKS: Final = 1_000
 """Blocks at most that are read before they are entered."""
 BATCH_TRANSACTIONS: Final = 50_000
-"""Transactions after which a batch ends: a dozen full blocks, some 150 MB once they are parsed."""
+"""Transactions after which a batch ends: a dozen full blocks, some 50 MB of what is kept of them."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the height that was reached, and the one to be reached."""
@@ -125,26 +128,16 @@ class _Look:
         return self.reached.height == self.tip.height
 
 
-class Lookout:
-    """The scripts that are looked for, derived once and kept between looks; none of it comes from the log."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is ours in a block: deposits, each with its transaction, and spends of what we hold."""
 
-    def __init__(self) -> None:
-        self._scripts: dict[bytes, ScriptIndex] = {}
-
-    def watches(self, history: History) -> list[Watch]:
-        """Every vault with its window, ahead of each address given out and each deposit seen."""
-        found: list[Watch] = []
-        for entry in history.charter.vaults:
-            vault = history.charter.vault(entry.name)
-            scripts = self._scripts.setdefault(vault.id, ScriptIndex(vault, 0, 0))
-            for branch in Branch:
-                _look_ahead(scripts, branch, unused_from(history, vault.id, branch))
-            found.append(Watch(vault.id, scripts))
-        return found
+    deposits: tuple[tuple[DepositSeen, Transaction], ...]
+    spends: tuple[Spend, ...]
 
 
 def observe(
-    logbook: Logbook, clock: Clock, views: Sequence[ChainView], lookout: Lookout, progress: Progress | None = None
+    logbook: Logbook, clock: Clock, views: Sequence[ChainView], progress: Progress | None = None
 ) -> Observation:
     """Bring the log up to the tip that all `views` share.
 
@@ -159,17 +152,77 @@ def observe(
     while True:
         history = logbook.read()
         look = _look(history, views)
-        # The scripts take a moment to derive the first time; nobody has to wait for that either.
-        lookout.watches(history)
+        found = _find(logbook, clock, history, look.blocks)
         with logbook.write(clock.now()) as work:
             # Whoever looked meanwhile has come further: their blocks count, and this look begins again above them.
             is_ours = _newest(work.history) == look.since
             if is_ours:
-                added += _enter(work, look, lookout)
+                added += _enter(work, look, found)
         if is_ours and look.is_whole:
             return Observation(look.tip.height, tuple(added))
         if progress is not None:
             progress(look.reached.height, look.tip.height)
+
+
+# --- what is ours -----------------------------------------------------------------------------------------------------
+
+
+def _find(logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView]) -> list[_Found]:
+    """What is ours in each block. Everything is looked for at once, and while nobody holds the store.
+
+    A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then.
+    """
+    used = _used(history)
+    scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
+    while True:
+        _watch_ahead(logbook, clock, history, used)
+        known = logbook.watched(scripts)
+        deposits = [tuple(deposits_in(block, known.get, clock.now())) for block in blocks]
+        before = dict(used)
+        for seen in (seen for each in deposits for seen, _ in each):
+            place = (seen.vault, seen.branch)
+            used[place] = max(used.get(place, 0), seen.index + 1)
+        if used == before:
+            break
+    coins = _coins(history, blocks) | {seen.deposit.outpoint for each in deposits for seen, _ in each}
+    spends = [tuple(spends_in(block, coins)) for block in blocks]
+    return [_Found(*each) for each in zip(deposits, spends, strict=True)]
+
+
+def _used(history: History) -> dict[tuple[bytes, int], int]:
+    """The first index of each vault and branch beyond every one that was issued, drafted or seen to be paid."""
+    used: dict[tuple[bytes, int], int] = {}
+    for entry in history.charter.vaults:
+        vault_id = history.charter.vault(entry.name).id
+        used.update({(vault_id, branch.value): 0 for branch in Branch})
+    for table, beyond in ((tables.NEXT_INDEX, 0), (tables.FURTHEST, 1)):
+        for key, row in history.state.scan(table):
+            place = (key[:-1], key[-1])
+            used[place] = max(used.get(place, 0), row.value + beyond)
+    return used
+
+
+def _watch_ahead(logbook: Logbook, clock: Clock, history: History, used: Mapping[tuple[bytes, int], int]) -> None:
+    """Watch well beyond the used indexes of every branch. Scripts are derived before anybody has to wait."""
+    windows = logbook.windows()
+    for (vault_id, number), index in used.items():
+        branch = Branch(number)
+        gap = RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP
+        stop = min(index + gap, HARDENED)
+        for start in range(windows.get((vault_id, number), 0), stop, BATCH_SCRIPTS):
+            vault = history.charter.vault_by_id(vault_id)[1]
+            scripts = vault.scripts(branch, start, min(stop, start + BATCH_SCRIPTS))
+            with logbook.write(clock.now()) as work:
+                work.store.watch(vault_id, branch, start, scripts)
+
+
+def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
+    """What we hold and the blocks spend."""
+    spent = {outpoint_key(each): each for block in blocks for tx in block.transactions[1:] for each in tx.spends}
+    return {spent[key] for key in history.state.get_many(tables.HOLDINGS, spent)}
+
+
+# --- the chain --------------------------------------------------------------------------------------------------------
 
 
 def _newest(history: History) -> _Place | None:
@@ -193,13 +246,13 @@ def _look(history: History, views: Sequence[ChainView]) -> _Look:
     return _Look(since, tip, height, block, lost, tuple(_batch(view, height, block, tip)))
 
 
-def _enter(work: Work, look: _Look, lookout: Lookout) -> list[AnyKind]:
+def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
     """Enter what the node said; the kinds of the entries."""
     before = work.store.size
     if look.fork_block is not None:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
-    _scan(work, look.blocks, lookout.watches(work.history))
+    _scan(work, found)
     if work.history.newest_block is None or look.reached.height > look.fork:
         _see_chain(work, look.reached)
     if look.is_whole:
@@ -352,68 +405,40 @@ def _refuse_pruned(missing: range) -> None:
         raise BlockUnknown(block=heights, reason=reason)
 
 
-def _look_ahead(scripts: ScriptIndex, branch: int, used: int) -> bool:
-    """Widen the window to well beyond `used` indexes of a branch; whether that made it wider."""
-    before = scripts.end(branch)
-    ends = {each: scripts.end(each) for each in Branch}
-    gap = RECEIVE_GAP if branch == Branch.RECEIVE else CHANGE_GAP
-    ends[Branch(branch)] = max(before, min(used + gap, HARDENED))
-    scripts.grow(ends[Branch.RECEIVE], ends[Branch.CHANGE])
-    return scripts.end(branch) > before
+def _scan(work: Work, found: Iterable[_Found]) -> None:
+    for each in found:
+        for seen, transaction in each.deposits:
+            if holding(work.history, seen.deposit.outpoint) is None:
+                work.append(kinds.DEPOSIT_SEEN, seen)
+                # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
+                work.store.keep_document(seen.txid, transaction.stripped())
+        for spend in each.spends:
+            _see_spend(work, spend)
 
 
-def _scan(work: Work, blocks: Iterable[BlockView], watches: Sequence[Watch]) -> None:
-    for block in blocks:
-        # A deposit far ahead moves the window with it; what stood behind it in the same block is found then.
-        while _scan_deposits(work, block, watches):
-            pass
-        _scan_spends(work, block)
-
-
-def _scan_deposits(work: Work, block: BlockView, watches: Sequence[Watch]) -> bool:
-    """Enter the deposits of a block; whether a window grew, so that there may be more."""
-    by_vault = {watch.vault_id: watch.scripts for watch in watches}
-    has_grown = False
-    for deposit, transaction in deposits_in(block, watches, work.now):
-        if holding(work.history, deposit.deposit.outpoint) is None:
-            work.append(kinds.DEPOSIT_SEEN, deposit)
-            # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
-            work.store.keep_document(deposit.txid, transaction.stripped())
-            has_grown |= _look_ahead(by_vault[deposit.vault], deposit.branch, deposit.index + 1)
-    return has_grown
-
-
-class _Holdings:
-    """The outpoints of deposits, to be asked one by one."""
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-
-    def __contains__(self, outpoint: object) -> bool:
-        return isinstance(outpoint, OutPoint) and holding(self._history, outpoint) is not None
-
-
-def _scan_spends(work: Work, block: BlockView) -> None:
-    for spend in spends_in(block, _Holdings(work.history)):
-        released = work.state.get(tables.RELEASED, spend.spender)
-        if released is not None:
-            transfer = work.history.transfer(released.value)
-            if transfer.seen is None:
-                seen = SpendSeen(
-                    transfer=transfer.id, txid=spend.spender, block=spend.block, height=spend.height, at=work.now
-                )
-                work.append(kinds.SPEND_SEEN, seen)
-                _queue(work, children(work.history, transfer))
-        elif (coin := holding(work.history, spend.outpoint)) is not None and coin.spent_by != spend.spender:
-            theft = UnexplainedSpend(
-                txid=spend.outpoint.txid,
-                vout=spend.outpoint.index,
-                spender=spend.spender,
-                block=spend.block,
-                height=spend.height,
-                at=work.now,
+def _see_spend(work: Work, spend: Spend) -> None:
+    coin = holding(work.history, spend.outpoint)
+    released = work.state.get(tables.RELEASED, spend.spender)
+    if coin is None:
+        return
+    if released is not None:
+        transfer = work.history.transfer(released.value)
+        if transfer.seen is None:
+            seen = SpendSeen(
+                transfer=transfer.id, txid=spend.spender, block=spend.block, height=spend.height, at=work.now
             )
-            work.append(kinds.UNEXPLAINED_SPEND, theft)
+            work.append(kinds.SPEND_SEEN, seen)
+            _queue(work, children(work.history, transfer))
+    elif coin.spent_by != spend.spender:
+        theft = UnexplainedSpend(
+            txid=spend.outpoint.txid,
+            vout=spend.outpoint.index,
+            spender=spend.spender,
+            block=spend.block,
+            height=spend.height,
+            at=work.now,
+        )
+        work.append(kinds.UNEXPLAINED_SPEND, theft)
 
 
 def _mature(work: Work, tip: Tip) -> None:

@@ -13,7 +13,7 @@ Hashes and txids are bytes in internal order, amounts are sats, fee rates are sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +29,7 @@ from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
 from custody.transfer.observe import BlockView, Tip
 from custody.transfer.verify import Judge, StateChanged
 from custody.units import Count, Network, UnixTime
+from custody.vault.coins import ScriptPlace
 from custody.vault.keys import AccountKey, KeyOrigin
 
 __all__ = [
@@ -368,6 +369,12 @@ class StoreView(Protocol):
     def document(self, digest: bytes) -> bytes | None:
         """The document that was kept under this digest: a raw transaction under its txid. Check it before use."""
 
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
+        """Those of `scripts` that are watched, and whose they are."""
+
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        """The first index that is not watched, of each vault and branch that is."""
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         """Who holds `outpoint`; None when it is free."""
 
@@ -400,6 +407,13 @@ class StoreTransaction(StoreView, Protocol):
 
         Raises:
             StateChanged: it is of another log than the one that stands here by now.
+        """
+
+    def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
+        """Watch the scripts of a vault's branch from index `start` on, beyond those that are watched already.
+
+        Raises:
+            StateChanged: its window ends before `start`.
         """
 
     def keep_document(self, digest: bytes, data: bytes) -> None:

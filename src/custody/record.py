@@ -4,6 +4,9 @@ A record is a frozen model whose bytes are RFC 8785 JSON with ASCII keys. It is 
 encodes it again and compares, so two spellings of one record do not exist. Its digest is a tagged SHA-256 (BIP 340) of
 those bytes under `custody/<kind>/v1`.
 
+A record that travels as a file of its own says first what it is: a `FileRecord`. A signed one need not, since its
+envelope does (`custody.envelope`).
+
 Bytes stand in records as lower-case hexadecimal. There are no floats, sets or dates: sorted tuples, integers in range,
 Unix seconds. Text is one type, `Text`.
 """
@@ -15,9 +18,17 @@ import hashlib
 import itertools
 import json
 import unicodedata
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 
 from custody.errors import InvalidInput
 
@@ -158,6 +169,9 @@ _UNSHOWN: Final = {
 """Errors of pydantic whose text or place repeats what stood in the input: a name or a tag that somebody else chose."""
 
 
+R = TypeVar("R", bound="Record")
+
+
 class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True):
     """Something written, signed or sent. Subclasses set `kind`; fields are its wire names."""
 
@@ -171,6 +185,13 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
         """32 bytes that name this record: tagged SHA-256 of `to_bytes()` under `custody/<kind>/v1`."""
         return tagged_hash(f"custody/{self.kind}/v1", self.to_bytes())
 
+    def __copy__(self) -> Self:
+        # `model_copy(update=...)` starts here: what was worked out from the old fields must not speak for the new ones.
+        return _only_fields(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return _only_fields(super().__deepcopy__(memo))
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a record.
@@ -180,10 +201,15 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
             RecordNotCanonical: another spelling of the same record.
             TextForbidden, AmountInvalid, AmountRange, IndexRange: by the field's type.
         """
+        return cls._read(data, None)
+
+    @classmethod
+    def _read(cls, data: bytes, context: object) -> Self:
+        """As `from_bytes`, with a context for the record's own validators."""
         if len(data) > MAX_RECORD:
             raise RecordInvalid(kind=cls.kind, where="size", problem=f"more than {MAX_RECORD} bytes")
         try:
-            record = cls.model_validate_json(data)
+            record = cls.model_validate_json(data, context=context)
         except ValidationError as error:
             # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -198,3 +224,29 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
             at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))
             raise RecordNotCanonical(kind=cls.kind, at=at)
         return record
+
+
+class FileRecord(Record, serialize_by_alias=True, validate_by_alias=True, validate_by_name=True):
+    """A record that travels as a file of its own. Its first field, `_type`, says which kind: `custody/<kind>/v1`.
+
+    The field is part of the record like any other: it stands in the bytes, and so under the digest. It sorts before
+    every name in lower case, so that a file says what it is before anything else.
+    """
+
+    type: str = Field(default="", alias="_type", validate_default=True)
+    """Nobody sets it: it is the kind's."""
+
+    @field_validator("type")
+    @classmethod
+    def _says_its_kind(cls, value: str) -> str:
+        expected = f"custody/{cls.kind}/v1"
+        if value not in {"", expected}:
+            raise ValueError(f"expected {expected}")
+        return expected
+
+
+def _only_fields(copied: R) -> R:
+    """A copy without the values that its original keeps beside its fields (`functools.cached_property`)."""
+    for name in copied.__dict__.keys() - type(copied).model_fields.keys():
+        del copied.__dict__[name]
+    return copied

@@ -18,6 +18,7 @@ from custody.charter.document import Charter, VaultMismatch, read_charter, verif
 from custody.charter.people import Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
+from custody.examine.catchup import Lines, Progress, catch_up
 from custody.examine.evidence import Evidence, Examination, Stage, examine
 from custody.examine.shown import Shown
 from custody.examine.statement import (
@@ -155,6 +156,21 @@ class Station:
         examination = examine(evidence, self.seen(), stage, self._clock.now())
         self._remember(known, examination.shown)
         return examination
+
+    def catch_up(self, lines: Lines, progress: Progress | None = None) -> Shown:
+        """Take in the log from a file, a batch at a time; what was kept stays kept when it is stopped.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            CustodyError: as `custody.examine.catchup.catch_up`.
+        """
+        known = self.state()
+
+        def keep(shown: Shown) -> State:
+            self._remember(known, shown)
+            return self.seen()
+
+        return catch_up(lines, self.seen(), keep, progress)
 
     def seen(self) -> State:
         """What the log says, as far as it was shown here.

@@ -68,8 +68,10 @@ def test_a_block_holds_what_was_sent_with_its_witness(chain):
     (mined,) = chain.mine()
     block = chain.view.block(104)
     assert block.hash == mined
-    assert block.transactions[1:] == (payment,)
-    assert block.transactions[1].serialize() == payment.serialize()
+    (found,) = block.transactions[1:]
+    assert (found.decode(), found.raw) == (payment, payment.serialize())
+    assert found.scripts == tuple(each.script_pubkey for each in payment.outputs)
+    assert found.spends == tuple(each.outpoint for each in payment.inputs)
 
 
 def test_sending_again_is_success_while_it_waits_and_once_it_is_mined(chain):
@@ -142,7 +144,7 @@ def test_an_absolute_lock_opens_one_block_after_its_height(chain):
 
 def test_a_coinbase_may_be_spent_a_hundred_blocks_later_and_not_before(any_chain):
     any_chain.mine(99)
-    coinbase = any_chain.view.block(1).transactions[0]
+    coinbase = any_chain.view.block(1).transactions[0].decode()
     bare = Transaction(2, (TxIn(OutPoint(coinbase.txid, 0), b"", REPLACEABLE),), (TxOut(49 * COIN, PAYEE),), 0)
     transaction = any_chain._sign(bare, [coinbase.outputs[0]])
     with refuses("RELAY_REFUSED") as caught:

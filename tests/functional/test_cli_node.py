@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from custody.apps.chains import open_chain
-from custody.apps.commands.unspent import Differs, differences, places
-from custody.apps.config import Place, Settings
+from custody.apps.config import Folders, Settings
+from custody.apps.unspent import Differs, differences, owners
 from custody.backends.bitcoind import UnspentOutput
 from custody.bitcoin.script import address as script_address
 from custody.bitcoin.script import script_of
@@ -150,12 +150,12 @@ def test_a_node_that_is_away_or_of_another_network_pins_nothing_and_set_up_can_b
 
 @pytest.mark.parametrize("network", [Network.MAIN, Network.TESTNET4, Network.SIGNET])
 def test_every_network_has_its_chain_from_a_node(bitcoind, tmp_path, network):
-    here = Place(tmp_path, network)
+    here = Folders(tmp_path, network)
     with OfflineNode(bitcoind, network) as running:
         here.prepare()
         here.pin(settings(network, node=f"http://{running.rpc.name}", cookie=str(running.credentials.path)))
         chain = open_chain(here, here.settings())
-        assert chain.tip().hash[::-1].hex() == network.genesis
+        assert chain.view.tip().hash[::-1].hex() == network.genesis
         assert chain.status().is_initial_download
         chain.close()
     assert stat.S_IMODE((here.folder / "config.toml").stat().st_mode) == 0o600
@@ -164,7 +164,7 @@ def test_every_network_has_its_chain_from_a_node(bitcoind, tmp_path, network):
 @pytest.mark.parametrize("network", [Network.MAIN, Network.TESTNET4, Network.SIGNET])
 def test_without_a_node_only_regtest_has_a_chain(tmp_path, network):
     with refuses("CHAIN_MISSING") as caught:
-        open_chain(Place(tmp_path, network), settings(network))
+        open_chain(Folders(tmp_path, network), settings(network))
     assert "--node" in caught.error.advice()
 
 
@@ -388,7 +388,7 @@ def test_every_kind_of_difference_is_told(node_chain):
     story = Scenario.funded(30_000_000, 20_000_000, 10_000_000, chain=node_chain)
     spent = story.transfer(story.confirmed(story.request((SUPPLIER, 5_000_000)))).draft.outpoints[0]
     history = story.history()
-    known = places(history, 100)
+    known = owners(history, 100)
     scan = story.chain.node_view.scan(known)
     first, second, *rest = scan.outputs
 
@@ -414,7 +414,7 @@ def test_a_transfer_that_is_seen_but_not_deep_enough_is_no_difference(node_chain
     transfer_id = story.sent()
     for expected in (Status.BROADCAST, Status.BROADCAST, Status.BROADCAST, Status.CONFIRMED):
         history = story.history()
-        known = places(history, 100)
+        known = owners(history, 100)
         assert history.transfer(transfer_id).status is expected
         assert differences(history, story.chain.node_view.scan(known), known) == []
         story.mine()

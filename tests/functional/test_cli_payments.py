@@ -56,7 +56,7 @@ def test_fifty_payees_of_a_file_are_paid_on_the_node(office, node_chain):
     shown = office.does("transfer", "show", transfer)
     assert (shown["status"], shown["txid"], len(shown["payments"])) == ("confirmed", txid, len(FIFTY))
     transactions = chain.view.block(chain.view.tip().height).transactions
-    (sent,) = (each for each in transactions if each.txid_hex == txid)
+    (sent,) = (each.decode() for each in transactions if each.txid[::-1].hex() == txid)
     found = {each.script_pubkey: each.amount for each in sent.outputs}
     for name, amount in AMOUNTS.items():
         assert found.pop(script_of(payee_address(name), Network.REGTEST)) == amount

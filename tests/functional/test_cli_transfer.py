@@ -135,7 +135,7 @@ def _steal(office):
         script = vault.script_pubkey(0, 0)
         (outpoint, unspent), *_ = chain.view.unspent_of(script)
         previous = next(
-            each.serialize() for each in chain.view.block(unspent.height).transactions if each.txid == outpoint.txid
+            each.raw for each in chain.view.block(unspent.height).transactions if each.txid == outpoint.txid
         )
         payment = TxOut(unspent.output.amount - 1000, script_of(payee_address("Thief"), Network.REGTEST))
         bare = Transaction(2, (TxIn(outpoint, b"", 0xFFFFFFFD),), (payment,), 0)

@@ -117,7 +117,7 @@ def test_what_stations_gave_back_is_the_transaction_that_was_mined(story):
     combined, transaction, shown, files = story.first
     assert combined["txid"] == shown["txid"] == transaction.txid_hex
     block = story.chain.view.block(shown["height"])
-    assert transaction.serialize() in [each.serialize() for each in block.transactions]
+    assert transaction.serialize() in [each.raw for each in block.transactions]
     assert all(Path(each).stat().st_size > FIT * 500 for each in files)
 
 

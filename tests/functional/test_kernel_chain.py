@@ -77,7 +77,7 @@ def test_blocks_are_read_back_as_they_were_mined(chain):
     assert block.previous == chain.view.block_hash(tip.height - 1)
     assert block.time == tip.time == chain.now() == START + SPACING * tip.height
     assert block.transactions[1].txid == outpoint.txid
-    assert block.transactions[1].outputs[0] == TxOut(7 * COIN, VAULT)
+    assert block.transactions[1].decode().outputs[0] == TxOut(7 * COIN, VAULT)
     assert chain.view.unspent(outpoint).height == tip.height
 
 
@@ -113,7 +113,7 @@ def test_a_spend_with_two_of_three_signatures_reaches_a_block(chain):
     transaction = spend(outpoint, 10 * COIN, TxOut(9 * COIN, ELSEWHERE))
     chain.view.send(transaction.serialize())
     chain.mine()
-    assert transaction in chain.view.block(chain.view.tip().height).transactions
+    assert transaction.txid in [each.txid for each in chain.view.block(chain.view.tip().height).transactions]
     assert chain.view.unspent(outpoint) is None
     assert [unspent.output.amount for _, unspent in chain.view.unspent_of(ELSEWHERE)] == [9 * COIN]
 
@@ -235,7 +235,7 @@ def test_a_transaction_left_out_by_a_reorganisation_waits_again_with_all_that_de
     assert [each.txid for each in chain.view.pending()] == [outpoint.txid, child.txid, grandchild.txid]
     chain.mine()
     assert chain.view.pending() == ()
-    assert grandchild in chain.view.block(chain.view.tip().height).transactions
+    assert grandchild.txid in [each.txid for each in chain.view.block(chain.view.tip().height).transactions]
 
 
 def test_a_double_spend_in_a_longer_branch_wins(chain):
@@ -274,7 +274,7 @@ def test_mined_coins_halve_every_150_blocks():
     assert [subsidy(height) for height in (1, 149, 150, 300)] == [50 * COIN, 50 * COIN, 25 * COIN, 1_250_000_000]
     with RegtestChain() as chain:
         chain.mine(151)
-        assert chain.view.block(150).transactions[0].outputs[0].amount == 25 * COIN
+        assert chain.view.block(150).transactions[0].decode().outputs[0].amount == 25 * COIN
 
 
 def test_the_merkle_root_of_a_block_is_in_its_header(chain):

@@ -45,7 +45,7 @@ def on_chain(story: Scenario, transfer_id: bytes) -> Transaction:
     seen = story.transfer(transfer_id).seen
     assert seen is not None
     block = story.chain.view.block(seen.height)
-    return next(each for each in block.transactions if each.txid == seen.txid)
+    return next(each.decode() for each in block.transactions if each.txid == seen.txid)
 
 
 def kinds(story: Scenario) -> list[str]:

@@ -37,7 +37,7 @@ def story() -> Iterator[Scenario]:
 def on_chain(story: Scenario, transfer_id: bytes) -> Transaction:
     seen = story.transfer(transfer_id).seen
     assert seen is not None
-    return next(each for each in story.chain.view.block(seen.height).transactions if each.txid == seen.txid)
+    return next(each.decode() for each in story.chain.view.block(seen.height).transactions if each.txid == seen.txid)
 
 
 def test_a_taproot_vault_is_paid_pays_and_spends_its_change(story):

@@ -225,7 +225,13 @@ def test_words_and_names_that_were_typed_are_shown_with_their_escapes_written_ou
     key = ("--key", terminal.folder / "Bolat.key", "-o", terminal.folder / "out")
     terminal.refuses(
         "KEY_NOT_LISTED",
-        *("witness", terminal.file("r", b'{"checkpoint":"","leaves":[]}'), "--name", f"x{ESCAPE}", *key),
+        *(
+            "witness",
+            terminal.file("r", WitnessRequest(checkpoint="", leaves=()).to_bytes()),
+            "--name",
+            f"x{ESCAPE}",
+            *key,
+        ),
     )
 
 

@@ -114,7 +114,7 @@ def altered(cosigner: Cosigner, **key_fields: object) -> Cosigner:
 def child_of(key: AccountKey, *steps: int) -> dict[str, object]:
     node = (key.public_key, key.chain_code)
     for step in steps:
-        node = curve.Branch(*node).child_with_chain_code(step)
+        node = curve.ParentKey(*node).child_with_chain_code(step)
     return {"public_key": node[0], "chain_code": node[1]}
 
 

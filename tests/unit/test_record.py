@@ -1,5 +1,6 @@
 """The bytes of records: one spelling, checked against another program, and nothing in them that cannot be bounded."""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -20,6 +21,7 @@ from custody.record import (
     MAX_TEXT,
     SORTED,
     Digest,
+    FileRecord,
     HexBytes,
     Record,
     Text,
@@ -203,6 +205,48 @@ def test_two_kinds_with_the_same_bytes_have_different_digests():
     assert Other(**sample().model_dump()).digest() != sample().digest()
 
 
+class SampleFile(FileRecord):
+    kind: ClassVar[str] = "sample-file-of-this-test"
+
+    amount: Sat
+
+
+def test_a_file_says_first_what_it_is_and_its_digest_covers_that():
+    made = SampleFile(amount=5)
+    assert made.to_bytes() == b'{"_type":"custody/sample-file-of-this-test/v1","amount":5}'
+    assert made.digest() == tagged_hash("custody/sample-file-of-this-test/v1", made.to_bytes())
+    assert SampleFile.from_bytes(made.to_bytes()) == made
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"_type":"custody/sample-of-this-test/v1","amount":5}',
+        b'{"_type":"custody/sample-file-of-this-test/v2","amount":5}',
+        b'{"_type":5,"amount":5}',
+    ],
+    ids=["another kind", "another version", "a number"],
+)
+def test_a_file_that_says_something_else_is_refused(data):
+    with refuses("RECORD_INVALID"):
+        SampleFile.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"amount":5}', b'{"_type":"","amount":5}', b'{"amount":5,"type":"custody/sample-file-of-this-test/v1"}'],
+    ids=["nothing", "an empty text", "in another field"],
+)
+def test_a_file_that_does_not_say_what_it_is_is_refused(data):
+    with refuses("RECORD_NOT_CANONICAL"):
+        SampleFile.from_bytes(data)
+
+
+@pytest.mark.parametrize("record", FileRecord.__subclasses__(), ids=lambda each: each.__name__)
+def test_nothing_in_a_file_sorts_before_what_it_is(record):
+    assert min(field.alias or name for name, field in record.model_fields.items()) == "_type"
+
+
 def test_a_record_does_not_change():
     with pytest.raises(ValidationError):
         sample().amount = 6
@@ -337,3 +381,24 @@ def test_a_record_holds_nothing_unbounded_and_nothing_of_two_spellings(record):
 )
 def test_the_walk_finds_what_it_looks_for(annotation, is_fine):
     assert (problems(annotation, (), "here") == []) is is_fine
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+class Remembering(Record):
+    kind: ClassVar[str] = "remembering-sample-of-this-test"
+
+    amount: Sat
+
+    @functools.cached_property
+    def doubled(self) -> int:
+        return 2 * self.amount
+
+
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_an_edited_copy_forgets_what_was_worked_out_from_the_original(is_deep):
+    record = Remembering(amount=5)
+    assert record.doubled == 10
+    assert record.model_copy(update={"amount": 7}, deep=is_deep).doubled == 14
+    assert record == Remembering(amount=5)

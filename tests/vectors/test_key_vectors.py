@@ -68,7 +68,7 @@ def test_bip32_unhardened_children_derive_from_their_parents(vectors: Path) -> N
             above, below = AccountKey.parse(parent["xpub"]), AccountKey.parse(child["xpub"])
             assert script.hash160(above.public_key)[:4] == below.parent_fingerprint
             if below.child_number < HARDENED:
-                node = curve.Branch(above.public_key, above.chain_code)
+                node = curve.ParentKey(above.public_key, above.chain_code)
                 found = node.child_with_chain_code(below.child_number)
                 assert found == (below.public_key, below.chain_code)
                 derived += 1
@@ -191,10 +191,10 @@ def test_bip383_sorted_keys_expand_into_the_published_scripts(vectors: Path) -> 
         if match is None:
             continue
         first, second = (AccountKey.parse(text) for text in match.groups())
-        one = curve.Branch(first.public_key, first.chain_code)
-        two = curve.Branch(second.public_key, second.chain_code)
+        one = curve.ParentKey(first.public_key, first.chain_code)
+        two = curve.ParentKey(second.public_key, second.chain_code)
         for step in (0, 0):
-            two = curve.Branch(*two.child_with_chain_code(step))
+            two = curve.ParentKey(*two.child_with_chain_code(step))
         for index, expected in enumerate(case["expands_to"]):
             assert script.multisig_script(2, sorted([one.child(index), two.child(index)])).hex() == expected
             tried += 1
@@ -209,10 +209,10 @@ def test_bip387_sorted_keys_expand_into_the_published_scripts(vectors: Path) -> 
             continue
         assert bytes.fromhex(match[1]) == UNSPENDABLE[1:]
         first, second = (AccountKey.parse(text) for text in match.groups()[1:])
-        one = curve.Branch(first.public_key, first.chain_code)
-        two = curve.Branch(second.public_key, second.chain_code)
+        one = curve.ParentKey(first.public_key, first.chain_code)
+        two = curve.ParentKey(second.public_key, second.chain_code)
         for step in (0, 0):
-            two = curve.Branch(*two.child_with_chain_code(step))
+            two = curve.ParentKey(*two.child_with_chain_code(step))
         for index, expected in enumerate(case["expands_to"]):
             keys = sorted([one.child(index)[1:], two.child(index)[1:]])
             assert TapLeaf(script.multisig_a_script(2, keys), UNSPENDABLE[1:]).script_pubkey.hex() == expected

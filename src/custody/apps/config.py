@@ -13,7 +13,6 @@ files.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import platformdirs
 import tomli_w
 from pydantic import model_validator
 
+from custody.apps.terminal import shown
 from custody.backends.files import create_directory, read_file, replace_atomically, write_new
 from custody.errors import InvalidInput, Refused
 from custody.logbook import RolledBack
@@ -124,7 +124,7 @@ class _Choice(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Folders:
     """The files of one network's coordinator."""
 
     root: Path
@@ -226,8 +226,8 @@ class Place:
             return None
 
 
-def place(network: Network | None = None) -> Place:
-    """The place that the running command works in; `network` is what the command itself was told.
+def folders(network: Network | None = None) -> Folders:
+    """The folders that the running command works in; `network` is what the command itself was told.
 
     Raises:
         ConfigInvalid: the outer configuration file is damaged.
@@ -235,12 +235,7 @@ def place(network: Network | None = None) -> Place:
     options = click.get_current_context().find_root().params
     root = Path(options.get("dir") or platformdirs.user_data_path("custody"))
     told = network or options.get("network")
-    return Place(root, Network(told) if told else _usual_network(root))
-
-
-def shown(path: Path | str) -> str:
-    """A path for a message: names come from outside and may hold escape codes."""
-    return ascii(os.fspath(path))[1:-1]
+    return Folders(root, Network(told) if told else _usual_network(root))
 
 
 def _usual_network(root: Path) -> Network:

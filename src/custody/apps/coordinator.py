@@ -10,29 +10,33 @@ Before a store is believed it is compared with what commands here have seen of i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from custody.apps.chains import Chain, open_chain
-from custody.apps.config import Place, Settings, place
-from custody.apps.station_commands.desk import SystemClock, open_person, read_key_file
+from custody.apps.config import Folders, Settings, folders
+from custody.apps.keys import open_person, read_key_file
+from custody.backends.clock import SystemClock
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import InvalidInput
+from custody.history import tables
+from custody.history.questions import History, TransferUnknown
+from custody.history.rows import Named, Table
 from custody.logbook import Logbook
 from custody.ports import Judge, OutboxRow, Store
-from custody.transfer.history import History
-from custody.transfer.ledger import TransferUnknown
 
 # The database and the consensus library take longest to load: each is imported where it is used.
 
 LEAST_PREFIX: Final = 6
 """Hexadecimal digits that a shortened id must have."""
 _DIGEST_DIGITS: Final = 64
+_SHOWN_AMBIGUOUS: Final = 10
 
 
 NEWEST: Final = "newest"
@@ -51,7 +55,7 @@ class IdInvalid(InvalidInput, code="ID_INVALID"):
 class IdAmbiguous(InvalidInput, code="ID_AMBIGUOUS"):
     """The beginning of several ids."""
 
-    message = "{count} {what}s begin with {prefix}"
+    message = "{count} {what}s or more begin with {prefix}"
     hint = "Give more digits; custody transfer list --json shows whole ids."
     count: int
     what: str
@@ -91,7 +95,7 @@ class CoordinatorKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OpenCoordinator:
     """A custodian at work, with the chain it looks at and the key it signs with."""
 
     custodian: Custodian
@@ -101,14 +105,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Coordinator:
-    """A coordinator that was set up: its place, what was pinned there, and its store."""
+    """A coordinator that was set up: its folders, what was pinned there, and its store."""
 
-    place: Place
+    folders: Folders
     settings: Settings
     store: Store
 
     def history(self) -> History:
-        """The history as of now, folded from the whole log under the pinned charter."""
+        """The history as of now, under the pinned charter."""
         return Logbook(self.store, self.settings.charter, _salt).read()
 
     def charter(self) -> Charter:
@@ -116,7 +120,7 @@ class Coordinator:
         return self.history().charter
 
     @contextmanager
-    def work(self, passphrase_file: str | None = None) -> Iterator[Work]:
+    def work(self, passphrase_file: str | None = None) -> Iterator[OpenCoordinator]:
         """A custodian on the store and the chain. `passphrase_file` opens the coordinator's key, if it must sign.
 
         Raises:
@@ -126,10 +130,10 @@ class Coordinator:
         key = CoordinatorKey(self.settings.coordinator_key, passphrase_file or self.settings.passphrase_file)
         with self.chain() as chain:
             try:
-                yield Work(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
+                yield OpenCoordinator(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
                 with self.store.read() as view:
-                    self.place.remember_seen(view)
+                    self.folders.remember_seen(view)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
@@ -138,7 +142,7 @@ class Coordinator:
             ChainMissing, NodeUnavailable: as `work`.
         """
         return closing(
-            open_chain(self.place, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
+            open_chain(self.folders, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
         )
 
     def outbox(self) -> tuple[OutboxRow, ...]:
@@ -156,7 +160,7 @@ def coordinator() -> Coordinator:
     """
     from custody.backends.sql import open_store  # noqa: PLC0415 - as said above
 
-    where = place()
+    where = folders()
     settings = where.settings()
     store = open_store(where.store, where.network)
     with store.read() as view:
@@ -167,8 +171,8 @@ def coordinator() -> Coordinator:
 def outside(chain: Chain) -> Outside:
     """This machine's clock and chance, every judge there is, the node among them, and the chain."""
     return Outside(
-        views=(chain,),
-        relay=chain,
+        views=(chain.view,),
+        relay=chain.relay,
         judges=(*judges(), *chain.judges),
         clock=SystemClock(),
         below=secrets.randbelow,
@@ -184,26 +188,39 @@ def judges() -> tuple[Judge, ...]:
     return KernelJudge(), BitcointxJudge()
 
 
-def find_id(text: str, known: Iterable[bytes], what: str) -> bytes:
-    """The one of `known` ids that `text`, its first six or more hexadecimal digits, begins; `what` is for messages.
-
-    `newest` names the last of them: `known` comes in the order of the log.
+def find_transfer(text: str, history: History) -> bytes:
+    """The id of the transfer that `text`, its first six or more hexadecimal digits, begins; `newest` is the last one.
 
     Raises:
         IdInvalid: the text is too short or not hexadecimal.
         IdAmbiguous: it begins several.
         TransferUnknown: it begins none.
     """
+    return _find(text, history, "transfer", tables.TRANSFERS, tables.DRAFTED)
+
+
+def find_request(text: str, history: History) -> bytes:
+    """The same for a request.
+
+    Raises:
+        IdInvalid, IdAmbiguous, TransferUnknown: as for a transfer.
+    """
+    return _find(text, history, "request", tables.REQUESTS, tables.ASKED)
+
+
+def _find(text: str, history: History, what: str, by_id: Table[Any], in_order: Table[Named]) -> bytes:
     prefix = text.strip().lower()
     if prefix == NEWEST:
-        newest = list(known)[-1:]
-        if not newest:
+        newest = next(history.state.scan(in_order, backwards=True), None)
+        if newest is None:
             raise TransferUnknown(what=what, shown=prefix)
-        return newest[0]
+        return newest[1].value
     is_hex = not set(prefix) - set("0123456789abcdef")
     if not is_hex or not LEAST_PREFIX <= len(prefix) <= _DIGEST_DIGITS:
         raise IdInvalid(shown=ascii(text[:80]), least=LEAST_PREFIX)
-    found = [each for each in known if each.hex().startswith(prefix)]
+    whole = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
+    begun = (key for key, _ in history.state.under(by_id, whole) if key.hex().startswith(prefix))
+    found = list(islice(begun, _SHOWN_AMBIGUOUS))
     if len(found) > 1:
         raise IdAmbiguous(count=len(found), what=what, prefix=prefix)
     if not found:

@@ -151,6 +151,11 @@ def plain(text: str) -> str:
     return "".join(each if each == "\n" or each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def shown(path: Path | str) -> str:
+    """A path for a message: names come from outside and may hold escape codes."""
+    return ascii(os.fspath(path))[1:-1]
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

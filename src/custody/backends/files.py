@@ -22,10 +22,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from custody.ports import FileExists, FileMissing, FileTooLarge, FileUnusable, StationState
-
-MAX_STATE: Final = 64 * 1024
-"""Bytes a station's state may have."""
+from custody.ports import FileExists, FileMissing, FileTooLarge, FileUnusable
 
 
 def read_file(path: Path, cap: int) -> bytes:
@@ -122,34 +119,6 @@ def create_directory(path: Path) -> None:
         raise FileUnusable(path=_shown(path), reason="it is not a directory")
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise FileUnusable(path=_shown(path), reason="others may write in this directory")
-
-
-class FileStationMemory:
-    """A station's state in one file, replaced as a whole. Implements `StationMemory`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self) -> StationState | None:
-        """What was saved last; None when the file does not exist.
-
-        Raises:
-            RecordInvalid, RecordNotCanonical: the file is damaged.
-            FileTooLarge, FileUnusable: it cannot be a state, or cannot be read.
-        """
-        try:
-            data = read_file(self._path, MAX_STATE)
-        except FileMissing:
-            return None
-        return StationState.from_bytes(data)
-
-    def save(self, state: StationState) -> None:
-        """Keep `state`.
-
-        Raises:
-            FileUnusable: it cannot be written; the old state stands.
-        """
-        replace_atomically(self._path, state.to_bytes())
 
 
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

@@ -42,7 +42,7 @@ from custody.bitcoin.transaction import LimitExceeded, OutPoint, PreviousTransac
 from custody.envelope import Ed25519Signer
 from custody.errors import InvalidInput, Refused
 from custody.ports import SignerRefused
-from custody.record import Digest, HexBytes, Record, Text
+from custody.record import Digest, FileRecord, HexBytes, Record, Text
 from custody.units import HARDENED, Count, Network
 from custody.vault.keys import AccountKey, KeyOrigin, fingerprint, show_path
 from custody.vault.ownership import PrevtxMissing, UtxoConflict
@@ -132,7 +132,7 @@ class KeyFileHeader(Record):
     nonce: HexBytes
 
 
-class KeyFile(Record):
+class KeyFile(FileRecord):
     """A key file: `to_bytes()` is what stands on disk. The ciphertext ends in its 16-byte tag."""
 
     kind: ClassVar[str] = "key-file"

@@ -13,12 +13,13 @@ Hashes are bytes in internal order. Sources: BIP 37 (partial merkle tree), Bitco
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from custody.bitcoin.script import double_sha256
-from custody.bitcoin.transaction import Reader, Transaction, TransactionEncoding
+from custody.bitcoin.transaction import MinedTransaction, Reader, TransactionEncoding
 from custody.errors import InvalidInput
 from custody.units import MAX_BLOCK_WEIGHT, WITNESS_SCALE
 
@@ -96,10 +97,13 @@ class BlockHeader:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block with its transactions in order, which are those its header commits to. Witnesses are not compared."""
+    """A block with its transactions in order, which are those its header commits to. Witnesses are not compared.
+
+    They are walked over and not decoded, though no less strictly: whoever looks for a few needs little of the others.
+    """
 
     header: BlockHeader
-    transactions: tuple[Transaction, ...]
+    transactions: tuple[MinedTransaction, ...]
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
@@ -112,11 +116,11 @@ class Block:
         try:
             reader = Reader(raw, HEADER_SIZE)
             count = reader.count(MIN_TRANSACTION, "transactions")
-            transactions = []
+            transactions, at = [], reader.at
             for _ in range(count):
-                transaction, reader.at = Transaction.read(raw, reader.at)
+                transaction, at = MinedTransaction.read(raw, at)
                 transactions.append(transaction)
-            reader.finish()
+            Reader(raw, at).finish()
         except TransactionEncoding as error:
             raise BlockEncoding(what=str(error)) from None
         txids = [each.txid for each in transactions]
@@ -128,11 +132,12 @@ class Block:
 
 def merkle_root(hashes: Sequence[bytes]) -> bytes:
     """Root of a block's tree over `hashes`, the last doubled where a level is odd; 32 bytes, zeros over none."""
-    level = list(hashes)
+    level, sha256 = list(hashes), hashlib.sha256
     while len(level) > 1:
         if len(level) % 2:
             level.append(level[-1])
-        level = [double_sha256(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [sha256(sha256(left + right).digest()).digest() for left, right in pairs]
     return level[0] if level else bytes(32)
 
 

@@ -240,7 +240,7 @@ def x_only_tweaks(x_only_keys: Sequence[bytes], tweaks: Sequence[bytes]) -> list
         ValueError: a tweak is not 32 bytes between 1 and n - 1, a sum is the point at infinity, or there are not as
             many tweaks as keys.
     """
-    # As in `Branch`: tweak * G and one addition are faster than the library's tweak_add. An x-only key is the point
+    # As in `ParentKey`: tweak * G and one addition are faster than the library's tweak_add. An x-only key is the point
     # with an even y (BIP 340), and the x of the sum is all that is wanted.
     parse, create = lib.secp256k1_ec_pubkey_parse, lib.secp256k1_ec_pubkey_create
     combine, serialize = lib.secp256k1_ec_pubkey_combine, lib.secp256k1_ec_pubkey_serialize
@@ -273,7 +273,7 @@ def add_secret(secret: bytes, tweak: bytes) -> bytes:
     return bytes(ffi.buffer(out))
 
 
-class Branch:
+class ParentKey:
     """One BIP 32 parent (public), ready for many unhardened children.
 
     What HMAC-SHA512 makes of the chain code and of the parent's key is hashed once and copied for each child; the point

@@ -3,7 +3,8 @@
 Reading is strict: every length in its shortest form, nothing after the end, no witness marker without a witness. So a
 transaction has one spelling, and reading then writing gives the same bytes. A count is compared with the bytes that are
 left before anything is made of it. `Transaction` decodes everything; `PreviousTransaction` and `txid_of` are for the
-many previous transactions of a transfer, where a txid and one output are all that is wanted.
+many previous transactions of a transfer, where a txid and one output are all that is wanted, `MinedTransaction` for the
+thousands of a block, of which hardly any is ours.
 
 Not here: whether amounts are in range (`custody.units.check_amount`), what scripts mean (`script`), what is signed
 (`sighash`). txids are bytes in internal order; text shows them reversed. Amounts are sats.
@@ -19,7 +20,7 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from custody.errors import InvalidInput
 from custody.units import WITNESS_SCALE
@@ -52,12 +53,14 @@ class LimitExceeded(InvalidInput, code="LIMIT"):
     most: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class OutPoint:
-    """One output of one transaction: `txid` (32 bytes, internal order) and `index`."""
+class OutPoint(NamedTuple):
+    """One output of one transaction: `txid` (32 bytes, internal order) and `index`.
+
+    A tuple and no dataclass: every block has ten thousand of them, each to be looked for among all coins.
+    """
 
     txid: bytes
-    index: int
+    index: int  # type: ignore[assignment] # what tuples call `index` is not wanted here
 
     def __str__(self) -> str:
         return f"{self.txid[::-1].hex()}:{self.index}"
@@ -135,15 +138,6 @@ class Transaction:
             TransactionEncoding: not exactly one transaction in its one spelling. Source: BIP 144.
         """
         return _parse(data, None, is_witness_form=_is_witness_form(data, 0))
-
-    @classmethod
-    def read(cls, data: bytes, at: int) -> tuple[Transaction, int]:
-        """The transaction that begins at byte `at` of something longer, a block, and where it ends.
-
-        Raises:
-            TransactionEncoding: as `parse`.
-        """
-        return _read(data, at, None, is_witness_form=_is_witness_form(data, at))
 
     @classmethod
     def parse_stripped(cls, data: bytes, most: int | None = None) -> Transaction:
@@ -294,6 +288,44 @@ def txid_of(raw: bytes) -> bytes:
     return PreviousTransaction(raw).txid
 
 
+@dataclass(frozen=True, slots=True)
+class MinedTransaction:
+    """A transaction of a block, checked in one pass without decoding it: what tells whether it is any of our business.
+
+    `scripts` are those of its outputs, in order; `spends` are its inputs' outpoints. `raw` is the whole of it, with its
+    witness; `decode` gives the rest.
+    """
+
+    txid: bytes
+    scripts: tuple[bytes, ...]
+    spends: tuple[OutPoint, ...]
+    raw: bytes
+
+    @classmethod
+    def read(cls, data: bytes, start: int) -> tuple[Self, int]:
+        """The transaction that begins at byte `start` of a block, and where it ends.
+
+        Raises:
+            TransactionEncoding: whatever `Transaction.parse` would refuse, and for the same reason.
+        """
+        is_witness_form = _is_witness_form(data, start)
+        try:
+            spends, at = _read_spends(data, start + (6 if is_witness_form else 4))
+            scripts, at = _read_scripts(data, at)
+            end = (_skip_witness(data, at, len(spends)) if is_witness_form else at) + 4
+        except (IndexError, struct.error):
+            raise TransactionEncoding(what="it ends too early", at=len(data)) from None
+        if end > len(data):
+            raise TransactionEncoding(what="it ends too early", at=len(data))
+        raw = data[start:end]
+        stripped = raw[:4] + data[start + 6 : at] + raw[-4:] if is_witness_form else raw
+        return cls(_double_sha256(stripped), scripts, spends, raw), end
+
+    def decode(self) -> Transaction:
+        """All that it says."""
+        return Transaction.parse(self.raw)
+
+
 class Reader:
     """A cursor over bytes that never reads past their end and accepts one spelling of each length.
 
@@ -405,12 +437,15 @@ def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transacti
 
 def _is_witness_form(data: bytes, at: int) -> bool:
     # A zero where the number of inputs stands is BIP 144's marker; only "no inputs, no outputs" reads otherwise.
-    return data[at + 4 : at + 5] == b"\x00" and data[at + 5 : at + 6] != b"\x00"
+    mark = data[at + 4 : at + 6]
+    if mark[:1] != b"\x00" or mark == b"\x00\x00":
+        return False
+    if mark != b"\x00\x01":
+        raise TransactionEncoding(what="unknown flag after the witness marker", at=at + 5)
+    return True
 
 
 def _read(data: bytes, at: int, most: int | None, *, is_witness_form: bool) -> tuple[Transaction, int]:
-    if is_witness_form and data[at + 5 : at + 6] != b"\x01":
-        raise TransactionEncoding(what="unknown flag after the witness marker", at=at + 5)
     try:
         (version,) = _I32.unpack_from(data, at)
         inputs, at = _read_inputs(data, at + (6 if is_witness_form else 4), most)
@@ -468,20 +503,75 @@ def _read_witness(data: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes,
     return witness, reader.at
 
 
-def _skip_witness(raw: bytes, at: int, inputs: int) -> int:
+# The four below are the three above without making anything of what is read, and refuse the same with the same words.
+# They too are written out: a block has thousands of transactions, and a check is called only where it will raise.
+
+
+def _read_spends(data: bytes, at: int) -> tuple[tuple[OutPoint, ...], int]:
+    """What each input spends, and where the inputs end; beyond the data when the last one is cut short."""
+    count, at = _read_count(data, at, MIN_INPUT, "inputs")
+    unpack, new = _OUTPOINT.unpack_from, tuple.__new__
+    spends = []
+    for _ in range(count):
+        spends.append(new(OutPoint, unpack(data, at)))
+        size = data[at + 36]
+        at += 37
+        if size >= _WIDE:
+            size, at = read_compact_size(data, at - 1)
+            _check_room(data, at, size)
+        at += size + 4
+    return tuple(spends), at
+
+
+def _read_scripts(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
+    """The script of each output, and where the outputs end."""
+    count, at = _read_count(data, at, MIN_OUTPUT, "outputs")
+    limit = len(data)
+    scripts = []
+    for _ in range(count):
+        size = data[at + 8]
+        start = at + 9
+        if size >= _WIDE:
+            size, start = read_compact_size(data, start - 1)
+        at = start + size
+        if at > limit:
+            _check_room(data, start, size)
+        scripts.append(data[start:at])
+    return tuple(scripts), at
+
+
+def _read_count(data: bytes, at: int, smallest: int, what: str) -> tuple[int, int]:
+    count = data[at]
+    at += 1
+    if count >= _WIDE:
+        count, at = read_compact_size(data, at - 1)
+    if count * smallest > len(data) - at:
+        _check_count(data, at, count, smallest, what)
+    return count, at
+
+
+def _skip_witness(data: bytes, start: int, inputs: int) -> int:
+    """Where the witness that begins at `start` ends."""
+    at, limit = start, len(data)
     is_filled = False
     for _ in range(inputs):
-        count, at = read_compact_size(raw, at)
-        _check_count(raw, at, count, 1, "witness items")
+        count = data[at]
+        at += 1
+        if count >= _WIDE:
+            count, at = read_compact_size(data, at - 1)
+        if count > limit - at:
+            _check_count(data, at, count, 1, "witness items")
         is_filled = is_filled or count > 0
         for _ in range(count):
-            size = raw[at]
+            size = data[at]
             at += 1
             if size >= _WIDE:
-                size, at = read_compact_size(raw, at - 1)
+                size, at = read_compact_size(data, at - 1)
+            if size > limit - at:
+                _check_room(data, at, size)
             at += size
     if not is_filled:
-        raise TransactionEncoding(what="a witness marker without a witness", at=at)
+        raise TransactionEncoding(what="a witness marker without a witness", at=start)
     return at
 
 

@@ -20,7 +20,7 @@ from custody.charter.people import Role, refuse_shared_keys
 from custody.charter.rules import ApprovalsRule
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
-from custody.record import Digest, Record
+from custody.record import Digest, FileRecord, Record
 from custody.units import Count, Network
 from custody.vault.keys import PublicText
 from custody.words import show_words
@@ -69,7 +69,7 @@ class CardVault(Record):
     threshold: Annotated[Count, Field(ge=1)]
 
 
-class PayerCard(Record):
+class PayerCard(FileRecord):
     """What a payer trusts. Officers are sorted by name, vaults by id; `charter` is its digest."""
 
     kind: ClassVar[str] = "payer-card"

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import ClassVar
 
 from custody.charter.document import Charter
-from custody.charter.facts import Facts
+from custody.charter.facts import Fact, Facts
 from custody.charter.rules import AllowRule, ApprovalsRule, Case, Demand, DestNotAllowed, FeeRule, LimitRule
 from custody.errors import Refused
 from custody.record import MAX_TEXT, Digest, Record, Text
+from custody.units import Count
 
 
 class Frozen(Refused, code="FROZEN"):
@@ -46,12 +47,17 @@ class Finding(Record):
 
 
 class Decision(Record):
-    """A verdict on one transfer with each rule's reason. `demands` are what approvals must still meet."""
+    """A verdict on one transfer with each rule's reason. `demands` are what approvals must still meet.
+
+    `facts` are what was asked of the log's first `size` entries.
+    """
 
     kind: ClassVar[str] = "decision"
 
     transfer: Digest
     charter: Digest
+    size: Count
+    facts: tuple[Fact, ...]
     verdict: Verdict
     findings: tuple[Finding, ...]
     demands: tuple[Demand, ...]
@@ -84,7 +90,13 @@ def decide(transfer: bytes, case: Case, charter: Charter, facts: Facts) -> Decis
     else:
         verdict = Verdict.NEEDS if demands else Verdict.ALLOW
     return Decision(
-        transfer=transfer, charter=charter.digest(), verdict=verdict, findings=tuple(findings), demands=demands
+        transfer=transfer,
+        charter=charter.digest(),
+        size=facts.size,
+        facts=facts.asked(),
+        verdict=verdict,
+        findings=tuple(findings),
+        demands=demands,
     )
 
 

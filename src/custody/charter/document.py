@@ -7,14 +7,16 @@ come with the amendment quorum; this version of the library takes version 1 only
 
 from __future__ import annotations
 
-import functools
 import itertools
 import tomllib
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
 from custody.charter.makers import CosignerDevice, maker_called, refuse_concentration
@@ -22,9 +24,9 @@ from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, Record, RecordInvalid, canonical
+from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
 from custody.units import Count, Height, Network
-from custody.vault.descriptor import Branch, Vault
+from custody.vault.descriptor import Branch, Vault, VaultIdentity
 from custody.vault.keys import PublicText, refuse_secrets
 from custody.words import show_words
 
@@ -34,6 +36,8 @@ PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputTy
 """Kinds of output a payee may have: those whose spending rules are settled (THREATS A12)."""
 LOOKALIKE_ENDS: Final = 6
 """Characters at either end of an address that people compare when they compare too little."""
+SHOWN_VAULTS: Final = 4
+"""Ids at most in the message about a vault that is none of the charter's."""
 
 
 class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
@@ -147,6 +151,13 @@ class VaultPayee(Record):
 Payee = Annotated[AddressPayee | VaultPayee, Field(discriminator="type")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """The context in which a charter is read that was verified before: under which name to look for which id."""
+
+    names: Mapping[bytes, str] | None
+
+
 class Charter(Record):
     """The document. Tuples of people, witnesses, vaults, payees and rules are sorted by name."""
 
@@ -167,24 +178,46 @@ class Charter(Record):
     payees: tuple[Payee, ...]
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
+    @classmethod
+    def unsafe_from_verified(cls, data: bytes, pinned: bytes, names: Mapping[bytes, str] | None = None) -> Charter:
+        """A charter that `verify_charter` has accepted before, read again without deriving a single key.
+
+        Everything is checked but the vaults, which are the slow part; each is parsed when it is first asked for. What
+        is relied on is that the charter pinned as `pinned` (32 bytes) was verified once: never begin with this.
+        `names` says which vault has which id, as far as the caller kept it; it saves time and is never believed.
+
+        Raises:
+            CharterMismatch: the bytes are not those of the pinned charter.
+            RecordInvalid, CharterInvalid, ...: as `from_bytes`.
+        """
+        _refuse_other(tagged_hash(f"custody/{cls.kind}/v1", data), pinned)
+        return cls._read(data, _Verified(names))
+
     @model_validator(mode="after")
-    def _is_sound(self) -> Charter:
+    def _is_sound(self, info: ValidationInfo) -> Charter:
         _check_names(self)
+        if isinstance(info.context, _Verified):
+            self._index.suggest(info.context.names)
+        else:
+            _check_vaults(self)
         _check_witnesses(self)
         _check_payees(self)
         _check_rules(self)
         return self
 
-    # What is looked up by name. Each raises UnknownName.
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index(self)
+
+    # What is looked up by name, in one step however many there are. Each raises UnknownName.
 
     def vault(self, name: str) -> Vault:
         """The vault called `name`, parsed and checked."""
-        entry = self.vault_entry(name)
-        return _parsed(entry.descriptor, self.network, entry.birthday)
+        return self._index.vault(self.vault_entry(name))
 
     def vault_entry(self, name: str) -> CharterVault:
         """What the charter says of the vault called `name`."""
-        return _named("vault", name, self.vaults)
+        return _named("vault", name, self._index.entries)
 
     def vault_by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault]:
         """The vault whose id is `vault_id`, with what the charter says of it.
@@ -192,20 +225,20 @@ class Charter(Record):
         Raises:
             VaultMismatch: the charter has no such vault.
         """
-        for entry in self.vaults:
-            vault = self.vault(entry.name)
-            if vault.id == vault_id:
-                return entry, vault
-        known = " or ".join(self.vault(entry.name).id.hex() for entry in self.vaults)
-        raise VaultMismatch(what="what was given", expected=known, actual=vault_id.hex())
+        found = self._index.by_id(vault_id)
+        if found is None:
+            shown = [self.vault(entry.name).id.hex() for entry in self.vaults[:SHOWN_VAULTS]]
+            more = f" or one of {rest} more" if (rest := len(self.vaults) - len(shown)) else ""
+            raise VaultMismatch(what="what was given", expected=" or ".join(shown) + more, actual=vault_id.hex())
+        return found
 
     def payee(self, name: str) -> AddressPayee | VaultPayee:
         """The payee called `name`."""
-        return _named("payee", name, self.payees)
+        return _named("payee", name, self._index.payees)
 
     def person(self, name: str) -> Person:
         """The person called `name`."""
-        return _named("person", name, self.people)
+        return _named("person", name, self._index.people)
 
     def signers(self) -> Iterator[tuple[str, bytes]]:
         """Everyone this charter lists: (name, raw key)."""
@@ -214,22 +247,75 @@ class Charter(Record):
         yield from ((witness.name, witness.key) for witness in self.witnesses)
 
 
-@functools.lru_cache(maxsize=64)
+class _Index:
+    """What a charter names, found in one step; made once for each charter and no part of its record.
+
+    A vault is parsed when it is first asked for. A charter that is checked asks for all of them at once.
+    """
+
+    __slots__ = ("_by_id", "_likely", "_network", "_vaults", "entries", "payees", "people")
+
+    def __init__(self, charter: Charter) -> None:
+        self.people: Final = {each.name: each for each in charter.people}
+        self.payees: Final = {each.name: each for each in charter.payees}
+        self.entries: Final = {each.name: each for each in charter.vaults}
+        self._network: Final = charter.network
+        self._vaults: Final[dict[str, Vault]] = {}
+        self._likely: Mapping[bytes, str] | None = None
+        self._by_id: Mapping[bytes, str] | None = None
+
+    def suggest(self, names: Mapping[bytes, str] | None) -> None:
+        """Under which name to look first for the vault of an id."""
+        self._likely = names
+
+    def vault(self, entry: CharterVault) -> Vault:
+        """The vault of `entry`."""
+        found = self._vaults.get(entry.name)
+        if found is None:
+            found = self._vaults[entry.name] = _parsed(entry.descriptor, self._network, entry.birthday)
+        return found
+
+    def by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault] | None:
+        """The vault whose id is `vault_id`, and what is said of it."""
+        if self._by_id is None and len(self._vaults) < len(self.entries):
+            if self._likely is None:
+                self._likely = {_likely_id(each, self._network): each.name for each in self.entries.values()}
+            entry = self.entries.get(self._likely.get(vault_id, ""))
+            # A name under an id is where to look, and no more: the vault itself says which it is.
+            if entry is not None and (vault := self.vault(entry)).id == vault_id:
+                return entry, vault
+        if self._by_id is None:
+            self._by_id = {self.vault(each).id: each.name for each in self.entries.values()}
+        name = self._by_id.get(vault_id)
+        return None if name is None else (self.entries[name], self._vaults[name])
+
+
+def _likely_id(entry: CharterVault, network: Network) -> bytes:
+    """The id of a vault whose text is already the canonical one; nothing is parsed for it."""
+    return VaultIdentity.model_construct(network=network, descriptor=entry.descriptor).digest()
+
+
+_KNOWN: Final[weakref.WeakValueDictionary[tuple[str, Network, int], Vault]] = weakref.WeakValueDictionary()
+"""Every vault that some charter of this process holds: the same charter, read from another file, parses nothing."""
+
+
 def _parsed(descriptor: str, network: Network, birthday: int) -> Vault:
-    """A vault is parsed once: its branches are cached in it."""
-    return Vault.parse(descriptor, network, birthday=birthday)
+    text = (descriptor, network, birthday)
+    found = _KNOWN.get(text)
+    if found is None:
+        found = _KNOWN[text] = Vault.parse(descriptor, network, birthday=birthday)
+    return found
 
 
 _Entry = TypeVar("_Entry", Person, CharterVault, "AddressPayee | VaultPayee")
 
 
-def _named(what: str, name: str, entries: Iterable[_Entry]) -> _Entry:
-    for entry in entries:
-        if entry.name == name:
-            return entry
-    refuse_secrets(name, where=f"{what} name")
-    known = ", ".join(entry.name for entry in entries) or "none"
-    raise UnknownName(what=what, name=ascii(name[:60]), known=known)
+def _named(what: str, name: str, entries: Mapping[str, _Entry]) -> _Entry:
+    found = entries.get(name)
+    if found is None:
+        refuse_secrets(name, where=f"{what} name")
+        raise UnknownName(what=what, name=ascii(name[:60]), known=", ".join(entries) or "none")
+    return found
 
 
 def _check_names(charter: Charter) -> None:
@@ -246,7 +332,6 @@ def _check_names(charter: Charter) -> None:
         if names != sorted(names):
             raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
     refuse_shared_keys(charter.signers())
-    _check_vaults(charter)
 
 
 def _check_vaults(charter: Charter) -> None:
@@ -352,7 +437,14 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
         SigInvalid: a listed key's signature does not verify.
     """
     charter = read_charter(envelope)
-    actual = charter.digest()
+    _refuse_other(charter.digest(), pinned)
+    missing = _unsigned(envelope, charter)
+    if missing:
+        raise CharterUnsigned(missing=", ".join(missing))
+    return charter
+
+
+def _refuse_other(actual: bytes, pinned: bytes) -> None:
     if actual != pinned:
         raise CharterMismatch(
             expected=pinned.hex(),
@@ -360,10 +452,6 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
             actual=actual.hex(),
             actual_words=show_words(actual),
         )
-    missing = unsigned_by(envelope)
-    if missing:
-        raise CharterUnsigned(missing=", ".join(missing))
-    return charter
 
 
 def read_charter(envelope: Envelope) -> Charter:
@@ -380,7 +468,10 @@ def read_charter(envelope: Envelope) -> Charter:
 
 def unsigned_by(envelope: Envelope) -> tuple[str, ...]:
     """Names of those the charter lists who have not signed it yet, in the charter's order."""
-    charter = read_charter(envelope)
+    return _unsigned(envelope, read_charter(envelope))
+
+
+def _unsigned(envelope: Envelope, charter: Charter) -> tuple[str, ...]:
     claimed = set(envelope.claimed_keys).intersection(key for _, key in charter.signers())
     signed = verify(envelope, Charter, claimed)[1] if claimed else frozenset()
     return tuple(name for name, key in charter.signers() if key not in signed)

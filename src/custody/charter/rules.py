@@ -13,7 +13,6 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from custody.charter.facts import Place, Source
 from custody.charter.people import Role
 from custody.errors import Refused
 from custody.record import SORTED, Record, Text
@@ -238,10 +237,3 @@ class FeeRule(_Rule):
 
 
 Rule = Annotated[AllowRule | ApprovalsRule | LimitRule | FeeRule, Field(discriminator="type")]
-
-JUDGED_AT: Final[dict[str, tuple[Place, ...]]] = dict.fromkeys(
-    ("allow", "approvals", "limit", "fee"), (Place.DRAFT, Place.STATION, Place.RELEASE)
-)
-"""Where each rule kind is judged. All four depend on the case alone."""
-USES: Final[dict[str, tuple[Source, ...]]] = {**dict.fromkeys(JUDGED_AT, ()), "fee": (Source.EARNED,)}
-"""Which facts from outside the transaction each rule kind uses: a fee rule adds fees that stand in the log."""

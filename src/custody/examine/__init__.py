@@ -1,1 +1,1 @@
-"""What somebody who trusts nothing but a charter's digest can judge from files: transfers, and statements of addresses."""
+"""What can somebody who trusts nothing but a charter's digest judge from files? Transfers, and addresses."""

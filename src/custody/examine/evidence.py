@@ -35,19 +35,20 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.transaction import PreviousTransaction
 from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter, verify_charter
+from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
 from custody.errors import Refused
 from custody.examine.shown import (
     MAX_LINES,
     EvidenceInvalid,
-    HistoryForked,
-    HistoryStale,
     Shown,
     check_witnesses,
     extended,
     lines_of,
+    own_shown,
     read_lines,
+    unseen,
     witness_finding,
 )
 from custody.history import kinds, tables
@@ -55,10 +56,11 @@ from custody.history.questions import History
 from custody.history.state import State, read
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
 from custody.quorum import Tally
-from custody.record import Digest, HexBytes, Record
+from custody.record import Digest, FileRecord, HexBytes, Record
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
-from custody.transfer.child import check_child, with_fees_before
-from custody.transfer.draft import Draft, Paid, case_of, check_indexes, check_transaction, paid_outputs
+from custody.transfer.child import check_child, in_context
+from custody.transfer.draft import Draft
+from custody.transfer.proposal import Paid, Proposal, check_indexes, check_transaction, propose
 from custody.transfer.replacement import check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, read_request, refuse_expired_request
 from custody.transfer.signing import KnownNonces, signing_psbt
@@ -114,11 +116,11 @@ class EvidenceBody(Record):
     authorization: Authorization | None
 
 
-class Evidence(Record):
+class Evidence(FileRecord):
     """The file, for a reader who has seen the first `since` entries of the log, or more.
 
-    `lines` are the log's from there to the checkpoint (a C2SP note), `previous` raw previous transactions, each once, in
-    the order of their txids.
+    `lines` are the log's from there to the checkpoint (a C2SP note), `previous` raw previous transactions, each once,
+    in the order of their txids.
     """
 
     kind: ClassVar[str] = "evidence-file"
@@ -144,14 +146,10 @@ class Examination:
     """What a reader knows after every step has passed. `shown` is the log it must remember."""
 
     stage: Stage
-    charter: Charter
-    vault: Vault
-    vault_name: str
     transfer: Transfer
-    request: TransferRequest
+    proposal: Proposal
     reading: Reading
     case: Case
-    payments: tuple[Paid, ...]
     decision: Decision
     tallies: tuple[RoleTally, ...]
     psbt: TransferPsbt
@@ -164,6 +162,31 @@ class Examination:
     def transfer_id(self) -> bytes:
         """The TransferId, computed from bytes here."""
         return self.transfer.id
+
+    @property
+    def charter(self) -> Charter:
+        """The charter it was judged by."""
+        return self.proposal.charter
+
+    @property
+    def vault(self) -> Vault:
+        """The vault it spends from."""
+        return self.proposal.vault
+
+    @property
+    def vault_name(self) -> str:
+        """What the charter calls that vault."""
+        return self.proposal.entry.name
+
+    @property
+    def request(self) -> TransferRequest:
+        """What was asked for."""
+        return self.proposal.request
+
+    @property
+    def payments(self) -> tuple[Paid, ...]:
+        """Who gets what, and at which address."""
+        return self.proposal.paid
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -251,7 +274,8 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         state = extended(known, entries, evidence.since, signed.checkpoint)
         return Shown(state, signed.checkpoint, cosignatures)
 
-    claim = _claimed(evidence.transfer, known, entries)
+    # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
+    claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
     return _examine(evidence.transfer, claim, show, evidence.previous, _Asked(known.pinned, stage, now))
 
 
@@ -263,16 +287,9 @@ def examine_own(
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
-    checkpoint = signed.checkpoint
 
     def show(charter: Charter) -> Shown:
-        cosignatures = check_witnesses(signed, charter)
-        root = history.root_at(checkpoint.size)
-        if root != checkpoint.root:
-            raise HistoryForked(size=checkpoint.size, seen=history.size, root=history.frontier.root.hex())
-        if checkpoint.size < history.needed_size(transfer.id):
-            raise HistoryStale(size=checkpoint.size, seen=history.needed_size(transfer.id))
-        return Shown(history.state, checkpoint, cosignatures)
+        return own_shown(history, signed, charter, history.needed_size(transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
     return _examine(transfer.id, claim, show, in_order(previous), _Asked(history.state.pinned, stage, now))
@@ -288,7 +305,7 @@ class _Asked:
 
 
 def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
-    """What file and memory say of a transfer together; nothing of it is proved yet.
+    """What memory and the file's new entries say of a transfer together; the entries are not proved yet.
 
     Raises:
         NotLogged: they do not speak of it.
@@ -329,8 +346,8 @@ def _examine(
         refuse_expired_request(request, now)
     steps.append(_step(2, f"{request.requester} asked for it: {request.reason}"))
     # 3
-    case = case_of(claim.draft, request, charter)
-    paid = paid_outputs(claim.draft, request, charter)
+    proposal = propose(claim.draft, request, charter)
+    case, paid = proposal.case, proposal.paid
     steps.append(_step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat"))
     # 4
     shown = show(charter)
@@ -341,29 +358,28 @@ def _examine(
     requested = "" if stage is Stage.APPROVE else ", signatures requested"
     steps.append(_step(5, f"drafted and decided{requested} in that log"))
     # 6
-    judged = judge_draft(transfer, request, charter, previous, history.height)
+    proposal = history.proposal(transfer)
+    judged = judge_draft(transfer, proposal, previous, history.height)
     spent = sum(each.amount for each in judged.reading.spent)
-    steps.append(_step(6, f"{len(judged.reading.inputs)} inputs of vault {judged.vault_name}, {spent} sat, all proved"))
+    steps.append(
+        _step(6, f"{len(judged.reading.inputs)} inputs of vault {proposal.entry.name}, {spent} sat, all proved")
+    )
     # 7
     decision = _decided(transfer, judged.case, charter, history, now)
     steps.append(_step(7, f"{decision.verdict}: {len(decision.findings)} findings"))
     # 8
     for approval in transfer.opinions:
         refuse_forked(approval, history.root_at(approval.log_size) or b"")
-    tallied = tallies(decision, request, charter, transfer.opinions)
+    tallied = tallies(proposal, decision, transfer.opinions)
     if stage is not Stage.APPROVE:
-        check_authorized(transfer, charter, decision, now)
+        check_authorized(transfer, proposal, decision, now)
     steps.append(_step(8, "; ".join(_show_tally(each) for each in tallied) or "no approvals are demanded"))
     return Examination(
         stage=stage,
-        charter=charter,
-        vault=judged.vault,
-        vault_name=judged.vault_name,
         transfer=transfer,
-        request=request,
+        proposal=proposal,
         reading=judged.reading,
         case=judged.case,
-        payments=paid,
         decision=decision,
         tallies=tallied,
         psbt=judged.psbt,
@@ -376,37 +392,32 @@ def _examine(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A draft after steps 3 and 6."""
+    """A proposal after step 6: what goes to signers, what that says, and what it means to rules."""
 
-    vault_name: str
-    vault: Vault
     psbt: TransferPsbt
     reading: Reading
     case: Case
 
 
-def judge_draft(
-    transfer: Transfer, request: TransferRequest, charter: Charter, previous: Sequence[bytes], height: int
-) -> Judged:
-    """Steps 3 and 6: the transaction is the vault's and pays what was asked, and nothing else.
+def judge_draft(transfer: Transfer, proposal: Proposal, previous: Sequence[bytes], height: int) -> Judged:
+    """Step 6: the transaction is the vault's, spends what it says, and takes its place among others rightly.
 
     `height` is the highest block that the log knows.
 
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
-    drafted = transfer.draft
-    entry, vault = charter.vault_by_id(drafted.identity.vault)
-    check_transaction(drafted, height, entry, vault)
+    drafted, vault = proposal.draft, proposal.vault
+    check_transaction(proposal, height)
     psbt = signing_psbt(drafted, vault, {PreviousTransaction(raw).txid: raw for raw in previous})
     reading = read_ownership(psbt, vault)
-    case = with_fees_before(case_of(drafted, request, charter), transfer, vault)
-    check_replacement(drafted, request, transfer.replaced)
+    case = in_context(proposal, transfer)
+    check_replacement(drafted, proposal.request, transfer.replaced)
     if transfer.parent is not None:
         check_child(drafted, transfer.parent, vault)
-    check_indexes(drafted, charter, transfer.due_change, transfer.due_receive)
+    check_indexes(proposal, transfer.due_change, transfer.due_receive)
     _refuse_differing(reading, case)
-    return Judged(entry.name, vault, psbt, reading, case)
+    return Judged(psbt, reading, case)
 
 
 _TITLES: Final = (
@@ -429,9 +440,7 @@ def _count_signers(charter: Charter) -> int:
     return sum(1 for _ in charter.signers())
 
 
-def _logged(
-    history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage
-) -> tuple[Transfer, bytes]:
+def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage) -> tuple[Transfer, bytes]:
     """The transfer as the log tells it, and the digest of all that is judged."""
     transfer = history.transfer(transfer_id)
     if transfer.decision is None:
@@ -451,16 +460,18 @@ def _logged(
 
 
 def _decided(transfer: Transfer, case: Case, charter: Charter, history: History, now: int) -> Decision:
-    facts = history.facts(now)
-    refuse_denied(case, charter, facts)
-    own = decide(transfer.id, case, charter, facts)
-    if own != transfer.decision:
-        logged = "nothing" if transfer.decision is None else transfer.decision.digest().hex()
-        raise DecisionDiffers(logged=logged, own=own.digest().hex())
+    refuse_denied(case, charter, history.facts(now))
+    logged = transfer.decision
+    if logged is None:
+        raise NotLogged(what="the decision")
+    # By the facts that it names, which the fold has found to be the log's at that size.
+    own = decide(transfer.id, case, charter, Facts.named(now, logged.size, logged.facts))
+    if own != logged:
+        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
     return own
 
 
-def check_authorized(transfer: Transfer, charter: Charter, decision: Decision, now: int) -> None:
+def check_authorized(transfer: Transfer, proposal: Proposal, decision: Decision, now: int) -> None:
     """Check that the approvals which the log's authorization counts meet every demand at `now` (Unix seconds).
 
     Raises:
@@ -474,7 +485,7 @@ def check_authorized(transfer: Transfer, charter: Charter, decision: Decision, n
     # An approval that came after the authorization changes nothing; a veto at any time does.
     counted = [envelope for envelope in transfer.approvals if envelope.digest() in logged.approvals]
     refuse_vetoed(transfer.opinions)
-    own = authorize(transfer.draft, transfer.request, charter, decision, counted, now)
+    own = authorize(proposal, decision, counted, now)
     if (own.decision, own.approvals) != (logged.decision, logged.approvals):
         raise NotLogged(what="the authorization by these approvals")
 

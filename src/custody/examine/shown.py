@@ -18,6 +18,7 @@ from custody.errors import InvalidInput, Refused
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
+from custody.history.questions import History
 from custody.history.state import State
 from custody.log import (
     Checkpoint,
@@ -104,6 +105,17 @@ def read_lines(lines: Sequence[str], since: int) -> list[LogEntry]:
     return [read_line(line.encode("utf-8"), index) for index, line in enumerate(lines, since)]
 
 
+def unseen(known: State, entries: Sequence[LogEntry], since: int) -> Sequence[LogEntry]:
+    """The entries, of those from `since` on, that come after what is known: no others are to be read.
+
+    Raises:
+        HistoryGap: they begin after what is known.
+    """
+    if since > known.size:
+        raise HistoryGap(since=since, seen=known.size)
+    return entries[known.size - since :]
+
+
 def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Checkpoint) -> State:
     """The state of whoever knew `known`, after the lines from `since` on, which the checkpoint is of.
 
@@ -118,11 +130,9 @@ def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: 
     if since + len(entries) != checkpoint.size:
         problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
         raise EvidenceInvalid(problem=problem)
-    if since > known.size:
-        raise HistoryGap(since=since, seen=known.size)
+    new = unseen(known, entries, since)
     if checkpoint.size < known.size:
         raise HistoryStale(size=checkpoint.size, seen=known.size)
-    new = entries[known.size - since :]
     # Heads first: nothing is folded that witnesses do not stand behind.
     if known.frontier.extend(entry.leaf for entry in new).root != checkpoint.root:
         if known.size:
@@ -138,6 +148,21 @@ class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
     message = "the evidence file {problem}"
     hint = "Export it again with: custody transfer evidence."
     problem: str
+
+
+def own_shown(history: History, signed: SignedCheckpoint, charter: Charter, needed: int = 0) -> Shown:
+    """What whoever keeps the log knows of it: the checkpoint is of this log, and of `needed` entries at least.
+
+    Raises:
+        HistoryUnwitnessed, CheckpointInvalid: too few stand behind it.
+        HistoryForked, HistoryStale: it is of another log, or of too short a one.
+    """
+    cosignatures, checkpoint = check_witnesses(signed, charter), signed.checkpoint
+    if history.root_at(checkpoint.size) != checkpoint.root:
+        raise HistoryForked(size=checkpoint.size, seen=history.size, root=history.frontier.root.hex())
+    if checkpoint.size < needed:
+        raise HistoryStale(size=checkpoint.size, seen=needed)
+    return Shown(history.state, checkpoint, cosignatures)
 
 
 def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosignature, ...]:

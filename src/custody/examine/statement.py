@@ -18,7 +18,7 @@ enough officers have signed, for the card's charter, network and vault, and it h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
@@ -38,6 +38,7 @@ from custody.examine.shown import (
     check_witnesses,
     extended,
     lines_of,
+    own_shown,
     read_lines,
     witness_finding,
 )
@@ -45,9 +46,9 @@ from custody.history.questions import History
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
-from custody.record import Digest, Record, check_text
-from custody.transfer.approval import CLOCK_SKEW
+from custody.record import Digest, FileRecord, Record, check_text
 from custody.transfer.address import AddressIssued
+from custody.transfer.approval import CLOCK_SKEW
 from custody.units import Count, Index, Network, UnixTime
 from custody.vault.coins import CoinClass
 from custody.vault.descriptor import Branch
@@ -144,7 +145,7 @@ class AddressStatement(Record):
         return self
 
 
-class StatementPaper(Record):
+class StatementPaper(FileRecord):
     """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers.
 
     `lines` are the log's from entry `since` on, up to the checkpoint (a C2SP note).
@@ -219,9 +220,7 @@ def write_paper(
     asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int = 0
 ) -> StatementPaper:
     """The paper for officers who have seen `since` entries: `entries` are those from there up to the checkpoint."""
-    return StatementPaper(
-        asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries)
-    )
+    return StatementPaper(asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries))
 
 
 # --- judged by an officer ---------------------------------------------------------------------------------------------
@@ -233,9 +232,36 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
-    asked = paper.asked
+    signed = SignedCheckpoint.parse(paper.checkpoint)
+
+    def show(charter: Charter) -> Shown:
+        cosignatures = check_witnesses(signed, charter)
+        entries = read_lines(paper.lines, paper.since)
+        return Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
+
+    return _examine(paper.asked, paper.charter, show, known.pinned, now)
+
+
+def examine_own_statement(
+    asked: AddressStatement, history: History, signed: SignedCheckpoint, now: int
+) -> StatementExamination:
+    """The same for whoever keeps the log itself: what no officer would sign is not written.
+
+    Raises:
+        CustodyError: the first fact that is wrong, by its own code.
+    """
+
+    def show(charter: Charter) -> Shown:
+        return own_shown(history, signed, charter)
+
+    return _examine(asked, history.charter_envelope, show, history.state.pinned, now)
+
+
+def _examine(
+    asked: AddressStatement, envelope: Envelope, show: Callable[[Charter], Shown], pinned: bytes, now: int
+) -> StatementExamination:
     # 1
-    charter = verify_charter(paper.charter, known.pinned)
+    charter = verify_charter(envelope, pinned)
     steps = [Step(1, "charter", f"{charter.institution}, version {charter.version}, the one trusted here")]
     # 2
     _refuse_other("charter", asked.charter.hex(), charter.digest().hex())
@@ -247,15 +273,12 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
     _refuse_other("address", asked.address, vault.address(Branch.RECEIVE, asked.index))
     steps.append(Step(3, "address", f"derived here from the charter, receive index {asked.index}"))
     # 4
-    signed = SignedCheckpoint.parse(paper.checkpoint)
-    cosignatures = check_witnesses(signed, charter)
-    entries = read_lines(paper.lines, paper.since)
-    state = extended(known, entries, paper.since, signed.checkpoint)
-    history = History(state)
+    shown = show(charter)
+    history = History(shown.state)
     root = history.root_at(asked.log_size)
     log = f"{asked.log_size} entries under root {'none' if root is None else root.hex()}"
     _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
-    steps.append(Step(4, "history", witness_finding(signed.checkpoint, cosignatures, charter)))
+    steps.append(Step(4, "history", witness_finding(shown.checkpoint, shown.cosignatures, charter)))
     # 5
     row = history.address(vault.id, asked.index)
     if row is None or row.issued >= asked.log_size:
@@ -264,10 +287,9 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
     _refuse_other("payer", asked.payer, issued.payer)
     _refuse_other("purpose", asked.purpose, issued.purpose)
     _refuse_other("class", asked.coin_class, issued.coin_class)
-    frozen_by = history.frozen_by
-    if frozen_by is not None:
+    if history.frozen_by is not None:
         # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
-        raise Frozen(why=frozen_by)
+        raise Frozen(why=history.frozen_by)
     steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
     # 6
     _refuse_untimely(asked, now)
@@ -277,7 +299,7 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
         vault_name=entry.name,
         statement=asked,
         quorum=quorum,
-        shown=Shown(state, signed.checkpoint, cosignatures),
+        shown=shown,
         steps=tuple(steps),
         not_checked=_not_checked(charter),
     )

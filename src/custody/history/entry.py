@@ -81,7 +81,7 @@ def _unchanged(state: State, _: EntryHead) -> State:
     return state
 
 
-class EntryKind(str, Generic[Body]):
+class EntryKind(str, Generic[Body]):  # noqa: SLOT000 - it carries its declaration
     """A kind of entry, under its name in the past tense.
 
     `author` names who writes such a body, `subjects` gives the digests of what it is about, `fold` the state after an

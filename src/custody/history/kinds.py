@@ -1,9 +1,9 @@
 """Which kinds of entries are there?
 
-    charter_adopted ; address_issued ; state_sealed
-    chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; unexplained_spend
-    requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
-              -> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; withdrawn, ended
+charter_adopted ; address_issued ; state_sealed
+chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; unexplained_spend
+requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
+-> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; withdrawn, ended
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from custody.history.on.signing import COMBINED, SIGNED, SIGNING_REQUESTED, VERI
 from custody.history.on.transfer import APPROVED, AUTHORIZED, DECIDED, DRAFTED, ENDED, REQUESTED, WITHDRAWN
 
 __all__ = [
-    "ALL",
-    "BY_NAME",
     "ADDRESS_ISSUED",
+    "ALL",
     "APPROVED",
     "AUTHORIZED",
     "BROADCAST",
+    "BY_NAME",
     "CHAIN_SEEN",
     "CHARTER_ADOPTED",
     "COIN_MATURED",

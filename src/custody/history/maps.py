@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from custody.history.rows import Head, Key, Row, Rows, StateCorrupt, Table
@@ -35,6 +35,11 @@ class MapRows:
         """The row under `key`, or None."""
         data = self.tables.get(table.name, {}).get(key)
         return None if data is None else table.decode(key, data)
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+        rows = self.tables.get(table.name, {})
+        return {key: table.decode(key, rows[key]) for key in keys if key in rows}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False

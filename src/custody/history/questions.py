@@ -10,10 +10,10 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from custody.bitcoin.transaction import Transaction
-from custody.charter.document import Charter, read_charter
+from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
@@ -25,13 +25,14 @@ from custody.history.state import State, read
 from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
 from custody.log import BodyWithheld, Frontier
 from custody.record import Record
-from custody.transfer.draft import case_of
+from custody.transfer.address import AddressIssued
+from custody.transfer.draft import Draft
+from custody.transfer.proposal import Proposal, propose
+from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
 from custody.vault.descriptor import Branch
 
 Body = TypeVar("Body", bound=Record)
-PAGE: Final = 100
-"""Transfers on a page when nobody says how many."""
 
 
 class RequestInUse(Refused, code="REQUEST_IN_USE"):
@@ -89,7 +90,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return read(Envelope, self._charter_body())
+        return read(Envelope, self._charter_body(self.charter_row))
 
     @property
     def charter(self) -> Charter:
@@ -98,7 +99,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return _charter(self._charter_body())
+        return self._charter_of(self.charter_row)
 
     def charter_version(self, version: int) -> Charter:
         """The charter that had this number.
@@ -106,11 +107,13 @@ class History:
         Raises:
             HistoryInvalid: none had.
         """
-        row = self.state.get(tables.CHARTERS, number(version))
-        return _charter(self._charter_body(row))
+        return self._charter_of(self.state.get(tables.CHARTERS, number(version)))
 
-    def _charter_body(self, row: CharterRow | None = None) -> bytes:
-        row = row or self.charter_row
+    def _charter_of(self, row: CharterRow | None) -> Charter:
+        # The digest is the pinned one, so whoever rewrites rows cannot bring in another charter.
+        return _charter(self._charter_body(row), self.state.pinned)
+
+    def _charter_body(self, row: CharterRow | None) -> bytes:
         if row is None:
             raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
         return self.body(row.adopted)
@@ -141,7 +144,7 @@ class History:
 
     def facts(self, at: int) -> Facts:
         """What cases are judged on at `at` (Unix seconds)."""
-        return Facts(at=at, frozen_by=self.frozen_by)
+        return Facts(at=at, size=self.size, frozen_by=self.frozen_by)
 
     # --- indexes and addresses ---------------------------------------------------------------------------------------
 
@@ -157,9 +160,19 @@ class History:
         """Next unused receive index of the charter's vault of this name."""
         return self.next_index(self.charter.vault(vault).id, Branch.RECEIVE)
 
+    def addresses(self, vault_id: bytes, *, backwards: bool = False) -> Iterator[AddressIssued]:
+        """The receive addresses of a vault that were given out, by their indexes."""
+        rows = self.state.under(tables.ADDRESSES, vault_id, backwards=backwards)
+        return (self.read(AddressIssued, row.issued) for _, row in rows)
+
     def address(self, vault_id: bytes, index: int) -> AddressRow | None:
         """The receive address of a vault that was given out at this index, if it was."""
         return self.state.get(tables.ADDRESSES, tables.index_key(vault_id, index))
+
+    def seen_by(self, who: str | bytes) -> int:
+        """Entries that an officer (by name) or a cosigner (by fingerprint) has seen at least."""
+        seen = self.state.get(tables.READERS, tables.reader_key(who))
+        return 0 if seen is None else seen.value
 
     # --- transfers ---------------------------------------------------------------------------------------------------
 
@@ -183,16 +196,21 @@ class History:
         row = self.state.get(tables.REQUESTS, request_id)
         if row is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
-        return self.read(Envelope, row.requested)
+        return self.read(Envelope, row.value)
 
-    def transfers(self, behind: int = -1) -> Iterator[Transfer]:
-        """Transfers in the order they were drafted, those that entries behind number `behind` drafted."""
-        rows = self.state.scan(tables.DRAFTED, number(behind + 1))
-        return (self.transfer(row.value) for _, row in rows)
+    def undrafted(self) -> tuple[Envelope, ...]:
+        """The signed requests that no transfer was drafted for, in the order they came."""
+        return tuple(self.request(row.value) for _, row in self.state.scan(tables.UNDRAFTED))
 
-    def page(self, behind: int = -1, most: int = PAGE) -> tuple[Transfer, ...]:
-        """At most so many of `transfers`."""
-        return tuple(islice(self.transfers(behind), most))
+    def transfers(self) -> Iterator[Transfer]:
+        """All transfers, in the order they were drafted."""
+        return (self.transfer(row.value) for _, row in self.state.scan(tables.DRAFTED))
+
+    def newest(self, most: int, before: int | None = None) -> tuple[Transfer, ...]:
+        """The newest transfers, or those drafted before entry number `before`, in the order they were drafted."""
+        stop = None if before is None else number(before)
+        rows = self.state.scan(tables.DRAFTED, b"", stop, backwards=True)
+        return tuple(self.transfer(row.value) for _, row in reversed(list(islice(rows, most))))
 
     def live(self) -> tuple[Transfer, ...]:
         """The transfers that are neither over nor confirmed, in the order they were drafted."""
@@ -244,7 +262,17 @@ class History:
         if kept is not None:
             return kept
         # A draft that is none of the charter's: the same question raises what was wrong with it.
-        return case_of(transfer.draft, transfer.request, self.charter_version(transfer.row.charter))
+        return self.proposal(transfer).case
+
+    def proposal(self, transfer: Transfer) -> Proposal:
+        """A transfer's draft with its request, under the charter version it was drafted under, checked.
+
+        Raises:
+            Refused: it means nothing: an output is neither a payee's nor change, for instance.
+        """
+        row = transfer.row
+        charter = self._charter_body(self.state.get(tables.CHARTERS, number(row.charter)))
+        return _proposal(self.body(row.drafted), self.body(row.requested), charter, self.state.pinned)
 
     def committed(self) -> int:
         """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
@@ -286,6 +314,12 @@ class History:
         return self.state.get(tables.ROOTS, number(size))
 
 
+@functools.lru_cache(maxsize=8)
+def _proposal(drafted: bytes, requested: bytes, charter: bytes, pinned: bytes) -> Proposal:
+    """Made once, however often it is asked for: the steps of one transfer follow each other."""
+    return propose(read(Draft, drafted), read_request(read(Envelope, requested)), _charter(charter, pinned))
+
+
 @functools.lru_cache(maxsize=4)
-def _charter(body: bytes) -> Charter:
-    return read_charter(read(Envelope, body))
+def _charter(body: bytes, digest: bytes) -> Charter:
+    return Charter.unsafe_from_verified(read(Envelope, body).body, digest)

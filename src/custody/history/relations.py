@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from custody.history import tables
-from custody.history.questions import History
 from custody.history.holdings import held_by, unconfirmed
+from custody.history.questions import History
 from custody.transfer.child import ChildParent, check_waiting
 from custody.transfer.request import TransferRequest
 from custody.transfer.settlement import Ending

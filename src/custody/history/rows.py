@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Final, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from custody.errors import IntegrityError
 from custody.history.multiset import Multiset
@@ -121,6 +121,9 @@ class Rows(Protocol):
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
 
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
     ) -> Iterator[tuple[Key, Row]]:
@@ -136,6 +139,11 @@ class NoRows:
         """None."""
         del table, key
         return None
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """None."""
+        del table, keys
+        return {}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
@@ -158,7 +166,9 @@ def beyond(prefix: Key) -> Key | None:
 
 # --- bytes of rows ----------------------------------------------------------------------------------------------------
 
-_Plain = Callable[[Any], Any]
+_Value: TypeAlias = Any
+"""What a field holds, or the JSON data that stands for it."""
+_Plain = Callable[[_Value], _Value]
 
 
 def _codec(row: type[Row]) -> tuple[Callable[[Row], bytes], Callable[[bytes], Row]]:
@@ -177,11 +187,12 @@ def _codec(row: type[Row]) -> tuple[Callable[[Row], bytes], Callable[[bytes], Ro
     return encode, decode
 
 
-def _plain(kind: Any) -> tuple[_Plain, _Plain]:
+def _plain(kind: _Value) -> tuple[_Plain, _Plain]:
     """Functions from a value of type `kind` to JSON data and back."""
     if dataclasses.is_dataclass(kind):
         return _plain_fields(kind)
-    origin, arguments = get_origin(kind), get_args(kind)
+    origin: _Value = get_origin(kind)
+    arguments = get_args(kind)
     if origin in (Union, UnionType):
         return _plain_or_none(next(each for each in arguments if each is not NoneType))
     if origin is tuple:
@@ -195,27 +206,27 @@ def _plain(kind: Any) -> tuple[_Plain, _Plain]:
     raise TypeError(f"no row holds a {kind}")
 
 
-def _same(value: Any) -> Any:
+def _same(value: _Value) -> _Value:
     return value
 
 
-def _plain_fields(kind: Any) -> tuple[_Plain, _Plain]:
+def _plain_fields(kind: _Value) -> tuple[_Plain, _Plain]:
     hints = get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     pairs = [(name, *_plain(hints[name])) for name in names]
     outward = [(name, out) for name, out, _ in pairs]
     inward = [back for _, _, back in pairs]
 
-    def to_plain(value: Any) -> list[Any]:
+    def to_plain(value: _Value) -> list[_Value]:
         return [out(getattr(value, name)) for name, out in outward]
 
-    def from_plain(data: Any) -> Any:
+    def from_plain(data: _Value) -> _Value:
         return kind(*[back(each) for back, each in zip(inward, data, strict=True)])
 
     return to_plain, from_plain
 
 
-def _plain_or_none(kind: Any) -> tuple[_Plain, _Plain]:
+def _plain_or_none(kind: _Value) -> tuple[_Plain, _Plain]:
     out, back = _plain(kind)
     return (
         lambda value: None if value is None else out(value),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -84,6 +84,17 @@ class State:
                 return found
         return self.base.get(table, key)
 
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there: for many at once, most of which are not."""
+        found = self.base.get_many(table, keys)
+        for key in keys if self._layers else ():
+            row = self.get(table, key)
+            if row is None:
+                found.pop(key, None)
+            else:
+                found[key] = row
+        return found
+
     def has(self, table: Table[Any], key: Key) -> bool:
         """Whether there is a row under `key`."""
         return self.get(table, key) is not None
@@ -125,7 +136,7 @@ class State:
         return self.base.head.total.changed(put, taken)
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:
-        """Every row that was put above the base, None for one that was taken away; each table's in the order of keys."""
+        """Every row that was put above the base, None for one that was taken away; each table's by key."""
         whole = functools.reduce(lambda older, newer: newer.above(older), self._layers, _Layer({}, 0))
         for table in sorted(whole.tables, key=lambda each: each.name):
             for key, row in whole.between(table, b"", None).items():

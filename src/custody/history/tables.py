@@ -52,14 +52,6 @@ class AddressRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRow:
-    """A signed request: the entry that has it, and how many drafts were made of it."""
-
-    requested: int
-    drafts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class NonceRow:
     """The signature that a nonce was used in."""
 
@@ -115,8 +107,12 @@ ONLY: Final = b""
 CHARTERS: Final = Table("charters", CharterRow)
 """By version."""
 FREEZE: Final = Table("freeze", FreezeRow)
-REQUESTS: Final = Table("requests", RequestRow)
-"""By RequestId."""
+REQUESTS: Final = Table("requests", Number)
+"""The entries that have them, by RequestId."""
+ASKED: Final = Table("asked", Named)
+"""RequestIds by the entry that has them."""
+UNDRAFTED: Final = Table("undrafted", Named)
+"""The same of those that no transfer was drafted for."""
 ADDRESSES: Final = Table("addresses", AddressRow)
 """By vault id and receive index, oldest first."""
 NEXT_INDEX: Final = Table("next_index", Number)
@@ -152,6 +148,9 @@ SPOKEN: Final = Table("spoken", Nothing)
 NONCES: Final = Table("nonces", NonceRow)
 """By nonce of a cosigner's signature (r, 32 bytes)."""
 
+READERS: Final = Table("readers", Number)
+"""How much of the log they have seen at least: officers by name, cosigners by fingerprint (`reader_key`)."""
+
 # What the chain showed.
 CHAIN: Final = Table("chain", BlockRow)
 """By height."""
@@ -182,6 +181,8 @@ ALL: Final[tuple[Table[Any], ...]] = (
     CHARTERS,
     FREEZE,
     REQUESTS,
+    ASKED,
+    UNDRAFTED,
     ADDRESSES,
     NEXT_INDEX,
     TRANSFERS,
@@ -198,6 +199,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     COMMITTED_ALL,
     SPOKEN,
     NONCES,
+    READERS,
     CHAIN,
     HOLDINGS,
     UNSPENT,
@@ -219,6 +221,11 @@ def outpoint_key(outpoint: OutPoint) -> Key:
 def outpoint_of(key: Key) -> OutPoint:
     """The outpoint whose key this is."""
     return OutPoint(key[:32], int.from_bytes(key[32:36], "big"))
+
+
+def reader_key(who: str | bytes) -> Key:
+    """An officer, by name, or a cosigner, by fingerprint, as a key."""
+    return b"officer/" + who.encode("utf-8") if isinstance(who, str) else b"cosigner/" + who
 
 
 def place_key(vault_id: bytes, branch: int) -> Key:

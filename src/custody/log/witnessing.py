@@ -17,12 +17,12 @@ from pydantic import Field
 from custody.envelope import DocumentSigner
 from custody.log.checkpoint import SignedCheckpoint, WitnessState, cosign, witness
 from custody.log.merkle import MerkleTree, NotInLog, ProofInvalid
-from custody.record import Digest, Record
+from custody.record import Digest, FileRecord
 
 MAX_LEAVES: Final = 1_000_000
 
 
-class WitnessRequest(Record):
+class WitnessRequest(FileRecord):
     """A signed checkpoint (C2SP note) and the hashes of all leaves under it."""
 
     kind: ClassVar[str] = "witness-request"
@@ -40,7 +40,7 @@ class LogKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Witnessed:
     """The cosigned checkpoint, and what the witness must remember before it leaves."""
 
     signed: SignedCheckpoint
@@ -49,7 +49,7 @@ class Answer:
 
 def answer(
     request: WitnessRequest, state: WitnessState | None, log: LogKey, name: str, signer: DocumentSigner, time: int
-) -> Answer:
+) -> Witnessed:
     """Cosign `request`'s checkpoint as the witness `name` at `time` (Unix seconds), if it extends what was seen.
 
     Raises:
@@ -68,4 +68,4 @@ def answer(
     except NotInLog:
         proof = ()
     remembered = witness(state, signed, proof, log.origin, log.key)
-    return Answer(cosign(signed, name, signer, time), remembered)
+    return Witnessed(cosign(signed, name, signer, time), remembered)

@@ -20,8 +20,8 @@ from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.log import SignedCheckpoint, WitnessState
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.ports import Clock
-from custody.transfer.request import NONCE_SIZE
 from custody.transfer.address import ExpectedDeposit
+from custody.transfer.request import NONCE_SIZE
 from custody.units import HARDENED, Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import Cosigner

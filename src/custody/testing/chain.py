@@ -175,7 +175,8 @@ class RegtestChain:
         previous = self.view.block_hash(tip.height - depth)
         for position in range(depth + 1):
             kept: list[Transaction] = list(instead) if not position else []
-            for each in lost[position].transactions[1:] if position < depth else ():
+            for mined in lost[position].transactions[1:] if position < depth else ():
+                each = mined.decode()
                 if each.txid in missing or any(spending.outpoint.txid in missing for spending in each.inputs):
                     missing.add(each.txid)
                 else:

@@ -13,15 +13,16 @@ from typing import Final
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.errors import CustodyError
-from custody.log import Checkpoint, MerkleTree, hash_leaf, sign_checkpoint
-from custody.log.witnessing import WitnessRequest
+from custody.examine.evidence import Evidence
+from custody.examine.shown import lines_of
+from custody.history.holdings import holdings, spendable
 from custody.ports import Store
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, TAX_OFFICE, expected, payee_address
 from custody.testing.chain import RegtestChain
+from custody.testing.forge import Forge
 from custody.testing.scenario import Scenario
 from custody.transfer.draft import Draft, TransferIdentity
-from custody.transfer.evidence import Evidence, EvidenceBody
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network, show_amount
 from custody.vault.coins import COINBASE_MATURITY
 from custody.vault.descriptor import Branch
@@ -175,7 +176,14 @@ class _Story:
     def _swapped_payee(self, transfer_id: bytes) -> None:
         scenario = self._scenario
         honest = scenario.custodian.evidence(transfer_id)
-        forged = Evidence(body=_swap_payee(honest.body), part=honest.part)
+        swapped = _swap_payee(scenario.transfer(transfer_id).draft)
+        forged = Evidence(
+            transfer=swapped.transfer_id,
+            since=honest.since,
+            checkpoint=honest.checkpoint,
+            lines=lines_of(_forged(scenario, transfer_id).entries),
+            previous=honest.previous,
+        )
         refusal = _refusal(lambda: scenario.stations[0].sign(forged, scenario.cast.signers[0]))
         self._say(
             "A coordinator that swaps the payee",
@@ -188,8 +196,8 @@ class _Story:
 
     def _rewritten_log(self, transfer_id: bytes) -> None:
         scenario = self._scenario
-        honest = scenario.custodian.evidence(transfer_id)
-        refusal = _refusal(lambda: _rewrite(scenario, honest))
+        asked = _forged(scenario, transfer_id).asked()
+        refusal = _refusal(lambda: [witness.cosign(asked) for witness in scenario.witnesses])
         self._say(
             "And one that rewrites its log to match",
             "It shows the witness a log of the same length with another draft in it:",
@@ -232,9 +240,9 @@ class _Story:
 
     def _accounts(self, transfer_id: bytes) -> None:
         scenario = self._scenario
-        history = scenario.history()
+        history, vault = scenario.history(), scenario.cast.vault
         paid, fee = TO_SUPPLIER + TO_TAX_OFFICE, scenario.transfer(transfer_id).draft.fee
-        came_in = sum(each.seen.amount for each in history.holdings.values() if each.seen.branch == Branch.RECEIVE)
+        came_in = sum(each.amount for each in holdings(history, vault.id) if each.branch == Branch.RECEIVE)
         left = scenario.balance
         self._say(
             "The balances add up",
@@ -254,7 +262,7 @@ class _Story:
 
 
 def _spendable(scenario: Scenario) -> int:
-    return sum(coin.amount for coin in scenario.history().spendable(scenario.cast.vault.id))
+    return sum(coin.amount for coin in spendable(scenario.history(), scenario.cast.vault.id))
 
 
 def _refusal(attempt: Callable[[], object]) -> CustodyError:
@@ -270,15 +278,14 @@ def _shown(refusal: CustodyError) -> tuple[str, str]:
     return f"  refused {refusal.code}: {refusal}", f"  what to do: {refusal.advice()}"
 
 
-def _swap_payee(body: EvidenceBody) -> EvidenceBody:
-    """What a hostile coordinator makes of honest evidence: the supplier's money goes to the thief."""
+def _swap_payee(honest: Draft) -> Draft:
+    """What a hostile coordinator makes of an honest draft: the supplier's money goes to the thief."""
     script = script_of(payee_address(THIEF), Network.REGTEST)
-    transaction = body.draft.transaction
+    transaction, old = honest.transaction, honest.identity
     outputs = tuple(
         TxOut(output.amount, script) if output.amount == TO_SUPPLIER else output for output in transaction.outputs
     )
     swapped = Transaction(transaction.version, transaction.inputs, outputs, transaction.locktime, ())
-    old = body.draft.identity
     identity = TransferIdentity(
         network=old.network,
         vault=old.vault,
@@ -287,33 +294,21 @@ def _swap_payee(body: EvidenceBody) -> EvidenceBody:
         transactions=(swapped.stripped(),),
         spent=old.spent,
     )
-    draft = Draft(
+    return Draft(
         identity=identity,
-        seats=body.draft.seats,
-        change=body.draft.change,
-        destinations=body.draft.destinations,
-        rate=body.draft.rate,
-        height=body.draft.height,
-        at=body.draft.at,
-    )
-    return EvidenceBody(
-        charter=body.charter,
-        request=body.request,
-        draft=draft,
-        previous=body.previous,
-        decision=body.decision,
-        approvals=body.approvals,
-        authorization=body.authorization,
+        seats=honest.seats,
+        change=honest.change,
+        destinations=honest.destinations,
+        rate=honest.rate,
+        height=honest.height,
+        at=honest.at,
     )
 
 
-def _rewrite(scenario: Scenario, honest: Evidence) -> None:
-    """Have the witness cosign a log of the same length with another entry in the draft's place."""
-    leaves = list(scenario.custodian.checkpoint().leaves)
-    place = next(i for i, line in enumerate(honest.part.lines) if f'"entry":"{Kind.DRAFTED}"' in line)
-    leaves[place] = hash_leaf(_swap_payee(honest.body).draft.to_bytes())
-    origin = scenario.cast.charter.origin
-    checkpoint = Checkpoint(origin, len(leaves), MerkleTree(leaves).root())
-    signed = sign_checkpoint(checkpoint, origin, scenario.cast.coordinator)
-    for witness in scenario.witnesses:
-        witness.cosign(WitnessRequest(checkpoint=signed.text(), leaves=tuple(leaves)))
+def _forged(scenario: Scenario, transfer_id: bytes) -> Forge:
+    """The log with the swapped draft in the honest one's place, every hash of it computed anew."""
+    with scenario.store.read() as view:
+        forge = Forge(scenario.cast, scenario.chain.now(), view.entries())
+    transfer = scenario.transfer(transfer_id)
+    forge.rewrite(transfer.row.drafted, _swap_payee(transfer.draft))
+    return forge

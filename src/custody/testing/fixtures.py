@@ -14,10 +14,10 @@ from typing import Final
 
 from custody.bitcoin.psbt import Psbt
 from custody.charter.card import card_of
+from custody.examine.evidence import Evidence
 from custody.log import write_line
 from custody.testing.cast import OFFICERS, SUPPLIER, TAX_OFFICE
 from custody.testing.scenario import RATE, Scenario
-from custody.transfer.evidence import Evidence
 from custody.words import show_words
 
 FOLDER: Final = Path("fixtures/transfer")

@@ -7,7 +7,7 @@ one process; a transaction works on a copy, so its cost grows with the log. Regt
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -31,6 +31,8 @@ from custody.ports import (
     plain_reason,
 )
 from custody.units import Network
+from custody.vault.coins import ScriptPlace
+from custody.vault.descriptor import Branch
 
 _NAME: Final = "(in memory)"
 
@@ -107,6 +109,8 @@ class _State:
     outbox: dict[bytes, OutboxRow] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     documents: dict[bytes, bytes] = field(default_factory=dict)
+    scripts: dict[bytes, ScriptPlace] = field(default_factory=dict)
+    windows: dict[tuple[bytes, int], int] = field(default_factory=dict)
     rows: MapRows = field(default_factory=lambda: MapRows(NoRows.head, {}))
 
     def copy(self) -> _State:
@@ -118,6 +122,8 @@ class _State:
             outbox=self.outbox.copy(),
             notes=self.notes.copy(),
             documents=self.documents.copy(),
+            scripts=self.scripts.copy(),
+            windows=self.windows.copy(),
             rows=self.rows,
         )
 
@@ -160,6 +166,12 @@ class _View:
     def document(self, digest: bytes) -> bytes | None:
         return self._state.documents.get(digest)
 
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
+        return {script: self._state.scripts[script] for script in scripts if script in self._state.scripts}
+
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        return dict(self._state.windows)
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         return self._state.holds.get(outpoint)
 
@@ -195,6 +207,14 @@ class _Transaction(_View):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         self._state.rows = MapRows.of(state)
+
+    def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
+        end = self._state.windows.get((vault_id, branch), 0)
+        if start > end:
+            raise StateChanged(what="the window of scripts", expected=f"at least {start}", actual=str(end))
+        for index, script in enumerate(scripts[end - start :], end):
+            self._state.scripts[script] = ScriptPlace(vault_id, Branch(branch), index)
+        self._state.windows[vault_id, branch] = max(end, start + len(scripts))
 
     def keep_document(self, digest: bytes, data: bytes) -> None:
         self._state.documents.setdefault(digest, data)

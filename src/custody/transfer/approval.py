@@ -23,8 +23,8 @@ from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import Refused
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, HexBytes, Record
-from custody.transfer.draft import Draft
-from custody.transfer.request import NONCE_SIZE, TransferRequest
+from custody.transfer.proposal import Proposal
+from custody.transfer.request import NONCE_SIZE
 from custody.units import Count, Network, UnixTime
 from custody.vault.keys import PublicText
 
@@ -175,7 +175,7 @@ class RoleTally:
     tally: Tally[str]
 
 
-def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest, charter: Charter) -> Approval:
+def check_approval(envelope: Envelope, proposal: Proposal) -> Approval:
     """The approval in `envelope`, signed by an officer of the charter for exactly this draft.
 
     Raises:
@@ -183,7 +183,7 @@ def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest,
         ApprovalSelf: by whoever asked for the transfer.
         ApprovalMismatch, NetworkMismatch: made for something else.
     """
-    approval = unsafe_payload(envelope, Approval)
+    approval, charter = unsafe_payload(envelope, Approval), proposal.charter
     officer = _officer(approval.officer, charter)
     try:
         verify_one(envelope, Approval, officer.key)
@@ -194,9 +194,9 @@ def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest,
     if approval.network is not charter.network:
         raise NetworkMismatch(what="the approval", expected=charter.network, actual=approval.network)
     for what, actual, expected in (
-        ("vault", approval.vault, drafted.identity.vault),
+        ("vault", approval.vault, proposal.vault.id),
         ("charter", approval.charter, charter.digest()),
-        ("transfer", approval.transfer, drafted.transfer_id),
+        ("transfer", approval.transfer, proposal.transfer_id),
     ):
         if actual != expected:
             raise ApprovalMismatch(officer=officer.name, what=what, actual=actual.hex(), expected=expected.hex())
@@ -208,22 +208,22 @@ def check_approval(envelope: Envelope, drafted: Draft, request: TransferRequest,
             expected=str(charter.version),
         )
     # A no may come from anybody who may speak: it only ever stops things.
-    if officer.name == request.requester and approval.verdict is Opinion.APPROVE:
+    if officer.name == proposal.request.requester and approval.verdict is Opinion.APPROVE:
         raise ApprovalSelf(officer=officer.name)
     return approval
 
 
-def check_withdrawal(envelope: Envelope, drafted: Draft, request: TransferRequest, charter: Charter) -> Withdrawal:
+def check_withdrawal(envelope: Envelope, proposal: Proposal) -> Withdrawal:
     """The withdrawal in `envelope`, signed by the transfer's requester or by an officer, for this transfer.
 
     Raises:
         ApprovalAuthor, ApprovalMismatch: signed by somebody else, or for another transfer.
     """
-    withdrawal = unsafe_payload(envelope, Withdrawal)
+    withdrawal, charter = unsafe_payload(envelope, Withdrawal), proposal.charter
     person = next((each for each in charter.people if each.name == withdrawal.person), None)
     if person is None:
         raise ApprovalAuthor(officer=withdrawal.person, problem="the charter has no such person")
-    if person.name != request.requester and not person.has_role(Role.OFFICER):
+    if person.name != proposal.request.requester and not person.has_role(Role.OFFICER):
         raise ApprovalAuthor(officer=person.name, problem="that person is neither its requester nor an officer")
     try:
         verify_one(envelope, Withdrawal, person.key)
@@ -231,21 +231,20 @@ def check_withdrawal(envelope: Envelope, drafted: Draft, request: TransferReques
         raise ApprovalAuthor(officer=person.name, problem="no valid signature by that person's key") from None
     for what, actual, expected in (
         ("charter", withdrawal.charter, charter.digest()),
-        ("transfer", withdrawal.transfer, drafted.transfer_id),
+        ("transfer", withdrawal.transfer, proposal.transfer_id),
     ):
         if actual != expected:
             raise ApprovalMismatch(officer=person.name, what=what, actual=actual.hex(), expected=expected.hex())
     return withdrawal
 
 
-def tallies(
-    decision: Decision, request: TransferRequest, charter: Charter, approvals: Sequence[Approval]
-) -> tuple[RoleTally, ...]:
-    """For each demand, who agreed and who may still be asked. The requester is no member."""
+def tallies(proposal: Proposal, decision: Decision, approvals: Sequence[Approval]) -> tuple[RoleTally, ...]:
+    """For each demand of the decision, who agreed and who may still be asked. The requester is no member."""
     agreed = [approval.officer for approval in approvals if approval.verdict is Opinion.APPROVE]
+    requester, people = proposal.request.requester, proposal.charter.people
     found: list[RoleTally] = []
     for demand in decision.demands:
-        able = tuple(p.name for p in charter.people if p.has_role(demand.role) and p.name != request.requester)
+        able = tuple(p.name for p in people if p.has_role(demand.role) and p.name != requester)
         if len(able) < demand.count:
             raise ApprovalMissing(
                 rule=demand.rule,
@@ -259,14 +258,7 @@ def tallies(
     return tuple(found)
 
 
-def authorize(
-    drafted: Draft,
-    request: TransferRequest,
-    charter: Charter,
-    decision: Decision,
-    approvals: Sequence[Envelope],
-    now: int,
-) -> Authorization:
+def authorize(proposal: Proposal, decision: Decision, approvals: Sequence[Envelope], now: int) -> Authorization:
     """The authorization, when no officer vetoed and every demand is met by approvals that hold at `now` (Unix seconds).
 
     Raises:
@@ -276,9 +268,9 @@ def authorize(
         ApprovalMissing: a demand is not met.
         ...: as `check_approval` raises.
     """
-    read = [check_approval(envelope, drafted, request, charter) for envelope in approvals]
+    read = [check_approval(envelope, proposal) for envelope in approvals]
     refuse_unfit(read, now)
-    for each in tallies(decision, request, charter, read):
+    for each in tallies(proposal, decision, read):
         if not each.tally.is_met:
             raise ApprovalMissing(
                 rule=each.demand.rule,
@@ -289,8 +281,8 @@ def authorize(
                 missing=", ".join(each.tally.missing),
             )
     return Authorization(
-        transfer=drafted.transfer_id,
-        charter=charter.digest(),
+        transfer=proposal.transfer_id,
+        charter=proposal.charter.digest(),
         decision=decision.digest(),
         approvals=tuple(envelope.digest() for envelope in approvals),
         at=now,

@@ -21,6 +21,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.rules import Carried, Case
 from custody.errors import Refused
 from custody.transfer.draft import Draft, signed_weight
+from custody.transfer.proposal import Proposal
 from custody.transfer.replacement import fees_before
 from custody.transfer.request import Purpose
 from custody.transfer.selection import Algorithm, InsufficientFunds, Selection, Terms, weight_of
@@ -131,11 +132,11 @@ def carried(parent: Transfer, vault: Vault) -> Carried:
     return Carried(max(0, parent.draft.fee), vsize(signed_weight(parent.draft, vault)))
 
 
-def with_fees_before(case: Case, transfer: Transfer, vault: Vault) -> Case:
-    """`case`, what the transaction of `transfer` says to rules, with what the log says stands before it."""
+def in_context(proposal: Proposal, transfer: Transfer) -> Case:
+    """What the proposal of `transfer` means to rules, with what the log says stands before it."""
     parent = transfer.parent
-    both = None if parent is None else carried(parent, vault)
-    return replace(case, fees_before=fees_before(transfer), carried=both)
+    both = None if parent is None else carried(parent, proposal.vault)
+    return replace(proposal.case, fees_before=fees_before(transfer), carried=both)
 
 
 def select_change(change: Coin, carried: Carried, terms: Terms) -> Selection:

@@ -7,14 +7,14 @@ alarm there is: it freezes everything.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction
 from custody.record import Digest, HexBytes, Record
 from custody.units import Count, Height, Index, Sat, UnixTime
-from custody.vault.coins import Deposit, ScriptIndex
+from custody.vault.coins import Deposit, ScriptPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,16 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One block of the best chain, whole, with its transactions in order. `previous` is the hash of the one before."""
+    """One block of the best chain, whole, with its transactions in order. `previous` is the hash of the one before.
+
+    The transactions are walked over and not decoded: whose block it is needs no more, and nearly none of them is ours.
+    """
 
     height: int
     hash: bytes
     previous: bytes
     time: int
-    transactions: tuple[Transaction, ...]
+    transactions: tuple[MinedTransaction, ...]
 
 
 class ChainSeen(Record):
@@ -126,12 +129,8 @@ class UnexplainedSpend(Record):
     at: UnixTime
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A vault by its id, and the scripts of it that are looked for."""
-
-    vault_id: bytes
-    scripts: ScriptIndex
+Find: TypeAlias = Callable[[bytes], ScriptPlace | None]
+"""Whose a locking script is, of all vaults at once; None for everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,33 +143,33 @@ class Spend:
     height: int
 
 
-def deposits_in(block: BlockView, watches: Sequence[Watch], at: int) -> Iterator[tuple[DepositSeen, Transaction]]:
-    """Every output in `block` that belongs to a watched vault, in the block's order, with its transaction."""
+def deposits_in(block: BlockView, find: Find, at: int) -> Iterator[tuple[DepositSeen, Transaction]]:
+    """Every output in `block` whose script `find` knows, in the block's order, with its transaction."""
     for position, transaction in enumerate(block.transactions):
-        for vout, output in enumerate(transaction.outputs):
-            for watch in watches:
-                place = watch.scripts.find(output.script_pubkey)
-                if place is None:
-                    continue
-                seen = DepositSeen(
-                    vault=watch.vault_id,
-                    txid=transaction.txid,
-                    vout=vout,
-                    amount=output.amount,
-                    script_pubkey=output.script_pubkey,
-                    branch=int(place[0]),
-                    index=place[1],
-                    height=block.height,
-                    block=block.hash,
-                    is_coinbase=position == 0,
-                    at=at,
-                )
-                yield seen, transaction
+        for vout, script in enumerate(transaction.scripts):
+            place = find(script)
+            if place is None:
+                continue
+            whole = transaction.decode()
+            seen = DepositSeen(
+                vault=place.vault_id,
+                txid=transaction.txid,
+                vout=vout,
+                amount=whole.outputs[vout].amount,
+                script_pubkey=script,
+                branch=int(place.branch),
+                index=place.number,
+                height=block.height,
+                block=block.hash,
+                is_coinbase=position == 0,
+                at=at,
+            )
+            yield seen, whole
 
 
 def spends_in(block: BlockView, coins: Container[OutPoint]) -> Iterator[Spend]:
     """Every input in `block` that spends one of `coins`."""
     for transaction in block.transactions[1:]:
-        for spending in transaction.inputs:
-            if spending.outpoint in coins:
-                yield Spend(spending.outpoint, transaction.txid, block.hash, block.height)
+        for outpoint in transaction.spends:
+            if outpoint in coins:
+                yield Spend(outpoint, transaction.txid, block.hash, block.height)

@@ -47,10 +47,10 @@ class Status(StrEnum):
 class TransferRow:
     """What is kept of a transfer. Numbers named for a step are the index of the log entry that tells it.
 
-    `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it had
-    to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up. `due_change`
-    and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the latest entry
-    about it.
+    `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it
+    had to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up.
+    `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the
+    latest entry about it.
     """
 
     id: bytes

@@ -9,9 +9,9 @@ What it does not do: look at a chain (that is observe) or choose coins (that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import ItemsView
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -111,46 +111,51 @@ def needed_depth(confirmations: int, *, is_coinbase: bool) -> int:
     return max(confirmations, COINBASE_MATURITY if is_coinbase else 1)
 
 
+class ScriptPlace(NamedTuple):
+    """Where a locking script belongs: the vault's id, the branch, the number on it."""
+
+    vault_id: bytes
+    branch: Branch
+    number: int
+
+
 class ScriptIndex:
-    """Which branch and index of a vault a locking script belongs to, within a window that can grow.
+    """Whose a locking script is: one map for all vaults, each within windows that can grow.
 
-    A vault's script outside the window is unknown here, so keep the window ahead of every address shown (THREATS C8).
-
-    Raises:
-        IndexRange, ChildKeyInvalid: as `Vault.scripts`.
+    A vault's script outside its windows is unknown here, so keep them ahead of every address shown (THREATS C8).
     """
 
-    __slots__ = ("_end", "_places", "vault")
+    __slots__ = ("_ends", "_places")
 
-    def __init__(self, vault: Vault, receive_to: int, change_to: int) -> None:
-        """Index `vault`'s receive addresses below `receive_to` and change addresses below `change_to`."""
-        self.vault: Final = vault
-        self._places: Final[dict[bytes, tuple[Branch, int]]] = {}
-        self._end: Final = dict.fromkeys(Branch, 0)
-        self.grow(receive_to, change_to)
+    def __init__(self) -> None:
+        self._places: Final[dict[bytes, ScriptPlace]] = {}
+        self._ends: Final[dict[tuple[bytes, Branch], int]] = {}
 
-    def grow(self, receive_to: int, change_to: int) -> None:
-        """Widen the window to these ends; it never shrinks. Only what is new is derived."""
-        for branch, stop in ((Branch.RECEIVE, receive_to), (Branch.CHANGE, change_to)):
-            start = self._end[branch]
-            if stop > start:
-                scripts = self.vault.scripts(branch, start, stop)
-                self._places.update((each, (branch, start + i)) for i, each in enumerate(scripts))
-                self._end[branch] = stop
+    def grow(self, vault: Vault, branch: Branch, stop: int) -> bool:
+        """Widen the window on `branch` to the indexes below `stop`; it never shrinks. Whether it is wider now.
 
-    def find(self, script_pubkey: bytes) -> tuple[Branch, int] | None:
-        """Branch and index of `script_pubkey`, or None when it is not the vault's within the window."""
+        Raises:
+            IndexRange, ChildKeyInvalid: as `Vault.scripts`. Only what is new is derived.
+        """
+        start = self.end(vault.id, branch)
+        if stop <= start:
+            return False
+        for number, script in enumerate(vault.scripts(branch, start, stop), start):
+            self._places[script] = ScriptPlace(vault.id, branch, number)
+        self._ends[vault.id, branch] = stop
+        return True
+
+    def find(self, script_pubkey: bytes) -> ScriptPlace | None:
+        """Where `script_pubkey` belongs, or None when it is no vault's within its windows."""
         return self._places.get(script_pubkey)
 
-    def end(self, branch: int) -> int:
-        """The first index of `branch` beyond the window."""
-        return self._end[Branch(branch)]
+    def end(self, vault_id: bytes, branch: Branch) -> int:
+        """The first index of `branch` beyond that vault's window."""
+        return self._ends.get((vault_id, branch), 0)
 
-    def __contains__(self, script_pubkey: object) -> bool:
-        return script_pubkey in self._places
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._places)
+    def items(self) -> ItemsView[bytes, ScriptPlace]:
+        """Every script and where it belongs."""
+        return self._places.items()
 
     def __len__(self) -> int:
         return len(self._places)

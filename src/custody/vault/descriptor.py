@@ -208,7 +208,7 @@ class Place:
     holders: Mapping[bytes, Cosigner]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Vault:
     """A quorum of cosigners whose coins one kind of script holds. Values of this type are valid by construction.
 
@@ -232,7 +232,7 @@ class Vault:
     """Canonical text with checksum, cosigners in the order given."""
     id: bytes = field(init=False, compare=False)
     """32 bytes: digest of the `VaultIdentity`."""
-    _branches: tuple[tuple[curve.Branch, curve.Branch], ...] = field(init=False, repr=False, compare=False)
+    _branches: tuple[tuple[curve.ParentKey, curve.ParentKey], ...] = field(init=False, repr=False, compare=False)
     _template: Template = field(init=False, repr=False, compare=False)
     _memo: dict[tuple[int, int], Place] = field(init=False, repr=False, compare=False)
 
@@ -293,8 +293,9 @@ class Vault:
         parts = [_split(expression) for expression in expressions]
         whose = names or [""] * len(parts)
         cosigners = [Cosigner.parse(key, name) for (key, _), name in zip(parts, whose, strict=True)]
-        # Before the branches are looked at: one key under two pairs of branches is one holder, not a typing error.
-        refuse_duplicates(cosigners)
+        if any(steps != _STEPS for _, steps in parts):
+            # First of all: one key under two pairs of branches is one holder, not a typing error.
+            refuse_duplicates(cosigners)
         for position, (_, steps) in enumerate(parts):
             _check_steps(steps, f"key {position + 1}")
         return cls(threshold, tuple(cosigners), script_type, network, birthday, internal_key)

@@ -217,15 +217,14 @@ def fingerprint(public_key: bytes) -> bytes:
     return hash160(public_key)[:4]
 
 
-@functools.lru_cache(maxsize=256)
-def branches_of(key: AccountKey) -> tuple[curve.Branch, curve.Branch]:
+def branches_of(key: AccountKey) -> tuple[curve.ParentKey, curve.ParentKey]:
     """The two parents of a key's addresses, of branch 0 (receive) and 1 (change), each hashed and parsed once.
 
     Raises:
         ChildKeyInvalid: BIP 32 gives the key no such child.
     """
-    account = curve.Branch(key.public_key, key.chain_code)
-    return curve.Branch(*account.child_with_chain_code(0)), curve.Branch(*account.child_with_chain_code(1))
+    account = curve.ParentKey(key.public_key, key.chain_code)
+    return curve.ParentKey(*account.child_with_chain_code(0)), curve.ParentKey(*account.child_with_chain_code(1))
 
 
 _EXPRESSION: Final = re.compile(r"(?P<origin>\[[^\]]*\])?(?P<key>[^\[\]]*)")
@@ -342,13 +341,12 @@ def _refuse_related(cosigners: Sequence[Cosigner]) -> None:
                 raise DupCosigner(first=other.label, second=cosigner.label, why=why)
 
 
-@functools.lru_cache(maxsize=256)
 def _family(public_key: bytes, chain_code: bytes) -> frozenset[bytes]:
     """The x of a key, of its first children, and of the first children of its two branches."""
-    node = curve.Branch(public_key, chain_code)
+    node = curve.ParentKey(public_key, chain_code)
     keys = [public_key, *node.children(0, RELATED_INDEXES)]
     for branch in (0, 1):
-        keys += curve.Branch(*node.child_with_chain_code(branch)).children(0, RELATED_INDEXES)
+        keys += curve.ParentKey(*node.child_with_chain_code(branch)).children(0, RELATED_INDEXES)
     return frozenset(key[1:] for key in keys)
 
 

@@ -124,7 +124,7 @@ class TaprootTemplate:
     """
 
     threshold: int
-    internal: tuple[curve.Branch, curve.Branch]
+    internal: tuple[curve.ParentKey, curve.ParentKey]
     unheld_accounts: ClassVar[tuple[tuple[bytes, tuple[int, ...]], ...]] = ((UNSPENDABLE_FINGERPRINT, ()),)
 
     def lock(self, branch: int, index: int, keys: Sequence[bytes]) -> Lock:

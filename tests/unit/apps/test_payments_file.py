@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.apps.commands.payments_file import check_total, parse_payments, total_of
+from custody.apps.commands.payments_file import check_total, parse_payments
+from custody.apps.views.request import total_of
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, make_cast
 from custody.transfer.request import MAX_PAYMENTS, RequestedPayment

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.apps.station_commands import layout
+from custody.apps.views import layout
 
 
 @given(st.text())

@@ -5,22 +5,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from custody.apps.station_commands.layout import grouped, sats
-from custody.apps.station_commands.papers import checkpoint_paper, document_paper
-from custody.apps.station_commands.screens import (
-    NOT_WITNESSED,
-    charter_data,
-    charter_screen,
-    examination_data,
-    examination_screen,
-)
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.examination import NOT_WITNESSED, examination_data, examination_screen
+from custody.apps.views.files import checkpoint_paper, document_paper
+from custody.apps.views.layout import grouped, sats
+from custody.apps.views.transfer import transfer_data
 from custody.envelope import sign
 from custody.log import Cosignature, SignedCheckpoint
 from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
 from custody.testing.scenario import RememberedState, Scenario
-from custody.transfer.evidence import Examination, Stage
+from custody.examine.evidence import Examination, Stage
 from custody.transfer.request import Purpose, TransferRequest
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -61,6 +57,25 @@ def unwitnessed():
     found = examined(Setting(is_witnessed=False))
     yield found
     found.scenario.close()
+
+
+def test_the_coordinator_and_a_station_spell_a_transfer_alike(witnessed):
+    history = witnessed.scenario.custodian.history()
+    found = witnessed.to_sign
+    told, judged = transfer_data(history.transfer(found.transfer_id), history), examination_data(found)
+    both = told.keys() & judged.keys()
+    assert both >= {"request", "payments", "inputs", "sats", "sat_per_kvb", "verdict", "findings", "approvals", "tied"}
+    assert {each: told[each] for each in both} == {each: judged[each] for each in both}
+    (approvals,) = judged["approvals"]
+    assert approvals == {
+        "rule": approvals["rule"],
+        "role": "officer",
+        "threshold": 2,
+        "signed": ["Aigerim", "Bolat"],
+        "needed": 0,
+        "missing": approvals["missing"],
+        "is_enough": True,
+    }
 
 
 def test_the_screen_says_who_asked_why_and_who_is_paid_how_much_at_which_address(witnessed):
@@ -166,7 +181,9 @@ def test_a_history_without_witnesses_is_called_that_beside_the_words(witnessed, 
 def test_the_age_of_the_history_and_a_wrong_clock_are_said(witnessed):
     found = witnessed.to_sign
     assert "history witnessed 3 days ago" in examination_screen(found, witnessed.now + 3 * 86_400)
-    late = replace(found, cosignatures=(Cosignature(found.cosignatures[0].key, witnessed.now + 7_200),))
+    late = replace(
+        found, shown=replace(found.shown, cosignatures=(Cosignature(found.cosignatures[0].key, witnessed.now + 7_200),))
+    )
     assert "witnessed 2 hours LATER: one clock is wrong" in examination_screen(late, witnessed.now)
 
 

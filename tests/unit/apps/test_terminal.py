@@ -25,7 +25,7 @@ from custody.apps.terminal import (
 )
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
-from custody.transfer.evidence import DecisionDiffers
+from custody.examine.evidence import DecisionDiffers
 from custody.units import AmountRange
 
 HOSTILE = "\x1b[2J\u202egnp.exe\r\x07\u2066"

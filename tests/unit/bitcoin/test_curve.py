@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from custody.bitcoin.curve import (
     ORDER,
-    Branch,
+    ParentKey,
     add_secret,
     add_tweak,
     is_low_s,
@@ -271,18 +271,18 @@ def reference_child(index: int) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("index", [0, 1, 255, 256, 70000, 2**31 - 1])
 def test_a_child_is_what_bip_32_says(index):
-    assert Branch(public_key(SECRET), CHAIN_CODE).child_with_chain_code(index) == reference_child(index)
+    assert ParentKey(public_key(SECRET), CHAIN_CODE).child_with_chain_code(index) == reference_child(index)
 
 
 def test_a_column_of_children_is_each_child_in_order():
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     assert branch.children(5, 25) == [branch.child(index) for index in range(5, 25)]
     assert branch.children(2**31 - 2, 2**31) == [branch.child(2**31 - 2), branch.child(2**31 - 1)]
     assert branch.children(7, 7) == []
 
 
 def test_an_index_that_is_hardened_or_negative_is_refused():
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     for attempt in (
         lambda: branch.child(2**31),
         lambda: branch.child(-1),
@@ -319,7 +319,7 @@ class ForcedHash:
     ],
 )
 def test_a_child_that_bip_32_leaves_out_is_a_named_error(left):
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     branch._outer = ForcedHash(left + bytes(32))
     with refuses("CHILD_KEY_INVALID") as caught:
         branch.children(3, 6)
@@ -327,28 +327,28 @@ def test_a_child_that_bip_32_leaves_out_is_a_named_error(left):
 
 
 def test_the_last_allowed_left_half_still_gives_a_child():
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     branch._outer = ForcedHash(scalar(ORDER - 1) + bytes(32))
     assert branch.child(0) == add_tweak(public_key(SECRET), scalar(ORDER - 1))
 
 
 def test_a_branch_needs_a_point_and_a_chain_code():
     with refuses("PUBLIC_KEY_INVALID") as caught:
-        Branch(b"\0" + SECRET, CHAIN_CODE)
+        ParentKey(b"\0" + SECRET, CHAIN_CODE)
     assert SECRET.hex() not in str(caught.error)
     with pytest.raises(ValueError, match="chain code"):
-        Branch(public_key(SECRET), CHAIN_CODE[:31])
+        ParentKey(public_key(SECRET), CHAIN_CODE[:31])
 
 
 def test_one_branch_serves_many_threads():
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     expected = branch.children(0, 400)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: branch.children(0, 400), range(16))) == [expected] * 16
 
 
 def test_a_derived_key_verifies_as_its_bytes_do():
-    branch = Branch(public_key(SECRET), CHAIN_CODE)
+    branch = ParentKey(public_key(SECRET), CHAIN_CODE)
     secrets = [add_secret(SECRET, branch._hmac(index)[:32]) for index in range(4)]
     keys = branch.keys(range(4))
     for key, secret in zip(keys, secrets, strict=True):
@@ -362,15 +362,15 @@ def test_a_derived_key_verifies_as_its_bytes_do():
 
 
 def test_a_derived_key_keeps_its_point_whatever_else_is_computed_from_it():
-    key = Branch(public_key(SECRET), CHAIN_CODE).child(7)
-    signature = sign_ecdsa(add_secret(SECRET, Branch(public_key(SECRET), CHAIN_CODE)._hmac(7)[:32]), DIGEST)
+    key = ParentKey(public_key(SECRET), CHAIN_CODE).child(7)
+    signature = sign_ecdsa(add_secret(SECRET, ParentKey(public_key(SECRET), CHAIN_CODE)._hmac(7)[:32]), DIGEST)
     assert add_tweak(key, scalar(5)) == add_tweak(bytes(key), scalar(5))
-    assert Branch(key, CHAIN_CODE).children(0, 3) == Branch(bytes(key), CHAIN_CODE).children(0, 3)
+    assert ParentKey(key, CHAIN_CODE).children(0, 3) == ParentKey(bytes(key), CHAIN_CODE).children(0, 3)
     assert verify_ecdsa(key, DIGEST, signature)
 
 
 def test_a_copy_of_a_derived_key_is_its_bytes():
-    key = Branch(public_key(SECRET), CHAIN_CODE).child(7)
+    key = ParentKey(public_key(SECRET), CHAIN_CODE).child(7)
     for copied in (copy.deepcopy(key), bytes(key)):
         assert type(copied) is bytes
         assert copied == key

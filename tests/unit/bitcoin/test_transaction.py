@@ -1,6 +1,9 @@
 """A transaction has one spelling; reading it is bounded and loses nothing."""
 
 import tracemalloc
+from collections.abc import Callable
+from random import Random
+from typing import Final
 
 import pbk
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from custody.bitcoin.transaction import (
     LimitExceeded,
+    MinedTransaction,
     OutPoint,
     PreviousTransaction,
     Reader,
@@ -107,6 +111,97 @@ def test_both_readers_accept_the_same_bytes(transaction: Transaction, data: st.D
     else:
         assert quick is not None
         assert quick.txid == whole.txid
+
+
+@given(transactions(), st.binary(max_size=5), st.binary(max_size=5))
+def test_what_is_walked_over_says_the_same_wherever_it_stands(transaction: Transaction, before: bytes, after: bytes):
+    raw = transaction.serialize()
+    mined, end = MinedTransaction.read(before + raw + after, len(before))
+    assert (mined.raw, end) == (raw, len(before) + len(raw))
+    assert mined.txid == transaction.txid
+    assert mined.scripts == tuple(each.script_pubkey for each in transaction.outputs)
+    assert mined.spends == tuple(each.outpoint for each in transaction.inputs)
+    assert mined.decode() == transaction
+
+
+@settings(max_examples=300)
+@given(transactions(), st.data())
+def test_what_is_walked_over_is_refused_when_the_whole_is_and_for_the_same_reason(
+    transaction: Transaction, data: st.DataObject
+):
+    raw = bytearray(transaction.serialize())
+    for _ in range(data.draw(st.integers(0, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.sampled_from(EDGES) | st.integers(0, 255))
+    cut = bytes(raw[: data.draw(st.integers(0, len(raw)))]) if data.draw(st.booleans()) else bytes(raw)
+    assert outcome(walked, cut) == outcome(decoded, cut)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ten_thousand_mutations_are_judged_alike(seed):
+    chance = Random(seed)  # noqa: S311 - the same mutations on every run
+    shapes = [transaction_of(chance).serialize() for _ in range(10)]
+    for _ in range(250):
+        raw = bytearray(chance.choice(shapes))
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(raw))
+            change = chance.randrange(4)
+            if change == 0:
+                raw[at] = chance.choice(EDGES)
+            elif change == 1:
+                raw[at:at] = chance.choice((b"\x00", b"\xfd\x01\x00", b"\xfe" + bytes(4), b"\xff" * 9))
+            elif change == 2:
+                del raw[at : at + chance.randrange(1, 5)]
+            else:
+                raw[at] ^= 1 << chance.randrange(8)
+            raw = raw or bytearray(1)
+        assert outcome(walked, bytes(raw)) == outcome(decoded, bytes(raw))
+
+
+@pytest.mark.parametrize("raw", [BIP143, simple().serialize()])
+def test_what_is_walked_over_does_not_end_beyond_its_bytes(raw):
+    for missing in range(1, len(raw)):
+        with refuses("TX_ENCODING"):
+            MinedTransaction.read(raw[:-missing], 0)
+
+
+EDGES: Final = (0, 1, 2, 41, 0x7F, 0xFC, 0xFD, 0xFE, 0xFF)
+"""Bytes that counts and lengths turn on."""
+
+
+Said = tuple[bytes, tuple[bytes, ...], tuple[OutPoint, ...]]
+"""Txid, scripts, what is spent."""
+
+
+def walked(raw: bytes) -> Said:
+    mined, end = MinedTransaction.read(raw, 0)
+    Reader(raw, end).finish()
+    return mined.txid, mined.scripts, mined.spends
+
+
+def decoded(raw: bytes) -> Said:
+    whole = Transaction.parse(raw)
+    paid, spent = (each.script_pubkey for each in whole.outputs), (each.outpoint for each in whole.inputs)
+    return whole.txid, tuple(paid), tuple(spent)
+
+
+def outcome(read: Callable[[bytes], Said], raw: bytes) -> Said | str:
+    """What was read, or the words in which it was refused: they say what is wrong and at which byte."""
+    try:
+        return read(raw)
+    except TransactionEncoding as error:
+        return f"{error.code} {error}"
+
+
+def transaction_of(chance: Random) -> Transaction:
+    """Inputs, outputs and witness of all the sizes that lengths are written in."""
+    size = lambda: chance.choice((0, 1, 22, 34, 71, 252, 253, 300))  # noqa: E731 - said once, used in each part
+    inputs = tuple(
+        TxIn(OutPoint(chance.randbytes(32), chance.randrange(9)), chance.randbytes(size()), 0xFFFFFFFD)
+        for _ in range(chance.randrange(1, 4))
+    )
+    outputs = tuple(TxOut(chance.randrange(10**9), chance.randbytes(size())) for _ in range(chance.randrange(1, 4)))
+    stacks = tuple(tuple(chance.randbytes(size()) for _ in range(chance.randrange(3))) for _ in inputs)
+    return Transaction(2, inputs, outputs, 0, stacks if any(stacks) else ())
 
 
 def test_a_published_segwit_transaction():

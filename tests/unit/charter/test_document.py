@@ -1,13 +1,19 @@
 """The charter: what it may not say, who must have signed it, and the text people write."""
 
 import json
+import re
 from collections.abc import Callable
-from typing import Any
+from random import Random
+from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from custody.bitcoin import curve
 from custody.bitcoin.script import address
 from custody.charter.document import (
+    SHOWN_VAULTS,
     AddressPayee,
     Charter,
     VaultPayee,
@@ -20,13 +26,27 @@ from custody.charter.people import Person, Role, Witness
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule
 from custody.envelope import sign
 from custody.errors import CustodyError
-from custody.record import canonical
+from custody.record import canonical, tagged_hash
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, WITNESS, make_cast, payee_address, person_key, vault_of
+from custody.testing.cast import (
+    OFFICERS,
+    REQUESTER,
+    SUPPLIER,
+    WITNESS,
+    account_path,
+    make_cast,
+    payee_address,
+    person_key,
+    vault_of,
+)
 from custody.units import Network
+from custody.vault.descriptor import Vault, checksum
+from custody.vault.keys import AccountKey, Cosigner, KeyOrigin
+from custody.vault.templates import ScriptType
 
 CAST = make_cast()
 GOOD = CAST.charter
+VAULTS: Final = 90
 
 
 def edited(record: Any, **changes: Any) -> Any:
@@ -213,6 +233,155 @@ def test_a_vault_is_found_by_its_id_and_by_no_other():
     assert (entry.name, vault.id, vault.descriptor) == ("reserve", CAST.vault.id, CAST.vault.descriptor)
     with refuses("VAULT_ID_MISMATCH"):
         GOOD.vault_by_id(bytes(32))
+
+
+@pytest.fixture(scope="module")
+def many() -> Charter:
+    """A charter of more vaults than any fixed number of places would hold cheaply."""
+    vaults = tuple(
+        edited(GOOD.vaults[0], name=f"v{number:03}", descriptor=descriptor_of(number)) for number in range(VAULTS)
+    )
+    names = tuple(each.name for each in vaults)
+    payees = without(GOOD.payees, "Reserve")
+    rules = [edited(each, vaults=names) for each in GOOD.rules]
+    rules[0] = edited(rules[0], payees=tuple(each.name for each in payees))
+    return edited(GOOD, vaults=vaults, payees=payees, rules=tuple(rules))
+
+
+def descriptor_of(number: int) -> str:
+    """A vault of two made-up cosigners; quicker than those whose signers are made as well."""
+    chance = Random(number)  # noqa: S311 - the same on every run
+    path = account_path(ScriptType.WSH)
+    cosigners = tuple(
+        Cosigner(
+            "",
+            KeyOrigin(chance.randbytes(4), path),
+            AccountKey(
+                public_key=curve.public_key(chance.randbytes(32)),
+                chain_code=chance.randbytes(32),
+                depth=len(path),
+                parent_fingerprint=chance.randbytes(4),
+                child_number=path[-1],
+                network_version=Network.REGTEST.xpub_version,
+            ),
+        )
+        for _ in range(2)
+    )
+    return Vault.create(2, cosigners, ScriptType.WSH, Network.REGTEST).descriptor
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list[str]:
+    """The descriptors that were parsed since the test began."""
+    seen: list[str] = []
+    parse = Vault.parse
+
+    def note(descriptor: str, *given: Any, **named: Any) -> Vault:
+        seen.append(descriptor)
+        return parse(descriptor, *given, **named)
+
+    monkeypatch.setattr(Vault, "parse", note)
+    return seen
+
+
+def test_a_charter_parses_each_of_its_vaults_once_however_many_there_are(many, parsed):
+    ids = [many.vault(each.name).id for each in many.vaults]
+    assert [many.vault_by_id(each)[0] for each in ids] == list(many.vaults)
+    again = Charter.from_bytes(many.to_bytes())
+    assert again.vault_by_id(ids[-1])[1] is many.vault(many.vaults[-1].name)
+    assert parsed == []
+
+
+def test_the_message_about_a_strange_vault_stays_short(many):
+    with refuses("VAULT_ID_MISMATCH") as caught:
+        many.vault_by_id(bytes(32))
+    assert str(caught.error).endswith(f"or one of {VAULTS - SHOWN_VAULTS} more")
+
+
+def test_what_was_looked_up_is_no_part_of_the_record(many):
+    fresh = Charter.from_bytes(many.to_bytes())
+    many.vault_by_id(many.vault("v000").id)
+    assert (fresh, hash(fresh), fresh.digest()) == (many, hash(many), many.digest())
+
+
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_an_edited_copy_does_not_answer_for_its_original(many, is_deep):
+    assert many.vault("v000").id != many.vault("v001").id
+    swapped = edited(many.vaults[0], descriptor=many.vaults[1].descriptor)
+    copied = many.model_copy(update={"vaults": (swapped, *many.vaults[2:])}, deep=is_deep)
+    assert copied.vault("v000").id == many.vault("v001").id
+    with refuses("NAME_UNKNOWN"):
+        copied.vault("v001")
+
+
+# --- a charter that was verified before -------------------------------------------------------------------------------
+
+
+def test_a_verified_charter_parses_only_the_vaults_that_are_asked_for(parsed):
+    vault, _ = vault_of(("p", "q"), 2)
+    second = edited(GOOD.vaults[0], name="warm", descriptor=vault.descriptor)
+    rules = tuple(edited(each, vaults=("reserve", "warm")) for each in GOOD.rules)
+    data, pinned, kept = forged(vaults=(GOOD.vaults[0], second), rules=rules)
+    charter = Charter.unsafe_from_verified(data, pinned)
+    assert parsed == []
+    found, derived = charter.vault_by_id(vault.id)
+    assert (found, derived.id) == (second, vault.id)
+    assert parsed == [vault.descriptor]
+    assert charter.vault("warm") is derived
+    assert parsed == [vault.descriptor]
+    assert kept == charter
+
+
+def test_a_verified_charter_has_the_pinned_digest():
+    with refuses("CHARTER_MISMATCH") as caught:
+        Charter.unsafe_from_verified(GOOD.to_bytes(), bytes(32))
+    assert caught.error.values()["actual"] == GOOD.digest().hex()
+
+
+@given(data=st.data())
+def test_names_that_a_caller_kept_are_never_believed(many, data):
+    ids = [many.vault(each.name).id for each in many.vaults[:4]]
+    name = st.sampled_from(["v000", "v001", "v002", "v003", "nobody's", ""])
+    names = data.draw(st.dictionaries(st.sampled_from([*ids, bytes(32)]), name))
+    charter = Charter.unsafe_from_verified(many.to_bytes(), many.digest(), names)
+    for vault_id, entry in zip(ids, many.vaults, strict=False):
+        found, vault = charter.vault_by_id(vault_id)
+        assert (found, vault.id) == (entry, vault_id)
+    with refuses("VAULT_ID_MISMATCH"):
+        charter.vault_by_id(bytes(32))
+
+
+def test_a_vault_in_another_spelling_is_found_by_its_id_too():
+    body = re.sub(r"\[.*?\]", lambda each: each[0].replace("h", "'"), GOOD.vaults[0].descriptor.partition("#")[0])
+    other = edited(GOOD.vaults[0], descriptor=f"{body}#{checksum(body)}")
+    data, pinned, _ = forged(vaults=(other,))
+    charter = Charter.unsafe_from_verified(data, pinned)
+    assert other.descriptor != GOOD.vaults[0].descriptor
+    found, vault = charter.vault_by_id(CAST.vault.id)
+    assert (found, vault.id) == (other, CAST.vault.id)
+
+
+def test_what_is_not_derived_again_is_read_as_strictly_as_ever():
+    data, pinned, _ = forged(people=without(GOOD.people, REQUESTER))
+    with refuses("CHARTER_INVALID"):
+        Charter.unsafe_from_verified(data, pinned)
+    spaced = GOOD.to_bytes().replace(b":", b": ", 1)
+    with refuses("RECORD_NOT_CANONICAL"):
+        Charter.unsafe_from_verified(spaced, tagged_hash("custody/charter/v1", spaced))
+
+
+def test_a_vault_that_was_never_sound_is_refused_when_it_is_asked_for():
+    broken = edited(GOOD.vaults[0], descriptor=GOOD.vaults[0].descriptor[:-1])
+    data, pinned, _ = forged(vaults=(broken,))
+    charter = Charter.unsafe_from_verified(data, pinned)
+    with refuses("DESC_CHECKSUM"):
+        charter.vault("reserve")
+
+
+def forged(**changes: Any) -> tuple[bytes, bytes, Charter]:
+    """A charter that nobody checked: its bytes, their digest, and the values."""
+    made = GOOD.model_copy(update=changes)
+    return made.to_bytes(), made.digest(), made
 
 
 def test_everyone_is_listed_as_a_signer():

@@ -1,6 +1,7 @@
 """Approvals: an officer's word on one draft, counted once a person, for as long as it holds."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,9 +25,15 @@ from custody.transfer.approval import (
     refuse_unfit,
     tallies,
 )
+from custody.transfer.proposal import Proposal, propose
 from custody.units import Network
 
 HOUR = 3600
+
+
+def proposal_of(told, **changes: object) -> Proposal:
+    """The story's proposal, with other parts as a liar would pass them on."""
+    return replace(propose(told.draft, told.request, told.charter), **changes)
 
 
 @pytest.fixture
@@ -48,12 +55,12 @@ def word(told, edit):
 
 
 def checked(told, envelope: Envelope) -> Approval:
-    return check_approval(envelope, told.draft, told.request, told.charter)
+    return check_approval(envelope, proposal_of(told))
 
 
 def authorized(told, *envelopes: Envelope, now: int | None = None, decision: object = None):
     decision = decision or told.transfer.decision
-    return authorize(told.draft, told.request, told.charter, decision, envelopes, told.now if now is None else now)
+    return authorize(proposal_of(told), decision, envelopes, told.now if now is None else now)
 
 
 # --- one approval -----------------------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ def test_a_word_that_another_officer_signed_is_refused(told, word):
 def test_who_is_no_officer_cannot_approve_what_somebody_else_asked_for(told, word, edit):
     request = edit(told.request, requester="Somebody")
     with refuses("APPROVAL_AUTHOR"):
-        check_approval(word(REQUESTER), told.draft, request, told.charter)
+        check_approval(word(REQUESTER), proposal_of(told, request=request))
 
 
 def both_roles(cast: Cast, edit) -> object:
@@ -105,14 +112,14 @@ def test_who_asked_does_not_approve_but_may_say_no(told, word, edit):
     charter = both_roles(told.cast, edit)
     digest = charter.digest()
     with refuses("APPROVAL_SELF"):
-        check_approval(word(REQUESTER, charter=digest), told.draft, told.request, charter)
+        check_approval(word(REQUESTER, charter=digest), proposal_of(told, charter=charter))
     veto = word(REQUESTER, charter=digest, verdict=Opinion.VETO)
-    assert check_approval(veto, told.draft, told.request, charter).verdict is Opinion.VETO
+    assert check_approval(veto, proposal_of(told, charter=charter)).verdict is Opinion.VETO
 
 
 def test_an_officer_who_asked_is_no_member_of_the_quorum(told, edit):
     charter = both_roles(told.cast, edit)
-    (tally,) = tallies(told.transfer.decision, told.request, charter, ())
+    (tally,) = tallies(proposal_of(told, charter=charter), told.transfer.decision, ())
     assert REQUESTER not in tally.tally.missing
     assert set(tally.tally.missing) == set(OFFICERS)
 
@@ -235,7 +242,7 @@ def test_every_demand_is_met_or_none_is(told, word, edit):
 def test_a_demand_that_nobody_can_meet_says_so(told, edit):
     demands = (Demand(rule="four", role=Role.OFFICER, count=4),)
     with refuses("APPROVAL_MISSING") as caught:
-        tallies(edit(told.transfer.decision, demands=demands), told.request, told.charter, ())
+        tallies(proposal_of(told), edit(told.transfer.decision, demands=demands), ())
     assert "only 3 besides the requester" in str(caught.error)
 
 
@@ -277,12 +284,12 @@ def withdrawal(told):
 
 @pytest.mark.parametrize("person", [REQUESTER, *OFFICERS])
 def test_its_requester_and_any_officer_may_withdraw(told, withdrawal, person):
-    assert check_withdrawal(withdrawal(person), told.draft, told.request, told.charter).person == person
+    assert check_withdrawal(withdrawal(person), proposal_of(told)).person == person
 
 
 def test_somebody_else_who_may_only_ask_may_not_withdraw(told, withdrawal, edit):
     with refuses("APPROVAL_AUTHOR"):
-        check_withdrawal(withdrawal(REQUESTER), told.draft, edit(told.request, requester="Other"), told.charter)
+        check_withdrawal(withdrawal(REQUESTER), proposal_of(told, request=edit(told.request, requester="Other")))
 
 
 @pytest.mark.parametrize(
@@ -296,11 +303,11 @@ def test_somebody_else_who_may_only_ask_may_not_withdraw(told, withdrawal, edit)
 )
 def test_a_withdrawal_of_something_else_or_by_somebody_else_is_refused(told, withdrawal, changes, code):
     with refuses(code):
-        check_withdrawal(withdrawal(OFFICERS[0], **changes), told.draft, told.request, told.charter)
+        check_withdrawal(withdrawal(OFFICERS[0], **changes), proposal_of(told))
 
 
 def test_words_on_one_draft_do_not_fit_another(told, word, redrafted):
     other = redrafted(told.draft, locktime=told.draft.transaction.locktime - 1)
     for officer in itertools.islice(OFFICERS, 2):
         with refuses("APPROVAL_MISMATCH"):
-            check_approval(word(officer), other, told.request, told.charter)
+            check_approval(word(officer), proposal_of(told, draft=other))

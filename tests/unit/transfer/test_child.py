@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.rules import Carried
+from custody.history import kinds
 from custody.testing.asserts import refuses
 from custody.transfer.child import change_of, check_child, check_waiting, select_change
 from custody.transfer.selection import Terms, weight_of
-from custody.transfer.state import Kind
 from custody.units import fee_at, vsize
 from custody.vault.coins import Coin
 
@@ -61,8 +61,8 @@ def test_change_that_would_leave_dust_is_too_little(told):
 
 def test_the_change_of_a_released_transfer_is_where_its_own_bytes_say(told):
     vault = told.cast.vault
-    assert change_of(told.until(Kind.RELEASED).transfer(told.transfer_id), vault) is None
-    parent = told.after(Kind.RELEASED).transfer(told.transfer_id)
+    assert change_of(told.until(kinds.RELEASED).transfer(told.transfer_id), vault) is None
+    parent = told.after(kinds.RELEASED).transfer(told.transfer_id)
     found = check_waiting(parent, vault)
     assert found == change_of(parent, vault)
     assert found.outpoint.txid == parent.release.txid
@@ -73,9 +73,9 @@ def test_the_change_of_a_released_transfer_is_where_its_own_bytes_say(told):
 @pytest.mark.parametrize(
     ("after", "problem"),
     [
-        (Kind.VERIFIED, "was not released (verified)"),
-        (Kind.SPEND_SEEN, "stands in a block already"),
-        (Kind.CONFIRMED, "stands in a block already"),
+        (kinds.VERIFIED, "was not released (verified)"),
+        (kinds.SPEND_SEEN, "stands in a block already"),
+        (kinds.CONFIRMED, "stands in a block already"),
     ],
 )
 def test_what_does_not_wait_has_no_child(told, after, problem):
@@ -85,11 +85,11 @@ def test_what_does_not_wait_has_no_child(told, after, problem):
 
 
 def test_a_reorganisation_lets_a_parent_wait_again(told):
-    assert check_waiting(told.after(Kind.UNCONFIRMED).transfer(told.transfer_id), told.cast.vault)
+    assert check_waiting(told.after(kinds.UNCONFIRMED).transfer(told.transfer_id), told.cast.vault)
 
 
 def test_a_child_spends_the_change_and_nothing_else(told):
-    parent = told.after(Kind.RELEASED).transfer(told.transfer_id)
+    parent = told.after(kinds.RELEASED).transfer(told.transfer_id)
     with refuses("CHILD_INPUTS") as caught:
         check_child(told.draft, parent, told.cast.vault)
     assert caught.error.change == str(change_of(parent, told.cast.vault).outpoint)

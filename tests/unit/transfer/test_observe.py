@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from custody.bitcoin.transaction import OutPoint, PreviousTransaction, Transaction, TxIn, TxOut
+from custody.bitcoin.transaction import MinedTransaction, OutPoint, PreviousTransaction, Transaction, TxIn, TxOut
 from custody.testing.cast import vault_of
-from custody.transfer.observe import BlockView, Spend, Watch, deposits_in, spends_in
+from custody.transfer.observe import BlockView, Find, Spend, deposits_in, spends_in
 from custody.vault.coins import ScriptIndex
 from custody.vault.descriptor import Branch
 
@@ -19,8 +19,15 @@ def vault(told):
 
 
 @pytest.fixture(scope="module")
-def watch(vault) -> Watch:
-    return Watch(vault.id, ScriptIndex(vault, 10, 5))
+def find(vault) -> Find:
+    return index(vault, 10, 5).find
+
+
+def index(vault, receive_to: int, change_to: int) -> ScriptIndex:
+    made = ScriptIndex()
+    made.grow(vault, Branch.RECEIVE, receive_to)
+    made.grow(vault, Branch.CHANGE, change_to)
+    return made
 
 
 def spending(*outpoints: OutPoint) -> tuple[TxIn, ...]:
@@ -29,10 +36,11 @@ def spending(*outpoints: OutPoint) -> tuple[TxIn, ...]:
 
 def block(*transactions: Transaction, coinbase: Transaction | None = None) -> BlockView:
     first = coinbase or Transaction(2, spending(OutPoint(bytes(32), 0xFFFFFFFF)), (TxOut(1, FOREIGN),), 0)
-    return BlockView(height=150, hash=b"\x0b" * 32, previous=b"\x0a" * 32, time=1, transactions=(first, *transactions))
+    mined = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in (first, *transactions))
+    return BlockView(height=150, hash=b"\x0b" * 32, previous=b"\x0a" * 32, time=1, transactions=mined)
 
 
-def test_every_output_of_ours_is_a_deposit_and_no_other(vault, watch):
+def test_every_output_of_ours_is_a_deposit_and_no_other(vault, find):
     paying = Transaction(
         2,
         spending(),
@@ -44,7 +52,7 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, watch):
         ),
         0,
     )
-    found = list(deposits_in(block(paying), [watch], 77))
+    found = [seen for seen, _ in deposits_in(block(paying), find, 77)]
     assert [(each.vout, each.amount, each.branch, each.index) for each in found] == [(1, 6, 0, 9), (2, 7, 1, 4)]
     for each in found:
         assert (each.vault, each.txid, each.height, each.block) == (vault.id, paying.txid, 150, b"\x0b" * 32)
@@ -52,29 +60,30 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, watch):
         assert each.deposit.outpoint == OutPoint(paying.txid, each.vout)
 
 
-def test_the_first_transaction_of_a_block_is_mined(vault, watch):
+def test_the_first_transaction_of_a_block_is_mined(vault, find):
     mined = Transaction(2, spending(), (TxOut(9, vault.script_pubkey(Branch.RECEIVE, 0)),), 0)
-    (found,) = deposits_in(block(coinbase=mined), [watch], 77)
+    (found,) = deposits_in(block(coinbase=mined), find, 77)
     assert found.is_coinbase
 
 
-def test_the_proof_of_an_amount_does_not_depend_on_a_witness(vault, watch):
+def test_the_proof_of_an_amount_does_not_depend_on_a_witness(vault, find):
     paying = Transaction(2, spending(), (TxOut(6, vault.script_pubkey(Branch.RECEIVE, 1)),), 0, ((b"\x01", b"\x02"),))
-    (one,) = deposits_in(block(paying), [watch], 77)
-    (other,) = deposits_in(block(replace(paying, witness=((b"\x03",),))), [watch], 77)
+    (one,) = deposits_in(block(paying), find, 77)
+    (other,) = deposits_in(block(replace(paying, witness=((b"\x03",),))), find, 77)
     assert one == other
     proof = PreviousTransaction(one.transaction)
     assert (proof.txid, proof.output(0)) == (paying.txid, paying.outputs[0])
 
 
-def test_two_vaults_are_told_apart(vault, watch):
+def test_two_vaults_are_told_apart(vault):
     second, _ = vault_of(("x", "y"), 2)
-    other = Watch(second.id, ScriptIndex(second, 3, 3))
+    other, both = index(second, 3, 3), index(vault, 10, 5)
+    both.grow(second, Branch.RECEIVE, 3)
     paying = Transaction(
         2, spending(), tuple(TxOut(6, each.script_pubkey(Branch.RECEIVE, 0)) for each in (vault, second)), 0
     )
-    assert [each.vault for each in deposits_in(block(paying), [watch, other], 77)] == [vault.id, second.id]
-    assert [each.vault for each in deposits_in(block(paying), [other], 77)] == [second.id]
+    assert [each.vault for each in deposits_in(block(paying), both.find, 77)] == [vault.id, second.id]
+    assert [each.vault for each in deposits_in(block(paying), other.find, 77)] == [second.id]
 
 
 def test_each_input_that_spends_a_coin_of_ours_is_a_spend():

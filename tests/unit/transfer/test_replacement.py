@@ -40,8 +40,8 @@ BOTH = pay((SUPPLIER, 1_000), (TAX_OFFICE, 2_000))
         (pay((SUPPLIER, 3_000)), False),
     ],
 )
-def test_the_same_payees_get_the_same_in_any_order(told, edit, payments, is_same):
-    theirs = replace(told.transfer, request=edit(told.request, payments=BOTH))
+def test_the_same_payees_get_the_same_in_any_order(told, edit, retold, payments, is_same):
+    theirs = retold(told.transfer, request=edit(told.request, payments=BOTH))
     own = edit(told.request, payments=payments)
     if is_same:
         check_payees(own, [theirs])
@@ -51,24 +51,24 @@ def test_the_same_payees_get_the_same_in_any_order(told, edit, payments, is_same
     # Whatever a transfer pays, it may be cancelled; and a cancellation binds nobody.
     cancel = edit(told.request, purpose=Purpose.CANCELLATION, payments=(), replaces=(theirs.id,))
     check_payees(cancel, [theirs])
-    check_payees(own, [replace(theirs, request=cancel)])
+    check_payees(own, [retold(theirs, request=cancel)])
 
 
-def test_a_child_of_another_parent_is_another_purpose(told, edit):
+def test_a_child_of_another_parent_is_another_purpose(told, edit, retold):
     one, other = (edit(told.request, purpose=Purpose.CHILD, payments=(), parent=bytes([n]) * 32) for n in (1, 2))
-    check_payees(one, [replace(told.transfer, request=one)])
+    check_payees(one, [retold(told.transfer, request=one)])
     with refuses("REPLACE_PAYEES"):
-        check_payees(other, [replace(told.transfer, request=one)])
+        check_payees(other, [retold(told.transfer, request=one)])
 
 
 def test_what_replaces_nothing_is_free_in_its_coins(told):
     check_replacement(told.draft, told.request, ())
 
 
-def test_fees_before_are_those_of_all_that_is_replaced_and_of_what_is_sped_up_each_once(told, redrafted):
+def test_fees_before_are_those_of_all_that_is_replaced_and_of_what_is_sped_up_each_once(told, redrafted, retold):
     def made(number, **rest):
         outputs = [replace(told.draft.transaction.outputs[0], amount=1_000 + number)]
-        return replace(told.transfer, draft=redrafted(told.draft, outputs=outputs), **rest)
+        return retold(told.transfer, draft=redrafted(told.draft, outputs=outputs), **rest)
 
     first = made(1)
     second = made(2, replaced=(first,))
@@ -80,8 +80,8 @@ def test_fees_before_are_those_of_all_that_is_replaced_and_of_what_is_sped_up_ea
     assert fees_before(child) == fee[first.id] + fee[second.id]
     assert fees_before(other) == fee[first.id] + fee[second.id] + fee[child.id]
     # A cancellation of the child is none itself, and spends the same change.
-    assert fees_before(replace(other, parent=None)) == fees_before(other)
-    assert fees_before(replace(other, replaced=(child, second))) == fees_before(other)
+    assert fees_before(retold(other, parent=None)) == fees_before(other)
+    assert fees_before(retold(other, replaced=(child, second))) == fees_before(other)
 
 
 @given(evicted=st.integers(0, 10**6), rate=st.integers(0, 10**6))

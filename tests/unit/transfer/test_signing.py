@@ -26,7 +26,7 @@ ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 @pytest.fixture(scope="module")
 def sent(told) -> TransferPsbt:
-    previous = {PreviousTransaction(raw).txid: raw for raw in told.to_sign.body.previous}
+    previous = {PreviousTransaction(raw).txid: raw for raw in told.previous}
     return signing_psbt(told.draft, told.cast.vault, previous)
 
 
@@ -70,7 +70,7 @@ def test_only_the_vault_s_own_change_is_explained_to_a_device(told, sent):
 
 
 def test_the_psbt_is_the_same_bytes_each_time(told, sent):
-    previous = {PreviousTransaction(raw).txid: raw for raw in reversed(told.to_sign.body.previous)}
+    previous = {PreviousTransaction(raw).txid: raw for raw in reversed(told.previous)}
     assert signing_psbt(told.draft, told.cast.vault, previous).to_psbt().serialize() == sent.to_psbt().serialize()
 
 

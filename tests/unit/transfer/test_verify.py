@@ -7,15 +7,15 @@ import pytest
 
 from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.transaction import Transaction, TxOut
+from custody.history import kinds
 from custody.testing.asserts import refuses
 from custody.transfer.signing import CombinedPsbt, InputSignature
-from custody.transfer.state import Kind
 from custody.transfer.verify import finalize, refuse_other_transaction, verify
 
 
 @pytest.fixture(scope="module")
 def combined(told) -> CombinedPsbt:
-    found = told.after(Kind.COMBINED).transfer(told.transfer_id).combined
+    found = told.after(kinds.COMBINED).transfer(told.transfer_id).combined
     assert found is not None
     return found
 

@@ -52,33 +52,43 @@ def test_a_coin_is_its_deposit_without_the_block() -> None:
 
 def test_every_script_of_the_window_is_found_and_no_other(vault: MakeVault) -> None:
     made = vault()
-    index = ScriptIndex(made, receive_to=30, change_to=10)
+    index = ScriptIndex()
     for branch, stop in ((Branch.RECEIVE, 30), (Branch.CHANGE, 10)):
+        assert index.grow(made, branch, stop)
         for i in range(stop):
-            assert index.find(made.script_pubkey(branch, i)) == (branch, i)
+            assert index.find(made.script_pubkey(branch, i)) == (made.id, branch, i)
         assert index.find(made.script_pubkey(branch, stop)) is None
-        assert index.end(branch) == stop
+        assert index.end(made.id, branch) == stop
     assert len(index) == 40
-    assert set(index) == {*made.scripts(0, 0, 30), *made.scripts(1, 0, 10)}
+    assert {script for script, _ in index.items()} == {*made.scripts(0, 0, 30), *made.scripts(1, 0, 10)}
 
 
 def test_a_window_grows_and_never_shrinks(vault: MakeVault) -> None:
     made = vault()
-    index = ScriptIndex(made, receive_to=0, change_to=5)
-    assert made.script_pubkey(0, 0) not in index
-    index.grow(receive_to=1501, change_to=3)
-    assert index.find(made.script_pubkey(0, 1500)) == (Branch.RECEIVE, 1500)
-    assert made.script_pubkey(1, 4) in index
-    assert (index.end(0), index.end(1)) == (1501, 5)
-    index.grow(receive_to=1510, change_to=8)
-    assert index.find(made.script_pubkey(0, 1505)) == (Branch.RECEIVE, 1505)
-    assert index.find(made.script_pubkey(1, 6)) == (Branch.CHANGE, 6)
+    index = ScriptIndex()
+    assert index.find(made.script_pubkey(0, 0)) is None
+    assert index.grow(made, Branch.CHANGE, 5)
+    assert index.grow(made, Branch.RECEIVE, 1501)
+    assert not index.grow(made, Branch.CHANGE, 3)
+    assert index.find(made.script_pubkey(0, 1500)) == (made.id, Branch.RECEIVE, 1500)
+    assert index.find(made.script_pubkey(1, 4)) is not None
+    assert (index.end(made.id, Branch.RECEIVE), index.end(made.id, Branch.CHANGE)) == (1501, 5)
+    assert index.grow(made, Branch.RECEIVE, 1510)
+    assert index.find(made.script_pubkey(0, 1505)) == (made.id, Branch.RECEIVE, 1505)
+    assert len(index) == 1515
 
 
-def test_another_vaults_script_is_not_found(vault: MakeVault) -> None:
-    assert ScriptIndex(vault(seed=1), 5, 5).find(vault(seed=2).script_pubkey(0, 0)) is None
+def test_each_vault_has_windows_of_its_own(vault: MakeVault) -> None:
+    first, second = vault(seed=1), vault(seed=2)
+    index = ScriptIndex()
+    index.grow(first, Branch.RECEIVE, 5)
+    assert index.find(second.script_pubkey(0, 0)) is None
+    assert index.end(second.id, Branch.RECEIVE) == 0
+    index.grow(second, Branch.RECEIVE, 2)
+    assert index.find(second.script_pubkey(0, 1)) == (second.id, Branch.RECEIVE, 1)
+    assert index.find(first.script_pubkey(0, 4)) == (first.id, Branch.RECEIVE, 4)
 
 
 def test_a_window_beyond_the_last_index_is_refused(vault: MakeVault) -> None:
     with refuses("INDEX_RANGE"):
-        ScriptIndex(vault(), receive_to=2**31 + 1, change_to=0)
+        ScriptIndex().grow(vault(), Branch.RECEIVE, 2**31 + 1)

@@ -56,8 +56,8 @@ def test_any_chain_code_is_taken_on_import_and_kept(vault: MakeVault) -> None:
 def test_the_internal_key_at_a_place_is_an_unhardened_child(vault: MakeVault) -> None:
     made = vault(script_type=ScriptType.TR)
     for branch, index in ((0, 0), (1, 7), (0, 2**31 - 1)):
-        parent = curve.Branch(UNSPENDABLE, made.internal_key.chain_code).child_with_chain_code(branch)
-        child = curve.Branch(*parent).child(index)
+        parent = curve.ParentKey(UNSPENDABLE, made.internal_key.chain_code).child_with_chain_code(branch)
+        child = curve.ParentKey(*parent).child(index)
         assert made.input_fields(branch, index).internal_key == child[1:]
         assert branches_of(made.internal_key)[branch].child(index) == child
     paths = [internal_path(branch, 3) for branch in (0, 1)]

@@ -11,14 +11,15 @@ transfer_ask.py    transfer: request, submit
 transfer_agree.py  transfer: draft, approve, cancel
 transfer_sign.py   transfer: evidence, combine, release, deliver
 transfer_plain.py  transfer: export, import
-transfer_show.py   transfer: list, show; and how a transfer reads
+transfer_show.py   transfer: list, show
 payments_file.py   the list of payments that transfer request reads
-consolidation.py   what a consolidation leaves behind
-sending.py         fee rates, and what was sent and waits, in words
+telling.py         what is said beside an answer: warnings, progress, what is next
 node.py            node: status, scan
 unspent.py         coin: reconcile
 log.py             log: checkpoint, cosign, verify, export
 regtest.py         regtest: mine, pay
 doctor.py          doctor
 demo.py            demo
+
+How what they show reads is for `views`.
 """

@@ -9,20 +9,15 @@ from __future__ import annotations
 import click
 
 from custody.apps.commands.charter_template import TEMPLATE
-from custody.apps.commands.vault import FileNotText
-from custody.apps.config import shown
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.desk import read_paper
-from custody.apps.station_commands.screens import charter_data, charter_screen
-from custody.apps.station_commands.statement_screens import card_data, card_screen
-from custody.apps.terminal import Verb, out_option, output, read_input, write_output
+from custody.apps.files import read_signed, read_text
+from custody.apps.terminal import Verb, out_option, output, shown, write_output
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import Envelope, EnvelopeSignature, sign
 from custody.errors import InvalidInput
-from custody.transfer.history import History
-from custody.transfer.ledger import HistoryInvalid
-from custody.transfer.state import Kind
 from custody.words import show_words
 
 MAX_TEXT = 1_000_000
@@ -58,11 +53,7 @@ def new(*, toml_file: str, out: str) -> None:
     The text is checked as a whole: names, keys, vaults, payees, and that no vault is left without approvals or a cap on
     fees. What is written carries no signature yet.
     """
-    try:
-        text = read_input(toml_file, MAX_TEXT).decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileNotText(what="the charter's text") from None
-    charter = parse_charter(text)
+    charter = parse_charter(read_text(toml_file, MAX_TEXT, "the charter's text"))
     envelope = sign(charter)
     write_output(out, envelope.to_bytes())
     _tell(charter, unsigned_by(envelope))
@@ -79,7 +70,7 @@ def merge(*, files: tuple[str, ...], out: str) -> None:
 
     Every signature is verified. Signatures by people the charter does not list are left out.
     """
-    copies = [(path, read_paper(Envelope, path)) for path in files]
+    copies = [(path, read_signed(Charter, path)) for path in files]
     charter = read_charter(copies[0][1])
     listed = {key for _, key in charter.signers()}
     signatures: dict[str, EnvelopeSignature] = {}
@@ -126,24 +117,12 @@ def show(*, file: str | None) -> None:
 
     Without FILE it is the charter in force here. Its twelve words come last: compare them aloud.
     """
-    envelope = adopted(coordinator().history()) if file is None else read_paper(Envelope, file)
+    envelope = coordinator().history().charter_envelope if file is None else read_signed(Charter, file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
     output().emit(
         charter_data(charter, missing),
         lambda: f"{charter_screen(charter, missing)}\n\nIn twelve words\n  {show_words(charter.digest())}",
     )
-
-
-def adopted(history: History) -> Envelope:
-    """The charter in force, as everyone signed it.
-
-    Raises:
-        HistoryInvalid: none was adopted.
-    """
-    envelope = history.charter_envelope
-    if envelope is None:
-        raise HistoryInvalid(index=0, entry=Kind.CHARTER_ADOPTED, problem="is missing: no charter was adopted")
-    return envelope
 
 
 def _tell(charter: Charter, missing: tuple[str, ...]) -> None:

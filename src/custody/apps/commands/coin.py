@@ -1,89 +1,42 @@
 """What coins are there, in which state, and what did a look at the chain add?
 
-A deposit is `seen` until it is deep enough, then `mature`; `held` while a live transfer spends it; `spent` once that is
-buried. Confirmations count from the height the log has seen. Amounts are sats.
+How a coin reads, and what its states mean, is for `views.coin`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 import click
 
-from custody.apps.commands.sending import tell_progress, underway_data
-from custody.apps.commands.transfer_show import warn_dropped, warn_frozen
+from custody.apps.commands.telling import tell_progress, warn_dropped, warn_frozen, warn_of_theft
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.layout import bitcoin, table
-from custody.apps.terminal import JsonValue, Verb, output
-from custody.bitcoin.script import address
-from custody.observer import Observation
-from custody.transfer.history import History
-from custody.transfer.state import AddressIssued, Holding, Kind
-from custody.vault.coins import depth
-from custody.vault.descriptor import Branch
+from custody.apps.terminal import Verb, output
+from custody.apps.views.coin import (
+    coin_data,
+    coins_of,
+    coins_table,
+    observation_text,
+    totals_data,
+    totals_of,
+    totals_table,
+)
+from custody.apps.views.sending import underway_data
+from custody.bitcoin.transaction import OutPoint
 
-RIGHT = frozenset({3})
-_BALANCE_RIGHT = frozenset({1, 2, 3, 4})
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any.
-
-    `issued` says to whom its address was given out; `is_own` that a released transfer of ours made the coin.
-    """
-
-    vault: str
-    holding: Holding
-    holder: bytes | None
-    issued: AddressIssued | None
-    is_own: bool
-
-    @property
-    def state(self) -> str:
-        """seen, mature, held or spent."""
-        if self.holding.spent_by is not None:
-            return "spent"
-        if self.holder is not None:
-            return "held"
-        return "mature" if self.holding.is_mature else "seen"
-
-    @property
-    def origin(self) -> str:
-        """Why it may have come: to an address that was issued, by a transfer of ours, or nobody knows."""
-        if self.issued is not None:
-            return "issued"
-        return "own transfer" if self.is_own else "not issued"
-
-
-def coins_of(history: History, vault: str | None = None) -> list[Seat]:
-    """Every deposit of every vault, or of the one named, oldest first."""
-    names = {history.charter.vault(entry.name).id: entry.name for entry in history.charter.vaults}
-    if vault is not None:
-        history.charter.vault_entry(vault)
-    held = history.held()
-    own = {each.release.txid for each in history.transfers.values() if each.release is not None}
-    found = [
-        Seat(names[holding.seen.vault], holding, held.get(outpoint), _issued(holding, history), outpoint.txid in own)
-        for outpoint, holding in history.holdings.items()
-    ]
-    chosen = (each for each in found if vault is None or each.vault == vault)
-    return sorted(chosen, key=lambda each: (each.vault, each.holding.seen.height, each.holding.deposit.outpoint))
-
-
-def _issued(holding: Holding, history: History) -> AddressIssued | None:
-    seen = holding.seen
-    return history.addresses.get((seen.vault, seen.index)) if seen.branch == Branch.RECEIVE else None
-
+PAGE: Final = 200
+"""Coins that are listed when nobody says how many."""
 
 _vault_option = click.option("--vault", metavar="NAME", help="This vault only.")
 
 
 @click.command(name="list", cls=Verb)
 @_vault_option
-def list_coins(*, vault: str | None) -> None:
+@click.option("--most", type=click.IntRange(1), default=PAGE, show_default=True, help="How many coins at most.")
+@click.option("--after", metavar="TXID:N", help="The ones behind this coin.")
+def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
     """List the coins: state, amount, class, payer, address.
 
     A coin is seen, then mature; held by a transfer; and at last spent. One that came to an address nobody was given
@@ -91,49 +44,14 @@ def list_coins(*, vault: str | None) -> None:
     """
     history = coordinator().history()
     warn_frozen(history)
-    coins = coins_of(history, vault)
-    output().emit([_coin_data(each, history) for each in coins], lambda: _coin_table(coins, history))
-
-
-def _coin_table(coins: Sequence[Seat], history: History) -> str:
-    if not coins:
-        return "no coins were seen yet"
-    rows = [
-        (
-            each.vault,
-            each.state if each.holder is None else f"held by {each.holder.hex()[:12]}",
-            str(depth(each.holding.seen.height, history.height)),
-            bitcoin(each.holding.seen.amount),
-            each.origin if each.issued is None else each.issued.coin_class,
-            "" if each.issued is None else each.issued.payer,
-            address(each.holding.seen.script_pubkey, history.charter.network),
-            str(each.holding.deposit.outpoint),
-        )
-        for each in coins
-    ]
-    return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], RIGHT))
-
-
-def _coin_data(seat: Seat, history: History) -> JsonValue:
-    seen = seat.holding.seen
-    return {
-        "vault": seat.vault,
-        "state": seat.state,
-        "confirmations": depth(seen.height, history.height),
-        "amount": seen.amount,
-        "origin": seat.origin,
-        "class": None if seat.issued is None else seat.issued.coin_class,
-        "payer": None if seat.issued is None else seat.issued.payer,
-        "purpose": None if seat.issued is None else seat.issued.purpose,
-        "address": address(seen.script_pubkey, history.charter.network),
-        "outpoint": str(seat.holding.deposit.outpoint),
-        "branch": seen.branch,
-        "index": seen.index,
-        "height": seen.height,
-        "is_coinbase": seen.is_coinbase,
-        "held_by": None if seat.holder is None else seat.holder.hex(),
-        "spent_by": None if seat.holding.spent_by is None else seat.holding.spent_by[::-1].hex(),
-    }
+    begin = None if after is None else OutPoint.parse(after)
+    coins = list(islice(coins_of(history, vault, begin), most))
+    more = None if len(coins) < most else str(coins[-1].holding.outpoint)
+    output().emit(
+        {"coins": [coin_data(each, history) for each in coins], "after": more}, lambda: coins_table(coins, history)
+    )
+    if more is not None:
+        output().talk(f"there may be more: custody coin list --after {more}")
 
 
 @click.command(cls=Verb)
@@ -142,37 +60,8 @@ def balance(*, vault: str | None) -> None:
     """Show what the vaults hold: mature, held and only seen."""
     history = coordinator().history()
     warn_frozen(history)
-    totals = list(_totals(history, vault))
-    output().emit(
-        {
-            name: {"mature": sums["mature"], "held": sums["held"], "seen": sums["seen"], "total": sums.total()}
-            for name, sums in totals
-        },
-        lambda: "\n".join(
-            table(
-                [
-                    ("vault", "mature", "held", "seen", "total"),
-                    *(
-                        (name, *(bitcoin(sums[state]) for state in ("mature", "held", "seen")), bitcoin(sums.total()))
-                        for name, sums in totals
-                    ),
-                ],
-                _BALANCE_RIGHT,
-            )
-        ),
-    )
-
-
-def _totals(history: History, vault: str | None) -> Iterator[tuple[str, Counter[str]]]:
-    """Sats by state of each vault, spent ones left out."""
-    coins = coins_of(history, vault)
-    for entry in history.charter.vaults:
-        if vault is None or entry.name == vault:
-            sums: Counter[str] = Counter()
-            for each in coins:
-                if each.vault == entry.name and each.state != "spent":
-                    sums[each.state] += each.holding.seen.amount
-            yield entry.name, sums
+    totals = totals_of(history, vault)
+    output().emit(totals_data(totals), lambda: totals_table(totals))
 
 
 @click.command(cls=Verb)
@@ -187,24 +76,8 @@ def observe() -> None:
         # Before the node is asked again, which may fail: the alarm must not.
         warn_of_theft(seen)
         underway = work.custodian.underway()
-    counts = Counter(each.value for each in seen.added)
+    counts = Counter(str(each) for each in seen.added)
     output().emit(
         {"height": seen.height, "added": dict(counts), "underway": underway_data(underway)}, observation_text(seen)
     )
     warn_dropped(underway)
-
-
-def observation_text(seen: Observation) -> str:
-    """What a look at the chain added, in a line."""
-    counts = Counter(each.value for each in seen.added if each is not Kind.CHAIN_SEEN)
-    added = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing new"
-    return f"height {seen.height}: {added}"
-
-
-def warn_of_theft(seen: Observation) -> None:
-    """The loudest alarm there is, beside what was asked for."""
-    if Kind.UNEXPLAINED_SPEND in seen.added:
-        output().talk(
-            "ALARM: a coin of a vault was spent by a transaction that no released transfer explains.\n"
-            "Everything is frozen. Call the officers and every key holder now."
-        )

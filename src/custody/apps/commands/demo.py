@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from custody.apps.config import shown
-from custody.apps.station_commands.layout import INDENT
-from custody.apps.terminal import JsonValue, Verb, output
+from custody.apps.terminal import JsonValue, Verb, output, shown
+from custody.apps.views.layout import INDENT
 from custody.backends.files import create_directory
 from custody.backends.sql import create_store
 from custody.ports import Store

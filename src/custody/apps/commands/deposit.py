@@ -6,23 +6,21 @@ Amounts are sats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
 
 import click
 
-from custody.apps.commands.transfer_show import warn_frozen
-from custody.apps.commands.vault import FileNotText
+from custody.apps.commands.telling import warn_frozen
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.layout import bitcoin, counted, moment, table
-from custody.apps.terminal import JsonValue, Verb, output, read_input
+from custody.apps.files import read_text
+from custody.apps.terminal import Verb, output
+from custody.apps.views.deposit import given_data, given_out, given_table
 from custody.station import compare_vault
-from custody.transfer.history import History
-from custody.transfer.state import AddressIssued, ExpectedDeposit, Holding
-from custody.vault.descriptor import MAX_DESCRIPTOR, Branch
+from custody.transfer.address import ExpectedDeposit
+from custody.vault.descriptor import MAX_DESCRIPTOR
 
-_RIGHT = frozenset({0, 2})
-
+_LOOKED_BACK = 100
+"""Addresses that are looked at to find one that was given for the same."""
 
 # --- issuing ----------------------------------------------------------------------------------------------------------
 
@@ -51,12 +49,13 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
     expected = ExpectedDeposit(payer, purpose, coin_class)
     desk = coordinator()
     if descriptor_file is not None:
-        compare_vault(desk.charter(), name, _descriptor(descriptor_file))
+        compare_vault(desk.charter(), name, read_text(descriptor_file, MAX_DESCRIPTOR, "the descriptor's file").strip())
     with desk.work() as work:
         history = work.custodian.history()
         warn_frozen(history)
         vault = history.charter.vault(name).id
-        before = [i for (of, i), each in history.addresses.items() if of == vault and each.expected == expected]
+        newest = islice(history.addresses(vault, backwards=True), _LOOKED_BACK)
+        before = sorted(each.index for each in newest if each.expected == expected)
         issued = work.custodian.issue_address(name, expected)
     if before:
         given = ", ".join(map(str, before))
@@ -78,28 +77,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
     output().next_step(f"have officers state it for the payer: custody vault statement {name} {issued.index} -o FILE")
 
 
-def _descriptor(path: str) -> str:
-    try:
-        return read_input(path, MAX_DESCRIPTOR).decode("ascii").strip()
-    except UnicodeDecodeError:
-        raise FileNotText(what="the descriptor's file") from None
-
-
 # --- listing ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """An address that was given out, and the deposits that came to it, spent ones included."""
-
-    issued: AddressIssued
-    address: str
-    deposits: tuple[Holding, ...]
-
-    @property
-    def paid(self) -> int:
-        """Sats that came in."""
-        return sum(each.seen.amount for each in self.deposits)
 
 
 @click.command(cls=Verb)
@@ -111,61 +89,5 @@ def addresses(*, name: str) -> None:
     """
     history = coordinator().history()
     warn_frozen(history)
-    given = _given(history, name)
-    output().emit([_given_data(each) for each in given], lambda: _given_table(given))
-
-
-def _given(history: History, name: str) -> list[_Given]:
-    vault = history.charter.vault(name)
-    came: dict[int, list[Holding]] = {}
-    for each in history.holdings.values():
-        if each.seen.vault == vault.id and each.seen.branch == Branch.RECEIVE:
-            came.setdefault(each.seen.index, []).append(each)
-    return [
-        _Given(issued, vault.address(Branch.RECEIVE, index), tuple(came.get(index, ())))
-        for (of, index), issued in history.addresses.items()
-        if of == vault.id
-    ]
-
-
-def _given_table(given: Sequence[_Given]) -> str:
-    if not given:
-        return "no address was issued yet"
-    rows = [
-        (
-            str(each.issued.index),
-            moment(each.issued.at),
-            _paid(each),
-            each.issued.coin_class,
-            each.issued.payer,
-            each.issued.purpose,
-            each.address,
-        )
-        for each in given
-    ]
-    return "\n".join(table([("index", "issued", "paid", "class", "payer", "purpose", "address"), *rows], _RIGHT))
-
-
-def _paid(each: _Given) -> str:
-    if not each.deposits:
-        return "not paid"
-    count = len(each.deposits)
-    return bitcoin(each.paid) if count == 1 else f"{bitcoin(each.paid)} in {counted(count, 'deposit')}"
-
-
-def _given_data(each: _Given) -> JsonValue:
-    issued = each.issued
-    return {
-        "index": issued.index,
-        "address": each.address,
-        "payer": issued.payer,
-        "purpose": issued.purpose,
-        "class": issued.coin_class,
-        "issued": issued.at,
-        "is_paid": bool(each.deposits),
-        "paid": each.paid,
-        "deposits": [
-            {"outpoint": str(d.deposit.outpoint), "amount": d.seen.amount, "height": d.seen.height}
-            for d in each.deposits
-        ],
-    }
+    given = given_out(history, name)
+    output().emit([given_data(each) for each in given], lambda: given_table(given))

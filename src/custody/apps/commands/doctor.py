@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from custody.apps.config import Place, place, shown
-from custody.apps.station_commands.desk import SystemClock
-from custody.apps.station_commands.layout import INDENT, moment, table
-from custody.apps.station_commands.screens import MAKERS_NOT_STATED
-from custody.apps.terminal import Verb, output
+from custody.apps.config import Folders, folders
+from custody.apps.terminal import Verb, output, shown
+from custody.apps.views.charter import MAKERS_NOT_STATED
+from custody.apps.views.layout import INDENT, moment, table
+from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
 from custody.errors import CustodyError, IntegrityError
 from custody.ports import NodeNotReady
@@ -71,7 +71,7 @@ def doctor() -> None:
 
     Exits with 6 when something is wrong. Run it after every update and before funds are moved.
     """
-    where = place()
+    where = folders()
     checks = [_checked(name, look) for name, look in _looks(where)]
     failed = [each for each in checks if not each.is_sound]
     talk = output()
@@ -105,7 +105,7 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name, f"the package {error.name} is not installed", "EXTRA_MISSING", advice)
 
 
-def _looks(where: Place) -> Iterator[tuple[str, Callable[[], str]]]:
+def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "versions", _versions
     yield "secp256k1", _secp256k1
     yield "judges", _judges
@@ -154,7 +154,7 @@ class DiskFull(IntegrityError, code="DISK_FULL"):
     folder: str
 
 
-def _disk(where: Place) -> str:
+def _disk(where: Folders) -> str:
     existing = next(each for each in (where.folder, *where.folder.parents) if each.exists())
     free = shutil.disk_usage(existing).free
     if free < _LEAST_FREE:
@@ -162,7 +162,7 @@ def _disk(where: Place) -> str:
     return f"{free >> 20} MiB free for {shown(where.folder)}"
 
 
-def _charter(where: Place) -> str:
+def _charter(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
 
     where.settings()
@@ -171,7 +171,7 @@ def _charter(where: Place) -> str:
     return f"pinned, in force and signed by all: {show_words(charter.digest())}{''.join(silent)}"
 
 
-def _store(where: Place) -> str:
+def _store(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
 
     where.settings()
@@ -181,18 +181,18 @@ def _store(where: Place) -> str:
     return f"{frontier.size} entries, every one verified{'' if frozen is None else f'; FROZEN: {frozen}'}"
 
 
-def _chain(where: Place) -> str:
+def _chain(where: Folders) -> str:
     from custody.apps.chains import open_chain  # noqa: PLC0415 - as above
     from custody.custodian import why_unready  # noqa: PLC0415
 
     with closing(open_chain(where, where.settings())) as chain:
-        tip = chain.tip()
-        if reason := why_unready(chain, SystemClock().now()):
+        tip = chain.view.tip()
+        if reason := why_unready(chain.view, SystemClock().now()):
             raise NodeNotReady(reason=reason)
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
 
 
-def _blocks(where: Place) -> str:
+def _blocks(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
     from custody.observer import refuse_pruned_unread  # noqa: PLC0415
 
@@ -200,5 +200,5 @@ def _blocks(where: Place) -> str:
     desk = coordinator()
     history = desk.history()
     with desk.chain() as chain:
-        refuse_pruned_unread(history, chain)
+        refuse_pruned_unread(history, chain.view)
     return f"looked at up to height {history.height}, and the chain gives every one above"

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.commands.vault import FileNotText
-from custody.apps.config import shown
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import moment, table
-from custody.apps.terminal import JsonValue, Verb, out_option, output, passphrase_option, read_input, write_output
-from custody.charter.document import Charter
-from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of, write_line
-from custody.log.checkpoint import MAX_CHECKPOINT, Cosignature
+from custody.apps.files import FileKind, read_text, refuse_existing
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.layout import table
+from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
+from custody.log import SignedCheckpoint, write_line
+from custody.log.checkpoint import MAX_CHECKPOINT
 
 
 @click.command(cls=Verb, epilog="Example: custody log checkpoint -o checkpoint.json")
@@ -49,9 +47,12 @@ def cosign(*, files: tuple[str, ...]) -> None:
     """
     with coordinator().work() as work:
         charter = work.custodian.history().charter
-        given = [SignedCheckpoint.parse(_text(path)) for path in files]
+        given = [
+            SignedCheckpoint.parse(read_text(path, MAX_CHECKPOINT, "the checkpoint's file", FileKind.CHECKPOINT))
+            for path in files
+        ]
         # A later file of the same checkpoint answers with the cosignatures of the earlier ones as well.
-        kept = [_names(work.custodian.cosigned(each), charter) for each in given]
+        kept = [names_of(work.custodian.cosigned(each), charter) for each in given]
     checkpoint, names = given[-1].checkpoint, kept[-1]
     is_enough = len(names) >= charter.witness_threshold
     needed = f"{len(names)} of {charter.witness_threshold} needed"
@@ -69,19 +70,6 @@ def cosign(*, files: tuple[str, ...]) -> None:
         output().next_step("go on with what needed it: custody transfer evidence, or custody transfer release")
 
 
-def _text(path: str) -> str:
-    try:
-        return read_input(path, MAX_CHECKPOINT).decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileNotText(what="the checkpoint's file") from None
-
-
-def _names(cosignatures: tuple[Cosignature, ...], charter: Charter) -> list[str]:
-    """Names of the charter's witnesses who stand under a checkpoint."""
-    names = {each.key: each.name for each in charter.witnesses}
-    return sorted(names[each.key] for each in cosignatures if each.key in names)
-
-
 @click.command(cls=Verb)
 def verify() -> None:
     """Recompute every hash of the log, and fold it anew.
@@ -93,13 +81,13 @@ def verify() -> None:
     frontier = desk.store.verify()
     history = desk.history()
     with desk.store.read() as view:
-        desk.place.check_seen(view)
+        desk.folders.check_seen(view)
         note = view.checkpoint()
-        desk.place.remember_seen(view)
+        desk.folders.remember_seen(view)
     rows = [
         ("entries", f"{frontier.size}, every one in its place and folded"),
         ("root", frontier.root.hex()),
-        *_witnessed_rows(note, history.charter),
+        *witnessed_rows(note, history.charter),
     ]
     output().emit(
         {
@@ -107,36 +95,10 @@ def verify() -> None:
             "root": frontier.root.hex(),
             "charter": desk.settings.charter.hex(),
             "frozen_by": history.frozen_by,
-            "checkpoint": _checkpoint_data(note, history.charter),
+            "checkpoint": witnessed_data(note, history.charter),
         },
         lambda: "\n".join(("The log is sound", *table(rows))),
     )
-
-
-def _witnessed_rows(note: str | None, charter: Charter) -> list[tuple[str, str]]:
-    if note is None:
-        return [("witnessed", "no checkpoint is kept: nobody else stands behind this log yet")]
-    signed, cosignatures = _checked(note, charter)
-    times = ", ".join(moment(each.time) for each in cosignatures)
-    by = ", ".join(_names(cosignatures, charter)) or "no witness"
-    return [("witnessed", f"the first {signed.checkpoint.size} by {by}{f' at {times}' if times else ''}")]
-
-
-def _checkpoint_data(note: str | None, charter: Charter) -> JsonValue:
-    if note is None:
-        return None
-    signed, cosignatures = _checked(note, charter)
-    return {
-        "size": signed.checkpoint.size,
-        "root": signed.checkpoint.root.hex(),
-        "witnesses": _names(cosignatures, charter),
-    }
-
-
-def _checked(note: str, charter: Charter) -> tuple[SignedCheckpoint, tuple[Cosignature, ...]]:
-    signed = SignedCheckpoint.parse(note)
-    verify_checkpoint(signed, charter.origin, charter.coordinator)
-    return signed, witnesses_of(signed, {each.name: each.key for each in charter.witnesses})
 
 
 @click.command(cls=Verb, epilog="Example: custody log export -o log.jsonl")

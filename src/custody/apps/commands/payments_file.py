@@ -14,11 +14,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.station_commands.layout import bitcoin, counted, sats
+from custody.apps.views.layout import bitcoin, counted, sats
+from custody.apps.views.request import total_of
 from custody.charter.document import Charter
 from custody.errors import InvalidInput, Refused
 from custody.record import TextForbidden, check_text
@@ -167,13 +168,6 @@ def parse_payments(data: bytes, charter: Charter) -> tuple[RequestedPayment, ...
     if not payments:
         raise PaymentsUnreadable(line=2, problem="should be the first payment, and there is none")
     return tuple(payments)
-
-
-def total_of(payments: Iterable[RequestedPayment]) -> int | None:
-    """Sats that the payments come to; None for a sweep, whose amount nobody knows yet."""
-    amounts = [each.amount for each in payments]
-    known = [each for each in amounts if each is not None]
-    return sum(known) if len(known) == len(amounts) else None
 
 
 def check_total(payments: Sequence[RequestedPayment], expected: int) -> None:

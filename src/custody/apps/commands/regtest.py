@@ -9,10 +9,11 @@ from __future__ import annotations
 import click
 
 from custody.apps.chains import own_chain
-from custody.apps.commands.coin import observation_text, warn_of_theft
+from custody.apps.commands.telling import warn_of_theft
 from custody.apps.coordinator import coordinator
-from custody.apps.station_commands.layout import bitcoin
 from custody.apps.terminal import Verb, output
+from custody.apps.views.coin import observation_text
+from custody.apps.views.layout import bitcoin
 from custody.bitcoin.script import script_of
 from custody.units import Network, parse_amount
 
@@ -29,12 +30,12 @@ def mine(*, count: int, address: str | None) -> None:
     """
     script = None if address is None else script_of(address, Network.REGTEST)
     with coordinator().work() as work:
-        chain = own_chain(work.chain)
-        mined = len(chain.regtest.view.pending())
-        chain.regtest.mine(count, script)
+        regtest = own_chain(work.chain).regtest()
+        mined = len(regtest.view.pending())
+        regtest.mine(count, script)
         seen = work.custodian.observe()
     output().emit(
-        {"blocks": count, "transactions": mined, "height": seen.height, "added": [each.value for each in seen.added]},
+        {"blocks": count, "transactions": mined, "height": seen.height, "added": [str(each) for each in seen.added]},
         f"mined {count} block(s) with {mined} transaction(s); {observation_text(seen)}",
     )
     warn_of_theft(seen)
@@ -50,16 +51,16 @@ def pay(*, address: str, amount: str) -> None:
     """
     script, sats = script_of(address, Network.REGTEST), parse_amount(amount)
     with coordinator().work() as work:
-        chain = own_chain(work.chain)
-        outpoint = chain.regtest.pay(script, sats)
-        chain.regtest.mine(1)
+        regtest = own_chain(work.chain).regtest()
+        outpoint = regtest.pay(script, sats)
+        regtest.mine(1)
         seen = work.custodian.observe()
     output().emit(
         {
             "outpoint": str(outpoint),
             "amount": sats,
             "height": seen.height,
-            "added": [each.value for each in seen.added],
+            "added": [str(each) for each in seen.added],
         },
         f"paid {bitcoin(sats)} in {outpoint}; {observation_text(seen)}",
     )

@@ -12,11 +12,12 @@ import click
 from click.core import ParameterSource
 
 from custody.apps.chains import Chain, OwnChain, open_chain
-from custody.apps.commands.sending import tell_progress
-from custody.apps.config import Place, Settings, place, shown
+from custody.apps.commands.telling import tell_progress
+from custody.apps.config import Folders, Settings, folders
 from custody.apps.coordinator import absolute, outside
-from custody.apps.station_commands.desk import KeyNotListed, open_person, read_key_file, read_paper
-from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words
+from custody.apps.files import read_signed
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
 from custody.backends.files import create_directory
 from custody.backends.sql import SqlStore, create_store, open_store, upgrade_store
 from custody.bitcoin.script import NetworkMismatch
@@ -80,11 +81,11 @@ def init(
     The node must be on the charter's network: its genesis block says so, and on a signet its challenge.
     """
     _check_node(**node)
-    envelope = read_paper(Envelope, charter_file)
+    envelope = read_signed(Charter, charter_file)
     digest = read_charter(envelope).digest()
     check_spoken(digest, read_words(words, "the charter"))
     charter = verify_charter(envelope, digest)
-    where = _place_of(charter)
+    where = _folders_of(charter)
     if signet_challenge is not None and charter.network is not Network.SIGNET:
         raise click.UsageError(f"--signet-challenge belongs to a signet; the charter is for {charter.network}.")
     settings = Settings(
@@ -146,7 +147,7 @@ def _kept_path(passphrase_file: str | None) -> str | None:
     return absolute(passphrase_file) if is_said and passphrase_file is not None else None
 
 
-def _place_of(charter: Charter) -> Place:
+def _folders_of(charter: Charter) -> Folders:
     """Where a coordinator for this charter belongs.
 
     Raises:
@@ -155,10 +156,10 @@ def _place_of(charter: Charter) -> Place:
     told = click.get_current_context().find_root().params.get("network")
     if told is not None and Network(told) is not charter.network:
         raise NetworkMismatch(what="the charter", expected=Network(told).value, actual=charter.network.value)
-    return place(charter.network)
+    return folders(charter.network)
 
 
-def _make(where: Place, settings: Settings, envelope: Envelope, key: Ed25519Signer) -> int:
+def _make(where: Folders, settings: Settings, envelope: Envelope, key: Ed25519Signer) -> int:
     """Chain, store, and the charter as the log's first entry; the log's size."""
     with closing(open_chain(where, settings)) as chain:
         is_ready = _is_ready(where, chain)
@@ -174,18 +175,18 @@ def _make(where: Place, settings: Settings, envelope: Envelope, key: Ed25519Sign
             return view.size
 
 
-def _is_ready(where: Place, chain: Chain) -> bool:
+def _is_ready(where: Folders, chain: Chain) -> bool:
     """Whether the chain can be looked at; regtest's own is made and its faucet filled."""
     if isinstance(chain, OwnChain):
         create_directory(where.chain)
-        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.tip().height
+        missing = FAUCET_BLOCKS + COINBASE_MATURITY - 1 - chain.view.tip().height
         if missing > 0:
-            chain.regtest.mine(missing)
+            chain.regtest().mine(missing)
     # The first question to a node, which shows whether it is the right one.
-    return not chain.is_initial_download()
+    return not chain.view.is_initial_download()
 
 
-def _store(where: Place, origin: str) -> SqlStore:
+def _store(where: Folders, origin: str) -> SqlStore:
     if where.store.exists():
         return open_store(where.store, where.network)
     return create_store(where.store, where.network, origin)
@@ -197,7 +198,7 @@ def upgrade() -> None:
 
     Copy the store's file first. The log itself is not changed.
     """
-    where = place()
+    where = folders()
     where.settings()
     upgrade_store(where.store, where.network)
     frontier = open_store(where.store, where.network).verify()

@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.commands.charter import adopted
-from custody.apps.config import shown
+from custody.apps.commands.readers import reader_options, since_of
 from custody.apps.coordinator import Coordinator, coordinator
-from custody.apps.station_commands.desk import SystemClock, read_paper, refuse_existing
-from custody.apps.station_commands.layout import block, screen, table
-from custody.apps.station_commands.screens import words_block
-from custody.apps.station_commands.statement_screens import (
-    signer_names,
+from custody.apps.files import read_signed, refuse_existing
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.judgement import tally_data
+from custody.apps.views.layout import block, screen, table, words_block
+from custody.apps.views.statement import (
     signers_text,
     statement_data,
     statement_lines,
 )
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.backends.clock import SystemClock
 from custody.charter.card import card_of
 from custody.envelope import Envelope, unsafe_payload
-from custody.log import SignedCheckpoint
-from custody.transfer.evidence import Trust
-from custody.transfer.history import History
-from custody.transfer.statement import (
+from custody.examine.statement import (
     DAY,
     MAX_DAYS,
     AddressNotIssued,
     AddressStatement,
     StatementMismatch,
-    examine_statement,
+    examine_own_statement,
     signed_so_far,
     state_address,
     write_paper,
 )
+from custody.history.questions import History
+from custody.log import SignedCheckpoint
+from custody.transfer.address import AddressIssued
 
 
 @click.command(
@@ -53,9 +52,19 @@ Examples:
 )
 @click.option("--signed", "signed_file", metavar="FILE", help="A statement that officers have begun to sign.")
 @out_option("the paper for officers", is_required=False)
+@reader_options()
 @passphrase_option("the coordinator's key")
-def statement(
-    *, name: str, index: int, days: int, signed_file: str | None, out: str | None, passphrase_file: str | None
+def statement(  # noqa: PLR0913 - click gives each option by its name
+    *,
+    name: str,
+    index: int,
+    days: int,
+    signed_file: str | None,
+    out: str | None,
+    readers: tuple[str, ...],
+    since: int | None,
+    is_whole: bool,
+    passphrase_file: str | None,
 ) -> None:
     """Write the paper by which officers state an address.
 
@@ -69,7 +78,7 @@ def statement(
         raise click.UsageError("give -o FILE for a new statement, or --signed FILE to see how far one has come")
     if out is not None:
         refuse_existing(out)
-    signed = None if signed_file is None else read_paper(Envelope, signed_file)
+    signed = None if signed_file is None else read_signed(AddressStatement, signed_file)
     desk, now = coordinator(), SystemClock().now()
     history = desk.history()
     checkpoint = _checkpoint(desk, history, passphrase_file)
@@ -77,22 +86,20 @@ def statement(
         asked = _new(history, name, index, checkpoint, now, days * DAY)
     else:
         asked = _begun(signed, history, name, index)
-    with desk.store.read() as view:
-        entries = list(view.entries(0, checkpoint.checkpoint.size))
-    paper = write_paper(asked, adopted(history), checkpoint, entries)
+    begin = since_of(history, readers, since, is_whole=is_whole)
     # What no officer would sign is not written.
-    found = examine_statement(paper, Trust(desk.settings.charter), now)
+    found = examine_own_statement(asked, history, checkpoint, now)
     tally = signed_so_far(signed, asked, found.quorum)
     if out is not None:
+        with desk.store.read() as view:
+            entries = view.entries(begin, checkpoint.checkpoint.size)
+            paper = write_paper(asked, history.charter_envelope, checkpoint, entries, begin)
         write_output(out, paper.to_bytes())
     card = card_of(found.charter)
     output().emit(
         {
             **statement_data(asked),
-            "signed": signer_names(tally.acted, card),
-            "missing": signer_names(tally.missing, card),
-            "needed": tally.needed,
-            "is_enough": tally.is_met,
+            **tally_data(tally, card.name_of),
             "file": out,
         },
         lambda: screen(
@@ -127,10 +134,10 @@ def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None
 def _new(
     history: History, name: str, index: int, checkpoint: SignedCheckpoint, now: int, lifetime: int
 ) -> AddressStatement:
-    issued = history.addresses.get((history.charter.vault(name).id, index))
-    if issued is None:
+    row = history.address(history.charter.vault(name).id, index)
+    if row is None:
         raise AddressNotIssued(vault=name, index=index, size=history.size)
-    return state_address(issued, history.charter, checkpoint.checkpoint, now, lifetime)
+    return state_address(history.read(AddressIssued, row.issued), history.charter, checkpoint.checkpoint, now, lifetime)
 
 
 def _begun(signed: Envelope, history: History, name: str, index: int) -> AddressStatement:

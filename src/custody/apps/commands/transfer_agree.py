@@ -11,28 +11,23 @@ from dataclasses import asdict
 
 import click
 
-from custody.apps.commands.consolidation import left_behind
-from custody.apps.commands.sending import rate_text
+from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_ask import person_of
-from custody.apps.commands.transfer_show import (
-    SHORT,
-    approval_lines,
-    approvals_data,
-    decision_lines,
-    findings_data,
-    tell_next,
-    transfer_text,
-)
-from custody.apps.coordinator import coordinator, find_id, open_own_key
-from custody.apps.station_commands.desk import SystemClock, read_paper
-from custody.apps.station_commands.layout import INDENT, bitcoin, block, rate, screen
+from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key
+from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
+from custody.apps.views.consolidation import left_behind
+from custody.apps.views.judgement import decision_data
+from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
+from custody.apps.views.sending import rate_text
+from custody.apps.views.transfer import agreed_data, approval_lines, decision_lines, transfer_text
+from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
-from custody.envelope import Envelope, sign
+from custody.envelope import sign
+from custody.history.questions import History
 from custody.rate import ChosenRate, rate_for
-from custody.transfer.approval import Withdrawal
-from custody.transfer.history import History
+from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import NONCE_SIZE
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
@@ -55,10 +50,10 @@ def draft(*, request_id: str, feerate: int | None) -> None:
     desk = coordinator()
     with desk.work() as work:
         history = work.custodian.history()
-        found = find_id(request_id, history.requests, "request")
+        found = find_request(request_id, history)
         transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
-            chosen = rate_for(work.chain, feerate)
+            chosen = rate_for(work.chain.relay, feerate)
             transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
         decision = work.custodian.decide(transfer_id)
         history = work.custodian.history()
@@ -72,8 +67,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "transfer": transfer_id.hex(),
             "words": show_words(transfer_id),
             "request": found.hex(),
-            "verdict": decision.verdict.value,
-            "findings": findings_data(decision),
+            **decision_data(decision),
             "fee": transfer.draft.fee,
             "fee_rate": transfer.draft.rate,
             "fee_rate_source": None if chosen is None else chosen.source.value,
@@ -92,10 +86,8 @@ def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
 
 def _unfinished(history: History, request_id: bytes) -> bytes | None:
     """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
-    for each in history.transfers.values():
-        if each.draft.identity.request == request_id and each.status is Status.DRAFTED:
-            return each.id
-    return None
+    drafts = (each.id for each in history.drafts_of(request_id) if each.status is Status.DRAFTED)
+    return next(drafts, None)
 
 
 @click.command(cls=Verb)
@@ -106,7 +98,7 @@ def approve(*, file: str) -> None:
     The approval is verified against the charter and this very transfer. A no ends the transfer, as long as no signature
     was asked for.
     """
-    envelope = read_paper(Envelope, file)
+    envelope = read_signed(Approval, file)
     with coordinator().work() as work:
         approval = work.custodian.approve(envelope)
         history = work.custodian.history()
@@ -118,7 +110,7 @@ def approve(*, file: str) -> None:
             "verdict": approval.verdict.value,
             "transfer": approval.transfer.hex(),
             "status": transfer.status.value,
-            "approvals": approvals_data(transfer, history),
+            "approvals": agreed_data(transfer, history),
         },
         lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
     )
@@ -138,7 +130,7 @@ def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str 
     """
     desk = coordinator()
     history = desk.history()
-    transfer = history.transfer(find_id(transfer_id, history.transfers, "transfer"))
+    transfer = history.transfer(find_transfer(transfer_id, history))
     if transfer.is_bearer:
         raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
     signer = open_own_key(keyfile, passphrase_file)

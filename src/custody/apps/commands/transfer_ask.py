@@ -13,20 +13,18 @@ from dataclasses import dataclass
 import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
-from custody.apps.commands.transfer_show import (
-    SHORT,
-    describe,
-    request_data,
-)
-from custody.apps.config import shown
-from custody.apps.coordinator import IdInvalid, coordinator, find_id, open_own_key
-from custody.apps.station_commands.desk import KeyNotListed, SystemClock, read_paper, refuse_existing
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_input, write_output
+from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key
+from custody.apps.files import FileKind, read_foreign, read_signed, refuse_existing
+from custody.apps.keys import KeyNotListed
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.layout import SHORT
+from custody.apps.views.request import request_data, request_text
+from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
-from custody.envelope import Envelope, show_key, sign
+from custody.envelope import show_key, sign
 from custody.errors import InvalidInput
-from custody.transfer.history import History
+from custody.history.questions import History
 from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
 from custody.units import parse_amount
 from custody.words import show_words
@@ -164,7 +162,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     if desk is not None:
         with desk.work() as work:
             work.custodian.submit(envelope)
-    output().emit(request_data(signed), lambda: describe(envelope))
+    output().emit(request_data(signed), lambda: request_text(signed))
     if desk is None:
         output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
     else:
@@ -206,7 +204,8 @@ def _wanted(  # noqa: PLR0913 - one for each option
 def _payments(wanted: Wanted, charter: Charter) -> tuple[RequestedPayment, ...]:
     if wanted.list_file is None:
         return wanted.payments
-    return parse_payments(read_input(wanted.list_file, MAX_PAYMENTS_FILE), charter)
+    data = read_foreign(wanted.list_file, MAX_PAYMENTS_FILE, FileKind.UNKNOWN, "a list of payments")
+    return parse_payments(data, charter)
 
 
 def _control_total(text: str | None, wanted: Wanted | None) -> int | None:
@@ -236,7 +235,7 @@ def _payment(text: str) -> RequestedPayment:
 
 def _offline_charter(path: str) -> Charter:
     """The charter in a file, signed by everyone it lists. Nothing pins it here; the request names its digest."""
-    envelope = read_paper(Envelope, path)
+    envelope = read_signed(Charter, path)
     charter = verify_charter(envelope, read_charter(envelope).digest())
     output().talk(f"under the charter {show_words(charter.digest())}")
     return charter
@@ -257,7 +256,7 @@ def person_of(charter: Charter, key: bytes) -> Person:
 def _named(text: str, history: History | None) -> bytes:
     """A transfer's id; without a log it must be whole."""
     if history is not None:
-        return find_id(text, history.transfers, "transfer")
+        return find_transfer(text, history)
     if _WHOLE_ID.fullmatch(text) is None:
         raise IdInvalid(shown=ascii(text[:80]), least=64)
     return bytes.fromhex(text)
@@ -280,8 +279,8 @@ def submit(*, file: str) -> None:
 
     Submitting the same request again changes nothing.
     """
-    envelope = read_paper(Envelope, file)
+    envelope = read_signed(TransferRequest, file)
     with coordinator().work() as work:
         submitted = work.custodian.submit(envelope)
-    output().emit(request_data(submitted), lambda: describe(envelope))
+    output().emit(request_data(submitted), lambda: request_text(submitted))
     output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")

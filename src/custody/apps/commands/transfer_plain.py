@@ -6,27 +6,24 @@ only; so it leaves when a station would sign. What comes back is judged like a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import click
 
-from custody.apps.commands.transfer_show import SHORT, tell_next
-from custody.apps.commands.transfer_sign import advance, signatures_data, signatures_text
-from custody.apps.config import shown
-from custody.apps.coordinator import NEWEST, Work, coordinator, find_id
-from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import table
+from custody.apps.commands.telling import tell_next
+from custody.apps.commands.transfer_sign import advance
+from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_transfer
+from custody.apps.files import FileKind, read_foreign, refuse_existing
 from custody.apps.terminal import (
-    JsonValue,
     Verb,
     out_option,
     output,
     passphrase_option,
-    read_input,
+    shown,
     write_output,
 )
+from custody.apps.views.layout import SHORT
+from custody.apps.views.signatures import Outcome, Taken, signatures_data, signatures_text, taken_data, taken_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.transfer.plain import as_answer, read_returned
 from custody.words import show_words
@@ -56,7 +53,7 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
     if out is not None:
         refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
-        found = find_id(transfer_id, work.custodian.history().transfers, "transfer")
+        found = find_transfer(transfer_id, work.custodian.history())
         psbt = work.custodian.psbt(found).to_psbt()
         transfer = work.custodian.history().transfer(found)
     text = psbt.to_base64()
@@ -72,24 +69,6 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
         output().next_step(f"with what comes back: custody transfer import {found.hex()[:SHORT]} FILE")
     else:
         output().next_step("it is released, so anybody may send it; from here: custody transfer deliver")
-
-
-class Standing(StrEnum):
-    """What became of one cosigner's signatures in a file."""
-
-    TAKEN = "signed"
-    KNOWN = "had signed before"
-    LATE = "not needed any more"
-    PARTIAL = "not taken, since some inputs lack its signature"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What one file brought, by the fingerprints of the cosigners in it."""
-
-    file: str
-    transfer: bytes
-    cosigners: dict[bytes, Standing]
 
 
 @click.command(
@@ -112,11 +91,11 @@ def import_files(*, words: tuple[str, ...]) -> None:
     """
     name, files = _split(words)
     with coordinator().work() as work:
-        found = None if name is None else find_id(name, work.custodian.history().transfers, "transfer")
+        found = None if name is None else find_transfer(name, work.custodian.history())
         taken = [_take(work, path, found) for path in files]
         reached = [advance(work, each) for each in dict.fromkeys(each.transfer for each in taken)]
     output().emit(
-        {"files": [_taken_data(each) for each in taken], "transfers": [signatures_data(each) for each in reached]},
+        {"files": [taken_data(each) for each in taken], "transfers": [signatures_data(each) for each in reached]},
         lambda: "\n\n".join(map(signatures_text, reached)),
     )
     for each in reached:
@@ -138,8 +117,8 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     return first, tuple(rest)
 
 
-def _take(work: Work, path: str, named: bytes | None) -> Taken:
-    returned = read_returned(read_input(path, MAX_FILE))
+def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
+    returned = read_returned(read_foreign(path, MAX_FILE, FileKind.PSBT, "a PSBT or a transaction"))
     history = work.custodian.history()
     transfer = (
         history.transfer_of(returned.unsigned_transaction.stripped()) if named is None else history.transfer(named)
@@ -148,18 +127,8 @@ def _take(work: Work, path: str, named: bytes | None) -> Taken:
     before = {each.cosigner for each in transfer.signed}
     signed = [each.cosigner for each in work.custodian.receive(transfer.id, answer.psbt)]
     after = {each.cosigner for each in work.custodian.history().transfer(transfer.id).signed}
-    taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Standing.PARTIAL))
+    taken = Taken(path, transfer.id, dict.fromkeys(answer.partial, Outcome.PARTIAL))
     for each in signed:
-        taken.cosigners[each] = Standing.KNOWN if each in before else Standing.TAKEN if each in after else Standing.LATE
-    output().talk(_taken_text(taken))
+        taken.cosigners[each] = Outcome.KNOWN if each in before else Outcome.TAKEN if each in after else Outcome.LATE
+    output().talk(taken_text(taken))
     return taken
-
-
-def _taken_text(taken: Taken) -> str:
-    rows = [(each.hex(), standing) for each, standing in sorted(taken.cosigners.items())]
-    return "\n".join((f"{shown(taken.file)}, of transfer {taken.transfer.hex()[:SHORT]}", *table(rows)))
-
-
-def _taken_data(taken: Taken) -> JsonValue:
-    cosigners = {each.hex(): standing.name.lower() for each, standing in taken.cosigners.items()}
-    return {"file": taken.file, "transfer": taken.transfer.hex(), "cosigners": cosigners}

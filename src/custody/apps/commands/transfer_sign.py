@@ -6,29 +6,27 @@ keys are taken from it. A transfer leaves in two steps, release and deliver, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
-from custody.apps.commands.transfer_show import SHORT, status_text, tell_next, txid
-from custody.apps.config import shown
-from custody.apps.coordinator import Work, coordinator, find_id
-from custody.apps.station_commands.desk import refuse_existing
-from custody.apps.station_commands.layout import block, table
+from custody.apps.commands.readers import reader_options, since_of
+from custody.apps.commands.telling import tell_next
+from custody.apps.coordinator import OpenCoordinator, coordinator, find_transfer
+from custody.apps.files import FileKind, read_foreign, refuse_existing
 from custody.apps.terminal import (
-    JsonValue,
     Verb,
     out_option,
     output,
     passphrase_option,
-    read_input,
+    shown,
     write_output,
 )
+from custody.apps.views.layout import SHORT, txid
+from custody.apps.views.signatures import Signatures, signatures_data, signatures_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import read_psbt_file
-from custody.quorum import Tally
-from custody.transfer.evidence import Stage
-from custody.transfer.history import History
+from custody.examine.evidence import Evidence, Stage
+from custody.history.questions import History
+from custody.logbook import vault_of
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
@@ -46,13 +44,25 @@ Examples:
 @click.argument("transfer_id", metavar="ID")
 @click.option("--for", "purpose", type=click.Choice(["approve", "sign"]), help="Who will read it; the state decides.")
 @out_option("the evidence")
+@reader_options()
 @passphrase_option("the coordinator's key")
-def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file: str | None) -> None:
+def evidence(  # noqa: PLR0913 - click gives each option by its name
+    *,
+    transfer_id: str,
+    purpose: str | None,
+    readers: tuple[str, ...],
+    since: int | None,
+    is_whole: bool,
+    out: str,
+    passphrase_file: str | None,
+) -> None:
     """Write the file that officers and cosigners judge a transfer by.
 
     Until the transfer is authorized it is for officers. With --for sign the approvals are checked, the transfer is
     authorized, and it is entered that signatures are asked for: from then on it counts against limits and ends only by
     another spend of its coins.
+
+    It carries the whole log, or with --for-reader or --since only what those who read it have not seen yet.
 
     A charter with witnesses needs a checkpoint that they cosigned and that holds all of this (custody log checkpoint).
     Without it nothing is written: have one cosigned, then give the same command again.
@@ -60,7 +70,7 @@ def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file
     refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
         history = work.custodian.history()
-        found = find_id(transfer_id, history.transfers, "transfer")
+        found = find_transfer(transfer_id, history)
         stage = _stage(purpose, history.transfer(found))
         if stage is Stage.SIGN:
             work.custodian.authorize(found)
@@ -68,19 +78,20 @@ def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file
                 work.custodian.request_signatures(found)
                 output().talk("entered in the log: signatures are asked for")
         _unlock(work, history)
-        made = work.custodian.evidence(found)
+        begin = since_of(history, readers, since, is_whole=is_whole)
+        made = work.custodian.evidence(found, begin)
     write_output(out, made.to_bytes())
-    size = len(made.part.lines)
+    size = made.since + len(made.lines)
     output().emit(
         {
             "transfer": found.hex(),
             "words": show_words(found),
             "for": stage.value,
-            "evidence": made.body.digest().hex(),
+            "since": made.since,
             "log_size": size,
             "file": out,
         },
-        f"evidence of transfer {found.hex()} to {stage}, with {size} log entries: {shown(out)}\n  {show_words(found)}",
+        f"evidence of transfer {found.hex()} to {stage}, {_lines(made)}: {shown(out)}\n  {show_words(found)}",
     )
     back = (
         "custody transfer approve FILE"
@@ -90,13 +101,18 @@ def evidence(*, transfer_id: str, purpose: str | None, out: str, passphrase_file
     output().next_step(f"at the station: custody-station {stage} {shown(out)} --key KEYFILE -o FILE; then here: {back}")
 
 
+def _lines(made: Evidence) -> str:
+    whole = f"with {made.since + len(made.lines)} log entries"
+    return whole if not made.since else f"{whole}, those from {made.since} on for who has seen the others"
+
+
 def _stage(purpose: str | None, transfer: Transfer) -> Stage:
     if purpose is not None:
         return Stage(purpose)
     return Stage.APPROVE if transfer.status in _BEFORE_AUTHORIZATION else Stage.SIGN
 
 
-def _unlock(work: Work, history: History) -> None:
+def _unlock(work: OpenCoordinator, history: History) -> None:
     """Ask for the passphrase before others have to wait. With witnesses the checkpoint was signed long before."""
     if not history.charter.witnesses:
         work.key.unlock()
@@ -112,9 +128,9 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
     transaction is finished and judged by every independent judge. Otherwise it says who may still sign.
     """
     with coordinator().work() as work:
-        found = find_id(transfer_id, work.custodian.history().transfers, "transfer")
+        found = find_transfer(transfer_id, work.custodian.history())
         for path in files:
-            signed = work.custodian.receive(found, read_psbt_file(read_input(path, MAX_FILE)))
+            signed = work.custodian.receive(found, read_psbt_file(read_foreign(path, MAX_FILE, FileKind.PSBT)))
             output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
         signatures = advance(work, found)
     output().emit(signatures_data(signatures), lambda: signatures_text(signatures))
@@ -126,56 +142,17 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
         tell_next(signatures.transfer, signatures.history)
 
 
-@dataclass(frozen=True, slots=True)
-class Signatures:
-    """How far a transfer's signatures have come: who signed and who may still, by fingerprint."""
-
-    transfer: Transfer
-    tally: Tally[bytes]
-    history: History
-
-
-def advance(work: Work, transfer_id: bytes) -> Signatures:
+def advance(work: OpenCoordinator, transfer_id: bytes) -> Signatures:
     """Combine the signatures, finish the transaction and have it judged, once enough cosigners have signed."""
     history = work.custodian.history()
     transfer = history.transfer(transfer_id)
-    _, vault = history.charter.vault_by_id(transfer.draft.identity.vault)
+    vault = vault_of(history, transfer)
     tally = signed_tally(vault, transfer.signed)
     if tally.is_met:
         work.custodian.combine(transfer_id)
         work.custodian.verify(transfer_id)
         history = work.custodian.history()
     return Signatures(history.transfer(transfer_id), tally, history)
-
-
-def signatures_text(signatures: Signatures) -> str:
-    """Whose signatures there are, for a person."""
-    transfer, tally = signatures.transfer, signatures.tally
-    signers = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
-    rows = [
-        ("state", status_text(transfer)),
-        ("signed by", f"{signers} ({len(tally.acted)} of {tally.threshold})"),
-    ]
-    if not tally.is_met:
-        rows.append(("may still", ", ".join(each.hex() for each in tally.missing)))
-    if transfer.verified is not None:
-        rows.append(("judged by", ", ".join(("our own check", *transfer.verified.judges))))
-        rows.append(("txid", txid(transfer.verified.txid)))
-    return block(f"Transfer {transfer.id.hex()}", table(rows))
-
-
-def signatures_data(signatures: Signatures) -> JsonValue:
-    """The same for a program."""
-    verified, tally = signatures.transfer.verified, signatures.tally
-    return {
-        "transfer": signatures.transfer.id.hex(),
-        "status": signatures.transfer.status.value,
-        "signed": [each.hex() for each in tally.acted],
-        "threshold": tally.threshold,
-        "missing": [each.hex() for each in tally.missing],
-        "judges": [] if verified is None else list(verified.judges),
-        "txid": None if verified is None else txid(verified.txid),
-    }
 
 
 @click.command(cls=Verb)
@@ -190,7 +167,7 @@ def release(*, transfer_id: str, passphrase_file: str | None) -> None:
     """
     with coordinator().work(passphrase_file) as work:
         history = work.custodian.history()
-        found = find_id(transfer_id, history.transfers, "transfer")
+        found = find_transfer(transfer_id, history)
         _unlock(work, history)
         released = work.custodian.release(found)
         history = work.custodian.history()

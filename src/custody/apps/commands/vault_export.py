@@ -16,6 +16,7 @@ from custody.apps.chains import ChainMissing, open_chain
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.terminal import STANDARD, JsonValue, Verb, out_option, output, write_output
 from custody.errors import BackendError
+from custody.history.holdings import unused_from
 from custody.units import Network
 from custody.vault.bitcoind import watched
 from custody.vault.descriptor import Branch
@@ -68,7 +69,7 @@ def _export_to_bitcoind(desk: Coordinator, name: str, out: str | None) -> None:
     history = desk.history()
     vault = history.charter.vault(name)
     since = _birth(desk, history.charter.vault_entry(name).birthday)
-    branches = [watched(vault, branch, history.unused_from(vault.id, branch)) for branch in Branch]
+    branches = [watched(vault, branch, unused_from(history, vault.id, branch)) for branch in Branch]
     requests: list[JsonValue] = [each.request(since) for each in branches]
     text = json.dumps(requests, indent=2)
     if out is not None:
@@ -86,8 +87,8 @@ def _birth(desk: Coordinator, birthday: int) -> int:
     if not birthday:
         return 0
     try:
-        with closing(open_chain(desk.place, desk.settings)) as chain:
-            return chain.block(min(birthday, chain.tip().height)).time
+        with closing(open_chain(desk.folders, desk.settings)) as chain:
+            return chain.view.block(min(birthday, chain.view.tip().height)).time
     except (BackendError, ChainMissing) as error:
         output().talk(f"the time of block {birthday} is not known here, so bitcoind will read every block: {error}")
         return 0

@@ -11,32 +11,25 @@ from typing import Final
 import click
 
 from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
-from custody.apps.station_commands.desk import (
-    KeyNotListed,
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    words_unseen,
-)
-from custody.apps.station_commands.layout import grouped, moment, screen, table
-from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
+from custody.apps.files import read_signed, read_text, refuse_existing
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.station_commands.desk import desk, words_unseen
 from custody.apps.terminal import (
     Verb,
     confirm,
     out_option,
     output,
     passphrase_option,
-    read_input,
     read_words,
+    shown,
     write_output,
     yes_option,
 )
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.layout import grouped, moment, screen, table, words_block
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
-from custody.envelope import Envelope, add_signature, show_key
+from custody.envelope import add_signature, show_key
 from custody.station import compare_vault
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -56,7 +49,7 @@ def trust(*, charter_file: str, words: tuple[str, ...], digest: str | None) -> N
     """
     if words and digest:
         raise click.UsageError("give the twelve words or --digest, not both")
-    envelope = read_paper(Envelope, charter_file)
+    envelope = read_signed(Charter, charter_file)
     spoken = read_words([digest] if digest else words, "the charter")
     place = desk()
     with place.alone():
@@ -93,7 +86,7 @@ def sign_charter(
 
     Compare the words with everybody else who signs: it is the same charter only if all read the same twelve.
     """
-    envelope = read_paper(Envelope, charter_file)
+    envelope = read_signed(Charter, charter_file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
     file = read_key_file(keyfile)
     refuse_existing(out)
@@ -146,9 +139,9 @@ def address(  # noqa: PLR0913 - click gives each option by its name
     """
     check_emulator(device is not None, is_emulator=is_emulator)
     place = desk()
-    envelope = read_paper(Envelope, charter_file)
+    envelope = read_signed(Charter, charter_file)
     if descriptor is not None:
-        text = read_input(descriptor, MAX_DESCRIPTOR_FILE).decode("utf-8", errors="replace").strip()
+        text = read_text(descriptor, MAX_DESCRIPTOR_FILE, "the descriptor's file").strip()
         compare_vault(verify_charter(envelope, place.station.state().charter), vault, text)
     branch = Branch.CHANGE if is_change else Branch.RECEIVE
     derived = place.station.address(envelope, vault, branch, index)
@@ -166,13 +159,14 @@ def status() -> None:
     """Show which charter this station trusts and how far it has seen the log."""
     place = desk()
     known, now = place.station.state(), place.clock.now()
+    seen = place.station.seen()
     charter = place.charter()
     rows = [
         ("institution", f"{charter.institution}, network {known.network}"),
         ("charter", f"version {known.charter_version}, {known.charter.hex()}"),
         ("words", show_words(known.charter)),
-        ("log", f"{known.origin}, seen up to {known.size} entries"),
-        ("root", known.root.hex() if known.size else "nothing seen yet"),
+        ("log", f"{known.origin}, seen up to {seen.size} entries"),
+        ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
         ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
         ("clock here", moment(now)),
         ("folder", shown(place.folder)),
@@ -184,8 +178,8 @@ def status() -> None:
             "charter": known.charter.hex(),
             "words": show_words(known.charter),
             "origin": known.origin,
-            "size": known.size,
-            "root": known.root.hex(),
+            "size": seen.size,
+            "root": seen.frontier.root.hex(),
             "witnessed_at": known.witnessed_at,
             "now": now,
         },

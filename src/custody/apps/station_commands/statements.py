@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.station_commands.desk import (
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    words_unseen,
-)
-from custody.apps.station_commands.statement_screens import (
-    stating_data,
-    stating_screen,
-    verified_data,
-    verified_screen,
-)
+from custody.apps.files import read_alone, read_signed, refuse_existing
+from custody.apps.keys import open_person, read_key_file
+from custody.apps.station_commands.desk import desk, words_unseen
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -30,12 +18,19 @@ from custody.apps.terminal import (
     output,
     passphrase_option,
     read_words,
+    shown,
     write_output,
     yes_option,
 )
+from custody.apps.views.statement import (
+    stating_data,
+    stating_screen,
+    verified_data,
+    verified_screen,
+)
 from custody.charter.card import PayerCard
-from custody.envelope import Envelope
-from custody.transfer.statement import (
+from custody.examine.statement import (
+    AddressStatement,
     StatementPaper,
     check_signer,
     compare_statement,
@@ -74,8 +69,8 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     looked up in a witnessed log. Compare it with a signing device too: custody-station address --device. Officers sign
     in turn: each gives the file that the one before has written with --signed.
     """
-    given = read_paper(StatementPaper, paper)
-    signed = None if signed_file is None else read_paper(Envelope, signed_file)
+    given = read_alone(StatementPaper, paper)
+    signed = None if signed_file is None else read_signed(AddressStatement, signed_file)
     file = read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
@@ -120,7 +115,7 @@ def verify(*, statement_file: str, card_file: str, words: str | None, payer: str
     Nothing but the statement, the card and its twelve words is needed: no station is set up and no charter trusted.
     Have the words from the institution over a line you trust, and not from whoever sent you the files.
     """
-    envelope, card = read_paper(Envelope, statement_file), read_paper(PayerCard, card_file)
+    envelope, card = read_signed(AddressStatement, statement_file), read_alone(PayerCard, card_file)
     spoken = read_words(() if words is None else (words,), "the payer card")
     with words_unseen():
         check_spoken(card.digest(), spoken)

@@ -13,32 +13,9 @@ from typing import Final, TypeVar
 import click
 
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
-from custody.apps.station_commands.desk import (
-    Desk,
-    FileKind,
-    Paper,
-    desk,
-    kind_of,
-    open_cosigner,
-    open_person,
-    read_as,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-    unsafe_option,
-)
-from custody.apps.station_commands.layout import counted, moment
-from custody.apps.station_commands.papers import (
-    PsbtPaper,
-    card_paper,
-    checkpoint_paper,
-    document_paper,
-    key_paper,
-    psbt_paper,
-)
-from custody.apps.station_commands.screens import examination_data, examination_screen
-from custody.apps.station_commands.statement_screens import stating_data, stating_screen
+from custody.apps.files import FileKind, alone_in, kind_of, read_alone, refuse_existing, wrong_file
+from custody.apps.keys import open_cosigner, open_person, read_key_file
+from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
     JsonValue,
     Verb,
@@ -47,23 +24,28 @@ from custody.apps.terminal import (
     output,
     passphrase_option,
     read_input,
+    shown,
     write_output,
     yes_option,
 )
+from custody.apps.views.examination import examination_data, examination_screen
+from custody.apps.views.files import PsbtPaper, card_paper, checkpoint_paper, document_paper, key_paper, psbt_paper
+from custody.apps.views.layout import counted, moment
+from custody.apps.views.statement import stating_data, stating_screen
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.charter.card import PayerCard
 from custody.envelope import Envelope, unsafe_payload
+from custody.examine.evidence import Evidence, Examination, Stage
+from custody.examine.statement import StatementPaper, signed_so_far
+from custody.history import kinds, tables
 from custody.log import SignedCheckpoint, read_line
 from custody.log.witnessing import WitnessRequest
 from custody.ports import Signer
 from custody.record import MAX_RECORD
 from custody.station import Asked, Asking, asked_of
 from custody.transfer.approval import Approval, Opinion
-from custody.transfer.evidence import Evidence, Examination, Stage
 from custody.transfer.request import NONCE_SIZE
-from custody.transfer.state import Kind
-from custody.transfer.statement import StatementPaper, signed_so_far
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -98,15 +80,15 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
     data = read_input(file, MAX_RECORD)
     kind = kind_of(data)
     place = desk()
-    if kind is Paper.EVIDENCE:
-        found = _examine(place, read_as(Evidence, data, file), None)
+    if kind is FileKind.EVIDENCE:
+        found = _examine(place, alone_in(data, Evidence, file), None)
         output().emit(examination_data(found), lambda: examination_screen(found, place.clock.now()))
         verb = "approve" if found.stage is Stage.APPROVE else "sign"
         output().next_step(f"if this is right: custody-station {verb} {shown(file)} --key KEYFILE -o OUT")
         return
-    if kind is Paper.STATEMENT:
+    if kind is FileKind.STATEMENT_PAPER:
         with place.alone():
-            stated = place.station.examine_statement(read_as(StatementPaper, data, file))
+            stated = place.station.examine_statement(alone_in(data, StatementPaper, file))
         nobody = signed_so_far(None, stated.statement, stated.quorum)
         output().emit(stating_data(stated, nobody), lambda: stating_screen(stated, nobody))
         output().next_step(f"if this is right: custody-station statement {shown(file)} --key KEYFILE -o OUT")
@@ -116,29 +98,29 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
 
 
 def _paper(
-    place: Desk, kind: Paper, data: bytes, path: str, charter_file: str | None, vault: str | None
+    place: Desk, kind: FileKind, data: bytes, path: str, charter_file: str | None, vault: str | None
 ) -> tuple[JsonValue, str]:
     """Any file but evidence, as data and as a screen."""
-    if kind is Paper.KEY_FILE:
-        return key_paper(read_as(KeyFile, data, path))
+    if kind is FileKind.KEY_FILE:
+        return key_paper(alone_in(data, KeyFile, path))
     charter = place.known_charter(charter_file)
+    if kind.is_signed:
+        return document_paper(Envelope.from_bytes(data), charter)
     match kind:
-        case Paper.CARD:
-            return card_paper(read_as(PayerCard, data, path), charter)
-        case Paper.PSBT:
+        case FileKind.CARD:
+            return card_paper(alone_in(data, PayerCard, path), charter)
+        case FileKind.PSBT:
             psbt = read_transfer_file(data, Direction.FROM_SIGNER)
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
-        case Paper.ENVELOPE:
-            return document_paper(read_as(Envelope, data, path), charter)
-        case Paper.WITNESS_REQUEST:
-            request = read_as(WitnessRequest, data, path)
+        case FileKind.WITNESS_REQUEST:
+            request = alone_in(data, WitnessRequest, path)
             return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
-        case Paper.CHECKPOINT:
+        case FileKind.CHECKPOINT:
             return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
     known = (
         "evidence, a PSBT, a signed document, an address statement's paper, a payer card, a checkpoint or a key file"
     )
-    raise FileKind(path=shown(path), found=kind, expected=known)
+    raise wrong_file(path, kind, known)
 
 
 @click.command(
@@ -170,7 +152,7 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
 
     Read the payees, compare the twelve words with the other officers over a line you trust, then answer.
     """
-    given = read_paper(Evidence, evidence)
+    given = read_alone(Evidence, evidence)
     file = read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
@@ -235,7 +217,7 @@ def sign(  # noqa: PLR0913 - as above
     its coins is spent otherwise. What this machine cannot check is listed on the screen.
     """
     check_one_key(keyfile, device, is_emulator=is_emulator)
-    given = read_paper(Evidence, evidence)
+    given = read_alone(Evidence, evidence)
     file = None if keyfile is None else read_key_file(keyfile)
     refuse_existing(out)
     place = desk()
@@ -289,7 +271,7 @@ def _device(name: str, found: Examination, *, is_emulator: bool) -> Signer:
 
 def _examine(place: Desk, evidence: Evidence, stage: Stage | None) -> Examination:
     with place.alone():
-        return place.station.examine(evidence, stage or _stage_of(evidence))
+        return place.station.examine(evidence, stage or _stage_of(place, evidence))
 
 
 def _show(found: Examination, place: Desk, words: str | None) -> None:
@@ -303,13 +285,15 @@ def _show(found: Examination, place: Desk, words: str | None) -> None:
         check_spoken(found.transfer_id, words)
 
 
-def _stage_of(evidence: Evidence) -> Stage:
+def _stage_of(place: Desk, evidence: Evidence) -> Stage:
     """What the evidence was made for: signing, once its log holds that signatures were asked for."""
-    transfer = evidence.body.draft.transfer_id
-    for index, line in enumerate(evidence.part.lines):
+    seen = place.station.seen().get(tables.TRANSFERS, evidence.transfer)
+    if seen is not None and seen.signing is not None:
+        return Stage.SIGN
+    for index, line in enumerate(evidence.lines, evidence.since):
         # Most lines are of other kinds; reading them is for the examination.
-        if Kind.SIGNING_REQUESTED in line:
+        if kinds.SIGNING_REQUESTED in line:
             head = read_line(line.encode("utf-8"), index).head
-            if head.entry == Kind.SIGNING_REQUESTED and transfer in head.subjects:
+            if head.entry == kinds.SIGNING_REQUESTED and evidence.transfer in head.subjects:
                 return Stage.SIGN
     return Stage.APPROVE

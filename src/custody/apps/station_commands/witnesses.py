@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import click
 
-from custody.apps.station_commands.desk import (
-    KeyNotListed,
-    desk,
-    open_person,
-    read_key_file,
-    read_paper,
-    refuse_existing,
-    shown,
-)
-from custody.apps.station_commands.layout import moment, table
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, write_output
+from custody.apps.files import read_alone, refuse_existing
+from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.station_commands.desk import desk
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.views.layout import moment, table
 from custody.envelope import show_key
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 
@@ -41,7 +35,7 @@ def witness(
     The station must trust the charter. What was seen is stored before the cosignature is written; restoring an old
     copy of this station's folder would let it be shown another history.
     """
-    request = read_paper(WitnessRequest, request_file)
+    request = read_alone(WitnessRequest, request_file)
     refuse_existing(out)
     place = desk()
     with place.alone():

@@ -34,7 +34,7 @@ from custody.backends.kernel.pending import (
     spendable,
 )
 from custody.bitcoin.script import NetworkMismatch, double_sha256
-from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding
+from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction, TransactionEncoding
 from custody.errors import Refused
 from custody.ports import BlockUnknown, BlockView, NodeUnavailable, RelayRefused, Standing, Tip
 from custody.units import Network
@@ -69,9 +69,10 @@ class BlockRefused(Refused, code="BLOCK_REFUSED"):
 
 @dataclass(frozen=True, slots=True)
 class _Connected:
-    """A block of the best chain, and the unspent outputs that it took away."""
+    """A block of the best chain, its transactions decoded, and the unspent outputs that it took away."""
 
     view: BlockView
+    transactions: tuple[Transaction, ...]
     spent: tuple[tuple[OutPoint, Unspent], ...]
 
 
@@ -304,12 +305,13 @@ class KernelChain:
             hash=double_sha256(header),
             previous=header[4:36],
             time=int.from_bytes(header[68:72], "little"),
-            transactions=tuple(Transaction.parse(bytes(each)) for each in block.transactions),
+            transactions=tuple(MinedTransaction.read(bytes(each), 0)[0] for each in block.transactions),
         )
 
     def _connect(self, view: BlockView) -> None:
         spent: list[tuple[OutPoint, Unspent]] = []
-        for position, transaction in enumerate(view.transactions):
+        transactions = tuple(each.decode() for each in view.transactions)
+        for position, transaction in enumerate(transactions):
             if position:
                 spent += [(each.outpoint, self._unspent.pop(each.outpoint)) for each in transaction.inputs]
             self._confirmed[transaction.txid] = view.height
@@ -317,16 +319,16 @@ class KernelChain:
             if view.height:
                 for outpoint, output in spendable(transaction):
                     self._unspent[outpoint] = Unspent(output, view.height, is_coinbase=not position)
-        self._blocks.append(_Connected(view, tuple(spent)))
+        self._blocks.append(_Connected(view, transactions, tuple(spent)))
 
     def _disconnect(self, connected: _Connected) -> tuple[Transaction, ...]:
         for outpoint, unspent in connected.spent:
             self._unspent[outpoint] = unspent
-        for transaction in connected.view.transactions:
+        for transaction in connected.transactions:
             del self._confirmed[transaction.txid]
             for outpoint, _ in spendable(transaction):
                 self._unspent.pop(outpoint, None)
-        return connected.view.transactions[1:]
+        return connected.transactions[1:]
 
 
 def _parse(raw: bytes) -> Transaction:

@@ -11,7 +11,7 @@ Rows that ended more than `KEPT` entries ago are taken away. Who reads a log as 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from custody.ports import StateGone, StoreCorrupt
 
 KEPT: Final = 10_000
 """Entries for which an ended row is kept."""
+IN_ONE_QUESTION: Final = 500
+"""Keys that are looked for at once."""
 PAGE: Final = 200
 """Rows fetched at once."""
 
@@ -34,6 +36,7 @@ _rows: Final = schema.state_rows.c
 _AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
 _GET: Final = select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key"))
 _OLDEST: Final = select(schema.state_head.c.oldest)
+_MANY: Final = select(_rows.key, _rows.value).where(*_AS_OF)
 _FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(PAGE)
 _BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(PAGE)
 
@@ -78,6 +81,17 @@ class SqlRows:
                     data = connection.scalar(_GET, asked)
             self._known[place] = None if data is None else table.decode(key, data)
         found: Row | None = self._known[place]
+        return found
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+        wanted, found = sorted(set(keys)), {}
+        asked = {"name": table.name, "size": self.head.frontier.size}
+        with self._reading() as connection:
+            for at in range(0, len(wanted), IN_ONE_QUESTION):
+                some = _MANY.where(_rows.key.in_(wanted[at : at + IN_ONE_QUESTION]))
+                for key, data in connection.execute(some, asked):
+                    found[key] = table.decode(key, data)
         return found
 
     def scan(
@@ -168,7 +182,6 @@ def write_rows(connection: Connection, state: State) -> Head:
 
 
 _KNOWN: Final = frozenset(tables.ALL)
-_END: Final = (
-    update(schema.state_rows)
-    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
+_END: Final = update(schema.state_rows).where(
+    _rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER
 )

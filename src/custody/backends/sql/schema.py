@@ -5,10 +5,11 @@
     holds        coins in use, each by one holder                   outbox       transactions to send
     checkpoints  signed checkpoints by size                         documents    raw transactions, by what they hash to
     state_head   one row: what log the rows are made of             state_rows   what the log says is so (`history`)
+    scripts      locking scripts that are watched                   windows      up to where each branch is watched
 
-Only `entries`, `bodies`, `documents` and `checkpoints` are the truth; `log_head` and the state can be computed from
-them. Digests, scripts and outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its type and nothing else. What
-the tables look like on disk is made by `migrations/`; a test compares the two.
+Only `entries`, `bodies`, `documents` and `checkpoints` are the truth; `log_head`, the state and the scripts can be
+computed from them. Digests, scripts and outpoints are raw bytes. On SQLite the tables are STRICT: a column holds its
+type and nothing else. What the tables look like on disk is made by `migrations/`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -105,6 +106,27 @@ documents: Final = Table(
     # A previous transaction's txid; each once, however many of its outputs are ours.
     Column("digest", LargeBinary, primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+scripts: Final = Table(
+    "scripts",
+    metadata,
+    Column("script", LargeBinary, primary_key=True),
+    Column("vault", LargeBinary, nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("index", Integer, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+windows: Final = Table(
+    "windows",
+    metadata,
+    Column("vault", LargeBinary, primary_key=True),
+    Column("branch", Integer, primary_key=True, autoincrement=False),
+    # The first index that is not among the scripts.
+    Column("end", Integer, nullable=False),
     sqlite_strict=True,
 )
 

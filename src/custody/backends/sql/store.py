@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -49,9 +49,13 @@ from custody.ports import (
     plain_reason,
 )
 from custody.units import Network
+from custody.vault.coins import ScriptPlace
+from custody.vault.descriptor import Branch
 
 BUSY_SECONDS: Final = 10
 """How long a transaction waits for others before it gives up."""
+IN_ONE_QUESTION: Final = 500
+"""Scripts that are looked for at once."""
 PAGE: Final = 100
 """Entries fetched at once. A deposit's body holds the transaction that made it: 80 kB of text when many were paid."""
 
@@ -296,6 +300,19 @@ class _View:
     def document(self, digest: bytes) -> bytes | None:
         return self._connection.scalar(select(schema.documents.c.data).where(schema.documents.c.digest == digest))
 
+    def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
+        table, wanted = schema.scripts, sorted(set(scripts))
+        found: dict[bytes, ScriptPlace] = {}
+        for at in range(0, len(wanted), IN_ONE_QUESTION):
+            some = select(table).where(table.c.script.in_(wanted[at : at + IN_ONE_QUESTION]))
+            found.update(
+                (row[0], ScriptPlace(row[1], Branch(row[2]), row[3])) for row in self._connection.execute(some)
+            )
+        return found
+
+    def windows(self) -> dict[tuple[bytes, int], int]:
+        return {(row.vault, row.branch): row.end for row in self._connection.execute(select(schema.windows))}
+
     def holder(self, outpoint: OutPoint) -> bytes | None:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
         return self._connection.scalar(statement)
@@ -341,6 +358,22 @@ class _Transaction(_View):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         write_rows(self._connection, state)
+
+    def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
+        table = schema.windows
+        window = (table.c.vault == vault_id, table.c.branch == branch)
+        end = self._connection.scalar(select(table.c.end).where(*window)) or 0
+        if start > end:
+            raise StateChanged(what="the window of scripts", expected=f"at least {start}", actual=str(end))
+        rows = [
+            {"script": script, "vault": vault_id, "branch": branch, "index": index}
+            for index, script in enumerate(scripts[end - start :], end)
+        ]
+        if rows:
+            self._connection.execute(insert(schema.scripts), rows)
+            self._connection.execute(delete(table).where(*window))
+            values = {"vault": vault_id, "branch": branch, "end": end + len(rows)}
+            self._connection.execute(insert(table), values)
 
     def keep_document(self, digest: bytes, data: bytes) -> None:
         if self.document(digest) is None:

@@ -7,9 +7,9 @@ from typing import Final
 
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.questions import History
 from custody.history.on.chain import in_block, spend_holding
 from custody.history.on.transfer import at_status, become
+from custody.history.questions import History
 from custody.history.relations import children, is_superseded, members
 from custody.history.rows import Named, Nothing
 from custody.history.state import State
@@ -23,9 +23,7 @@ _OTHER: Final = "names another transaction than the released one"
 def _release(state: State, released: Release, at: int) -> State:
     transfer = at_status(state, released.transfer, Status.VERIFIED)
     verified = transfer.verified
-    is_same = (
-        verified is not None and verified.digest() == released.verified and verified.txid == released.txid
-    )
+    is_same = verified is not None and verified.digest() == released.verified and verified.txid == released.txid
     require(is_same, "releases another transaction than the verified one")
     state = become(state, replace(transfer.row, released=at, status=Status.RELEASED, newest=at))
     return state.put(tables.RELEASED, released.txid, Named(transfer.id))

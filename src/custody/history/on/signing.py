@@ -7,8 +7,8 @@ from typing import Final
 
 from custody.history import tables
 from custody.history.entry import EntryKind, require
+from custody.history.on.transfer import at_status, become, note_reader
 from custody.history.questions import History
-from custody.history.on.transfer import at_status, become
 from custody.history.rows import Number
 from custody.history.state import State
 from custody.history.tables import ONLY, NonceRow
@@ -41,6 +41,8 @@ def _sign(state: State, signed: SignedPsbt, at: int) -> State:
     require(is_first, f"is the second by {signed.cosigner.hex()}")
     for nonce, each in nonces(signed):
         state = state.put(tables.NONCES, nonce, NonceRow(each.public_key, each.signature))
+    # A station signs only what it has seen asked for; who signs elsewhere is told so by their own station.
+    state = note_reader(state, signed.cosigner, (transfer.row.signing or 0) + 1)
     return become(state, replace(transfer.row, signed=(*transfer.row.signed, at), newest=at))
 
 

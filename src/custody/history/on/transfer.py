@@ -13,13 +13,13 @@ from custody.envelope import Envelope, unsafe_payload
 from custody.errors import CustodyError
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.questions import History
 from custody.history.holdings import held_by
 from custody.history.on.charter import use_index
+from custody.history.questions import History
 from custody.history.relations import is_superseded, members, parent_of, replaced_by
-from custody.history.rows import Named, Nothing, number
+from custody.history.rows import Named, Nothing, Number, number
 from custody.history.state import State
-from custody.history.tables import RequestRow, outpoint_key
+from custody.history.tables import outpoint_key
 from custody.transfer.approval import (
     Approval,
     Authorization,
@@ -29,9 +29,10 @@ from custody.transfer.approval import (
     check_withdrawal,
     may_follow,
 )
-from custody.transfer.child import with_fees_before
-from custody.transfer.draft import Draft, case_of, check_conflicts
-from custody.transfer.request import TransferRequest, check_request, read_request
+from custody.transfer.child import in_context
+from custody.transfer.draft import Draft
+from custody.transfer.proposal import check_conflicts
+from custody.transfer.request import check_request, read_request
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.state import Status, Transfer, TransferRow
 from custody.vault.descriptor import Branch
@@ -83,7 +84,10 @@ def _let_go(state: State, row: TransferRow) -> State:
 def _ask(state: State, envelope: Envelope, at: int) -> State:
     request_id = check_request(envelope, History(state).charter).digest()
     require(not state.has(tables.REQUESTS, request_id), "repeats a request")
-    return state.put(tables.REQUESTS, request_id, RequestRow(at))
+    state = state.put(tables.REQUESTS, request_id, Number(at))
+    for table in (tables.ASKED, tables.UNDRAFTED):
+        state = state.put(table, number(at), Named(request_id))
+    return state
 
 
 def _draft(state: State, drafted: Draft, at: int) -> State:
@@ -98,14 +102,14 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         parent_of(history, request)
     for outpoint in drafted.outpoints:
         require(held_by(history, outpoint) in (None, group), f"takes {outpoint}, which another transfer holds")
-    asked = state.get(tables.REQUESTS, identity.request)
+    asked = state.get(tables.REQUESTS, identity.request) or Number(0)
     row = TransferRow(
         id=transfer_id,
         vault=identity.vault,
         request=identity.request,
         group=group,
         charter=history.charter.version,
-        requested=0 if asked is None else asked.requested,
+        requested=asked.value,
         drafted=at,
         newest=at,
         due_change=history.next_index(identity.vault, Branch.CHANGE),
@@ -113,8 +117,8 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         replaced=tuple(each.id for each in replaced),
         parent=request.parent,
     )
-    state = _enlist(become(state, row), row, drafted)
-    case = _case(History(state), row, drafted, request)
+    state = _enlist(become(state, row), row, drafted).put(tables.UNDRAFTED, number(asked.value), None)
+    case = _case(History(state), row)
     if case is not None:
         state = state.put(tables.CASES, transfer_id, case)
     return _use_indexes(state, drafted)
@@ -132,12 +136,11 @@ def _enlist(state: State, row: TransferRow, drafted: Draft) -> State:
     return state
 
 
-def _case(history: History, row: TransferRow, drafted: Draft, request: TransferRequest) -> Case | None:
+def _case(history: History, row: TransferRow) -> Case | None:
     """What the draft means to rules; None when it means nothing, which whoever judges it will say."""
     transfer = history.transfer(row.id)
     try:
-        own = case_of(drafted, request, history.charter)
-        return with_fees_before(own, transfer, history.charter.vault_by_id(row.vault)[1])
+        return in_context(history.proposal(transfer), transfer)
     except CustodyError:
         return None
 
@@ -182,14 +185,16 @@ def _use_indexes(state: State, drafted: Draft) -> State:
 
 def _decide(state: State, decision: Decision, at: int) -> State:
     transfer = at_status(state, decision.transfer, Status.DRAFTED)
+    # As of here, and not as of whenever somebody reads it: a rule about time would find other facts by then.
+    require(decision.size == at, f"was judged by {decision.size} entries, where {at} stand before it")
+    require(decision.facts == History(state).facts(at=0).asked(), "names other facts than the log has there")
     return become(state, replace(transfer.row, decided=at, status=Status.DECIDED, newest=at))
 
 
 def _approve(state: State, envelope: Envelope, at: int) -> State:
     history = History(state)
     transfer = at_status(state, _approval_of(envelope).transfer, Status.DECIDED, Status.AUTHORIZED)
-    charter = history.charter_version(transfer.row.charter)
-    approval = check_approval(envelope, transfer.draft, transfer.request, charter)
+    approval = check_approval(envelope, history.proposal(transfer))
     require(not state.has(tables.SPOKEN, approval.nonce), "repeats an approval")
     row = replace(transfer.row, approved=(*transfer.row.approved, at), newest=at)
     for index, earlier in zip(transfer.row.approved, transfer.opinions, strict=True):
@@ -198,15 +203,20 @@ def _approve(state: State, envelope: Envelope, at: int) -> State:
             approved = tuple(each for each in row.approved if each != index)
             # The authorization may have counted the one that expired: it has to be given again.
             row = replace(row, approved=approved, authorized=None, status=Status.DECIDED)
+    state = note_reader(state, approval.officer, approval.log_size)
     return become(state.put(tables.SPOKEN, approval.nonce, Nothing()), row)
+
+
+def note_reader(state: State, who: str | bytes, size: int) -> State:
+    """Note how much of the log somebody has seen at least."""
+    seen = state.get(tables.READERS, tables.reader_key(who)) or Number(0)
+    return state.put(tables.READERS, tables.reader_key(who), Number(max(size, seen.value)))
 
 
 def _withdraw(state: State, envelope: Envelope, at: int) -> State:
     history = History(state)
     transfer = history.transfer(_withdrawal_of(envelope).transfer)
-    check_withdrawal(
-        envelope, transfer.draft, transfer.request, history.charter_version(transfer.row.charter)
-    )
+    check_withdrawal(envelope, history.proposal(transfer))
     require(transfer.is_live, f"comes while the transfer is {transfer.status}")
     require(not transfer.is_bearer, "comes after signatures were requested")
     return _close(state, transfer, Ending.WITHDRAWN, at)

@@ -79,6 +79,22 @@ def upgrade() -> None:
         sa.Column("data", sa.LargeBinary, nullable=False),
         sqlite_strict=True,
     )
+    op.create_table(
+        "scripts",
+        sa.Column("script", sa.LargeBinary, primary_key=True),
+        sa.Column("vault", sa.LargeBinary, nullable=False),
+        sa.Column("branch", sa.Integer, nullable=False),
+        sa.Column("index", sa.Integer, nullable=False),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "windows",
+        sa.Column("vault", sa.LargeBinary, primary_key=True),
+        sa.Column("branch", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("end", sa.Integer, nullable=False),
+        sqlite_strict=True,
+    )
     _make_state()
     if op.get_bind().dialect.name == "sqlite":
         _make_append_only()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from custody.apps.station_commands.layout import (
+from custody.apps.views.examination import NOT_WITNESSED
+from custody.apps.views.judgement import tally_data
+from custody.apps.views.layout import (
     INDENT,
+    Data,
     block,
     counted,
     grouped,
@@ -19,11 +22,11 @@ from custody.apps.station_commands.layout import (
     screen,
     table,
     under,
+    words_block,
 )
-from custody.apps.station_commands.screens import NOT_WITNESSED, Data, words_block
 from custody.charter.card import PayerCard, card_of
+from custody.examine.statement import AddressStatement, StatementExamination, VerifiedStatement
 from custody.quorum import Tally
-from custody.transfer.statement import AddressStatement, StatementExamination, VerifiedStatement
 from custody.words import show_words
 
 
@@ -65,7 +68,7 @@ def statement_data(statement: AddressStatement) -> Data:
     }
 
 
-def signer_names(keys: Iterable[bytes], card: PayerCard) -> list[str]:
+def _names(keys: Iterable[bytes], card: PayerCard) -> list[str]:
     """Names of officers by their keys."""
     return [card.name_of(key) for key in keys]
 
@@ -74,10 +77,10 @@ def signers_text(tally: Tally[bytes], card: PayerCard) -> list[tuple[str, str]]:
     """Who has signed, and who still may."""
     rows = [
         ("needed", f"{tally.threshold} of {len(card.officers)}"),
-        ("signed", ", ".join(signer_names(tally.acted, card)) or "nobody yet"),
+        ("signed", ", ".join(_names(tally.acted, card)) or "nobody yet"),
     ]
     if not tally.is_met:
-        rows.append(("may still", ", ".join(signer_names(tally.missing, card))))
+        rows.append(("may still", ", ".join(_names(tally.missing, card))))
     return rows
 
 
@@ -101,16 +104,12 @@ def stating_screen(found: StatementExamination, tally: Tally[bytes]) -> str:
 
 def stating_data(found: StatementExamination, tally: Tally[bytes]) -> Data:
     """The same for a program."""
-    card = card_of(found.charter)
     return {
         "kind": "statement-paper",
         **statement_data(found.statement),
         "institution": found.charter.institution,
         "vault_name": found.vault_name,
-        "signed": signer_names(tally.acted, card),
-        "missing": signer_names(tally.missing, card),
-        "needed": tally.needed,
-        "is_enough": tally.is_met,
+        **tally_data(tally, card_of(found.charter).name_of),
         "witnessed": bool(found.charter.witnesses),
         "steps": [{"number": s.number, "title": s.title, "finding": s.finding} for s in found.steps],
         "not_checked": list(found.not_checked),
@@ -154,8 +153,7 @@ def verified_data(found: VerifiedStatement, compared: Sequence[str]) -> Data:
         **statement_data(found.statement),
         "institution": found.card.institution,
         "card": found.card.digest().hex(),
-        "signed": signer_names(found.tally.acted, found.card),
-        "threshold": found.tally.threshold,
+        **tally_data(found.tally, found.card.name_of),
         "compared": list(compared),
         "not_checked": _unchecked(compared),
     }

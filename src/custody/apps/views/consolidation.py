@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from custody.apps.station_commands.layout import counted
-from custody.transfer.history import History
+from custody.apps.views.layout import counted
+from custody.history.holdings import spendable
+from custody.history.questions import History
 from custody.transfer.request import Purpose
 from custody.transfer.state import Transfer
 
@@ -42,6 +43,6 @@ def left_behind(transfer: Transfer, history: History) -> LeftBehind | None:
         return None
     spent = transfer.draft.identity.spent
     largest = max(each.amount for each in spent)
-    free = history.spendable(transfer.draft.identity.vault)
+    free = spendable(history, transfer.row.vault)
     for_another = sum(coin.amount >= largest for coin in free)
     return LeftBehind(len(spent), for_another, len(free) - for_another)

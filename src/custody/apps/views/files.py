@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from custody.apps.station_commands.layout import (
+from custody.apps.terminal import JsonValue
+from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.layout import (
     INDENT,
     bitcoin,
     block,
@@ -23,17 +25,16 @@ from custody.apps.station_commands.layout import (
     screen,
     table,
     under,
+    words_block,
 )
-from custody.apps.station_commands.screens import charter_data, charter_screen, words_block
-from custody.apps.station_commands.statement_screens import (
+from custody.apps.views.statement import (
     card_data,
     card_screen,
     signers_text,
     statement_data,
     statement_lines,
 )
-from custody.apps.station_commands.ties import named
-from custody.apps.terminal import JsonValue
+from custody.apps.views.ties import named
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of
@@ -42,12 +43,12 @@ from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
+from custody.examine.statement import AddressStatement, count_signers
 from custody.log import MerkleTree, ProofInvalid, SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.record import Record
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import TransferRequest, check_request
 from custody.transfer.signing import check_signature
-from custody.transfer.statement import AddressStatement, count_signers
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
 from custody.words import show_words

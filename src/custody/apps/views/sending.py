@@ -1,14 +1,13 @@
-"""How do people and programs read a fee rate with its source, what was sent, and how far a long look has come?"""
+"""How do a fee rate with its source, and what was sent and waits, read?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from custody.apps.commands.transfer_show import txid
-from custody.apps.station_commands.layout import rate
-from custody.apps.terminal import JsonValue, output
+from custody.apps.terminal import JsonValue
+from custody.apps.views.layout import rate, txid
 from custody.delivery import Underway
-from custody.observer import Progress
+from custody.ports import Standing
 from custody.rate import ChosenRate, RateSource
 
 _SOURCES = {
@@ -28,14 +27,13 @@ def underway_data(found: Sequence[Underway]) -> list[JsonValue]:
     return [{"transfer": each.transfer.hex(), "txid": txid(each.txid), "standing": each.standing} for each in found]
 
 
-def tell_progress() -> Progress:
-    """Tells a person at a terminal how far a long look has come, whenever another hundredth is done."""
-    told: list[int] = []
+_STANDINGS = {
+    Standing.WAITING: "waits for a block",
+    Standing.MINED: "stands in a block: custody observe",
+    Standing.GONE: "DROPPED: it waits nowhere, and stands in no block",
+}
 
-    def tell(reached: int, goal: int) -> None:
-        percent = reached * 100 // max(goal, 1)
-        if percent not in told:
-            told.append(percent)
-            output().progress(f"height {reached} of {goal} ({percent} %)")
 
-    return tell
+def standing_text(standing: Standing) -> str:
+    """Where a sent transaction is, by the node's word."""
+    return _STANDINGS[standing]

@@ -4,23 +4,30 @@ Text from outside is shown as text: a character that could move the cursor, turn
 escape (THREATS F13). Nothing here is markup and nothing is coloured. Amounts are in BTC and in sats, addresses in
 groups of four characters, times in UTC, and a table is aligned.
 
-It knows no records: what is on which screen is for `screens` and `papers`.
+It knows no records: what is on which screen is for the other files here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from custody.apps import terminal
+from custody.apps.terminal import JsonValue
 from custody.units import show_amount
+from custody.words import show_words
+
+Data: TypeAlias = dict[str, JsonValue]
+"""One JSON object of `--json`; it leaves the program and enters no other module."""
 
 INDENT: Final = "  "
 GROUP: Final = 4
 GROUPS_A_LINE: Final = 8
 """Groups of an address on one line: a long one takes two lines of equal groups rather than running off the screen."""
 _ONE_LINE: Final = 11
+SHORT: Final = 12
+"""Digits of an id in lists: enough for the commands, and for a few thousand transfers."""
 _LAST_SECOND: Final = 253_402_300_799
 """9999-12-31 23:59:59 UTC; later times are numbers."""
 
@@ -82,6 +89,11 @@ def grouped(address: str) -> tuple[str, ...]:
     return tuple(" ".join(groups[start : start + width]) for start in range(0, len(groups), width))
 
 
+def txid(internal: bytes) -> str:
+    """A txid or block hash as people and nodes write it."""
+    return internal[::-1].hex()
+
+
 def under(lines: Iterable[str]) -> list[str]:
     """Lines that belong to the row above them, further in."""
     return [f"{INDENT}     {line}" for line in lines]
@@ -114,3 +126,8 @@ def block(title: str, lines: Iterable[str]) -> str:
 def screen(*blocks: str) -> str:
     """Blocks with a blank line between them; empty ones are left out."""
     return "\n\n".join(each for each in blocks if each)
+
+
+def words_block(what: str, digest: bytes) -> str:
+    """The twelve words of `digest`, on one line, with what to do with them."""
+    return f"{what} in twelve words: everybody must read the same aloud\n{INDENT}{show_words(digest)}"

@@ -5,8 +5,8 @@ The same lines at an officer's desk, at a station and at the coordinator: which 
 
 from __future__ import annotations
 
-from custody.apps.station_commands.layout import bitcoin, rate, sats
 from custody.apps.terminal import JsonValue
+from custody.apps.views.layout import bitcoin, rate, sats
 from custody.charter.rules import Case
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Transfer

@@ -2,10 +2,11 @@
 
 import pytest
 
+from custody.history import kinds
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import expected
-from custody.transfer.state import AddressIssued, ExpectedDeposit, Kind
+from custody.transfer.address import AddressIssued, ExpectedDeposit
 from custody.vault.coins import check_class
 
 GOOD = AddressIssued.of(expected(), bytes(32), 3, 17)
@@ -53,12 +54,16 @@ def test_a_record_without_a_payer_is_none():
 
 
 def test_the_history_finds_an_address_by_its_vault_and_index(told, add):
-    history = told.until(Kind.REQUESTED)
+    history = told.until(kinds.REQUESTED)
     vault = told.cast.vault.id
     due = history.next_index(vault, 0)
-    assert history.addresses[vault, due - 1].expected == expected()
-    add(history, Kind.ADDRESS_ISSUED, AddressIssued.of(expected("again"), vault, due, told.now))
-    assert [index for _, index in history.addresses] == list(range(due + 1))
+    newest = history.address(vault, due - 1)
+    assert history.read(AddressIssued, newest.issued).expected == expected()
+    assert newest.coin_class == expected().coin_class
+    again = AddressIssued.of(expected("again"), vault, due, told.now)
+    after = add(history, kinds.ADDRESS_ISSUED, again)
+    assert [after.address(vault, index) is not None for index in range(due + 2)] == [True] * (due + 1) + [False]
+    assert history.address(vault, due) is None
     # Asked for again, the same payer gets the next one: no index is given out twice.
     with refuses("HISTORY_INVALID"):
-        add(history, Kind.ADDRESS_ISSUED, AddressIssued.of(expected("again"), vault, due, told.now))
+        add(after, kinds.ADDRESS_ISSUED, again)

@@ -1,0 +1,98 @@
+"""What does a command say beside its answer: what is frozen, stolen or dropped, how far it is, and what is next?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from custody.apps.terminal import output
+from custody.apps.views.layout import SHORT, txid
+from custody.apps.views.transfer import is_agreed
+from custody.delivery import Underway
+from custody.history import kinds
+from custody.history.questions import History
+from custody.observer import Observation, Progress
+from custody.ports import Standing
+from custody.transfer.request import Purpose
+from custody.transfer.state import Status, Transfer
+
+# --- warnings ---------------------------------------------------------------------------------------------------------
+
+
+def warn_frozen(history: History) -> None:
+    """Say before anything else that everything stands still."""
+    if history.frozen_by is not None:
+        output().talk(f"FROZEN: {history.frozen_by}")
+
+
+def warn_of_theft(seen: Observation) -> None:
+    """The loudest alarm there is, beside what was asked for."""
+    if kinds.UNEXPLAINED_SPEND in seen.added:
+        output().talk(
+            "ALARM: a coin of a vault was spent by a transaction that no released transfer explains.\n"
+            "Everything is frozen. Call the officers and every key holder now."
+        )
+
+
+def warn_dropped(found: Sequence[Underway]) -> None:
+    """Say loudly what the node no longer has, and what brings it back."""
+    for each in found:
+        if each.standing is Standing.GONE:
+            name = each.transfer.hex()[:SHORT]
+            output().talk(
+                f"DROPPED: transfer {name} was sent as {txid(each.txid)}, but it stands in no block, and the node does "
+                "not keep it waiting any more.\n"
+                "Send it again: custody transfer deliver. If its fee has become too low for that, ask for one that "
+                f"pays more in its place: custody transfer request --replaces {name} ..."
+            )
+
+
+# --- how far, and what is next ----------------------------------------------------------------------------------------
+
+
+def tell_progress() -> Progress:
+    """Tells a person at a terminal how far a long look has come, whenever another hundredth is done."""
+    told: list[int] = []
+
+    def tell(reached: int, goal: int) -> None:
+        percent = reached * 100 // max(goal, 1)
+        if percent not in told:
+            told.append(percent)
+            output().progress(f"height {reached} of {goal} ({percent} %)")
+
+    return tell
+
+
+def tell_next(transfer: Transfer, history: History) -> None:
+    """Say what whoever runs the coordinator would do next."""
+    step = next_step(transfer, history)
+    if step:
+        output().next_step(step)
+
+
+def next_step(transfer: Transfer, history: History) -> str:
+    """What is to be done next; empty when nothing is."""
+    name = transfer.id.hex()[:SHORT]
+    witness = " (have a checkpoint cosigned first: custody log checkpoint)" if history.charter.witnesses else ""
+    evidence = f"custody transfer evidence {name}"
+    return {
+        Status.DRAFTED: f"custody transfer draft {transfer.request.digest().hex()[:SHORT]}",
+        Status.DECIDED: f"ask for signatures: {evidence} --for sign -o FILE{witness}"
+        if is_agreed(transfer, history)
+        else f"give the officers evidence: {evidence} -o FILE{witness}",
+        Status.AUTHORIZED: f"ask for signatures: {evidence} --for sign -o FILE{witness}",
+        Status.SIGNING: f"{evidence} -o FILE{witness}, and with what comes back: custody transfer combine {name} PSBT",
+        Status.COMBINED: f"custody transfer combine {name}",
+        Status.VERIFIED: f"custody transfer release {name}{witness}",
+        Status.RELEASED: "custody transfer deliver",
+        Status.BROADCAST: f"custody observe, until it is deep enough{_if_stuck(transfer, name)}",
+    }.get(transfer.status, "")
+
+
+def _if_stuck(transfer: Transfer, name: str) -> str:
+    """What helps a transfer that waits too long; empty for one that stands in a block."""
+    if transfer.seen is not None:
+        return ""
+    # A child is replaced by another: one that speeds up a child would carry two.
+    is_parent = transfer.draft.change is not None and transfer.request.purpose is not Purpose.CHILD
+    ways = f"--replaces {name}" + (f" or --speed-up {name}" if is_parent else "")
+    return f"; when it waits too long: custody transfer request {ways}"

@@ -1,0 +1,247 @@
+"""What is the file that somebody gave, and is it of the kind that the command needs?
+
+Every file says itself what it is, and nothing is guessed from its name or from what else stands in it:
+
+- a record that travels alone begins with its `_type`, such as `custody/payer-card/v1` (`record.FileRecord`);
+- a signed document is a DSSE envelope, whose `payloadType` names what it carries (`custody.envelope`);
+- a PSBT begins with its magic bytes, in base64 too (BIP 174), and a checkpoint ends in signature lines (C2SP
+  signed-note).
+
+What a file claims to be is not believed: reading it checks the same field again, and everything else. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from custody.apps.terminal import STANDARD, read_input, shown
+from custody.bitcoin.psbt import MAGIC
+from custody.envelope import Envelope, payload_type
+from custody.errors import InvalidInput
+from custody.ports import FileExists, FileTooLarge
+from custody.record import MAX_RECORD, FileRecord, Record
+
+F = TypeVar("F", bound=FileRecord)
+
+
+class WrongFile(InvalidInput, code="FILE_KIND"):
+    """A file of another kind than the command works on."""
+
+    message = "{path} is {found}; this command needs {expected}"
+    hint = "{found} goes to {taken_by}. custody-station inspect FILE shows what any file says."
+    path: str
+    found: str
+    taken_by: str
+    expected: str
+
+    def advice(self) -> str:
+        """Where the file belongs, if there is such a place."""
+        text = super().advice() if self.taken_by else "Check which file you gave: no command here takes it."
+        return text[:1].upper() + text[1:]
+
+
+class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
+    """A file of bytes where text belongs."""
+
+    message = "{what} is not plain text"
+    hint = "Check which file you gave: this command reads text as it was exported."
+    what: str
+
+
+class FileKind(StrEnum):
+    """What a file is, in the words of messages."""
+
+    EVIDENCE = "a transfer's evidence"
+    STATEMENT_PAPER = "an officers' paper for an address statement"
+    CARD = "a payer card"
+    WITNESS_REQUEST = "a checkpoint to cosign"
+    KEY_FILE = "a key file"
+    CHARTER = "a charter"
+    REQUEST = "a signed request for a transfer"
+    APPROVAL = "an officer's signed yes or no"
+    WITHDRAWAL = "a signed withdrawal of a transfer"
+    STATEMENT = "a signed address statement"
+    DOCUMENT = "a signed document of a kind that is not known here"
+    CHECKPOINT = "a signed checkpoint"
+    PSBT = "a PSBT"
+    UNKNOWN = "nothing that this program knows"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it is an envelope."""
+        return self in _SIGNED.values() or self is FileKind.DOCUMENT
+
+    @property
+    def taken_by(self) -> str:
+        """The commands that it is for; empty when there is none."""
+        return _TAKEN_BY.get(self, "")
+
+
+_ALONE: Final = {
+    "evidence-file": FileKind.EVIDENCE,
+    "statement-paper": FileKind.STATEMENT_PAPER,
+    "payer-card": FileKind.CARD,
+    "witness-request": FileKind.WITNESS_REQUEST,
+    "key-file": FileKind.KEY_FILE,
+}
+"""By the kind of record."""
+_SIGNED: Final = {
+    "charter": FileKind.CHARTER,
+    "request": FileKind.REQUEST,
+    "approval": FileKind.APPROVAL,
+    "withdrawal": FileKind.WITHDRAWAL,
+    "address-statement": FileKind.STATEMENT,
+}
+"""By the kind of record in the envelope."""
+_TAKEN_BY: Final = {
+    FileKind.EVIDENCE: "custody-station approve and custody-station sign",
+    FileKind.STATEMENT_PAPER: "custody-station statement",
+    FileKind.CARD: "custody-station verify-statement, after the statement",
+    FileKind.WITNESS_REQUEST: "custody-station witness",
+    FileKind.KEY_FILE: "the --key of a command that signs, and custody-station export",
+    FileKind.CHARTER: "custody-station trust and sign-charter, custody charter merge and custody init",
+    FileKind.REQUEST: "custody transfer submit",
+    FileKind.APPROVAL: "custody transfer approve",
+    FileKind.STATEMENT: "custody-station verify-statement, with the payer card",
+    FileKind.CHECKPOINT: "custody log cosign",
+    FileKind.PSBT: "custody transfer combine and custody transfer import",
+}
+_PSBT_TEXT: Final = b"cHNidP"
+"""How the base64 of every PSBT begins."""
+_NOTE_SIGNATURE: Final = "\n\n\u2014 ".encode()
+_TYPE: Final = re.compile(rb'\s*\{\s*"_type"\s*:\s*"custody/([a-z-]{1,40})/v1"')
+_PAYLOAD_TYPE: Final = re.compile(rb'"payloadType"\s*:\s*"([!-~]{1,120}?)"')
+
+
+def kind_of(data: bytes) -> FileKind:
+    """What a file claims to be. Whether it is that, reading it shows."""
+    if data.startswith(MAGIC) or data.lstrip()[: len(_PSBT_TEXT)] == _PSBT_TEXT:
+        return FileKind.PSBT
+    if alone := _TYPE.match(data):
+        return _ALONE.get(alone[1].decode("ascii"), FileKind.UNKNOWN)
+    if data.lstrip()[:1] == b"{":
+        signed = _PAYLOAD_TYPE.search(data)
+        return FileKind.UNKNOWN if signed is None else _by_payload_type(signed[1].decode("ascii"))
+    return FileKind.CHECKPOINT if _NOTE_SIGNATURE in data[: 64 * 1024] else FileKind.UNKNOWN
+
+
+def _by_payload_type(found: str) -> FileKind:
+    kinds = (kind for name, kind in _SIGNED.items() if found == f"application/vnd.custody.{name}.v1+json")
+    return next(kinds, FileKind.DOCUMENT)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_alone(record: type[F], path: str, cap: int = MAX_RECORD) -> F:
+    """The record in the file at `path` (`-` is stdin), which travels without an envelope.
+
+    Raises:
+        WrongFile: it is of another kind.
+        RecordInvalid, RecordNotCanonical: it is damaged or was edited.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+    return record.from_bytes(_read(path, cap, lambda data: refuse_other(data, path, _ALONE[record.kind])))
+
+
+def alone_in(data: bytes, record: type[F], path: str) -> F:
+    """The record that `data` holds; `path` is for messages. Raises as `read_alone`."""
+    refuse_other(data, path, _ALONE[record.kind])
+    return record.from_bytes(data)
+
+
+def read_signed(record: type[Record], path: str) -> Envelope:
+    """The envelope of such a record in the file at `path` (`-` is stdin). Who signed it is not looked at.
+
+    Raises:
+        WrongFile: it is of another kind.
+        RecordInvalid, RecordNotCanonical: it is damaged or was edited.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+    return signed_in(read_input(path, MAX_RECORD), record, path)
+
+
+def signed_in(data: bytes, record: type[Record], path: str) -> Envelope:
+    """The envelope that `data` holds; `path` is for messages. Raises as `read_signed`."""
+    expected = _SIGNED[record.kind]
+    refuse_other(data, path, expected)
+    envelope = Envelope.from_bytes(data)
+    if envelope.payloadType != payload_type(record):
+        raise wrong_file(path, _by_payload_type(envelope.payloadType), expected)
+    return envelope
+
+
+def read_foreign(path: str, cap: int, expected: FileKind, what: str = "") -> bytes:
+    """What stands in the file at `path` (`-` is stdin), when it may be what is expected: that, or nothing of ours.
+
+    What other programs write need not say what it is, so reading it shows; `what` it should be is for messages.
+
+    Raises:
+        WrongFile: it says that it is something else.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+
+    def refuse(data: bytes) -> None:
+        found = kind_of(data)
+        if found not in {expected, FileKind.UNKNOWN}:
+            raise wrong_file(path, found, what or expected)
+
+    return _read(path, cap, refuse)
+
+
+def read_text(path: str, cap: int, what: str, expected: FileKind = FileKind.UNKNOWN) -> str:
+    """The text in the file at `path` (`-` is stdin), in UTF-8; `what` it should be is for messages.
+
+    Raises:
+        WrongFile: it is a file of ours, of another kind than `expected`.
+        FileNotText: it is not UTF-8.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+    data = read_foreign(path, cap, expected, what if expected is FileKind.UNKNOWN else "")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise FileNotText(what=what) from None
+
+
+def refuse_other(data: bytes, path: str, expected: FileKind) -> None:
+    """Pass when `data` claims to be what is expected.
+
+    Raises:
+        WrongFile: it does not.
+    """
+    found = kind_of(data)
+    if found is not expected:
+        raise wrong_file(path, found, expected)
+
+
+def _read(path: str, cap: int, refuse: Callable[[bytes], None]) -> bytes:
+    """The file's bytes. What is too large for this command may be a file for another, which is said first."""
+    data = read_input(path, MAX_RECORD)
+    refuse(data)
+    if len(data) > cap:
+        raise FileTooLarge(path=_named(path), limit=cap)
+    return data
+
+
+def wrong_file(path: str, found: FileKind, expected: str) -> WrongFile:
+    """The error that says what the file at `path` is, where it belongs, and what is needed instead."""
+    return WrongFile(path=_named(path), found=found.value, taken_by=found.taken_by, expected=expected)
+
+
+def _named(path: str) -> str:
+    return "stdin" if path == STANDARD else shown(path)
+
+
+def refuse_existing(out: str) -> None:
+    """Say before any question is asked, and not after, that a file stands where `out` should.
+
+    Raises:
+        FileExists: it does.
+    """
+    if out != STANDARD and os.path.lexists(out):
+        raise FileExists(path=shown(out))

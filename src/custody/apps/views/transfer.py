@@ -1,0 +1,185 @@
+"""How does a transfer read to whoever follows it at the coordinator?
+
+Everything comes from the log. What is shown here is the coordinator's word: officers and custodians read
+the same from evidence on machines of their own (`examination`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from custody.apps.terminal import JsonValue
+from custody.apps.views.judgement import approvals_data, decision_data
+from custody.apps.views.layout import INDENT, SHORT, Data, bitcoin, block, moment, rate, sats, screen, table, txid
+from custody.apps.views.request import request_data
+from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
+from custody.charter.decide import Decision
+from custody.history.questions import History
+from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
+from custody.transfer.request import TransferRequest
+from custody.transfer.signing import signed_tally
+from custody.transfer.state import Transfer
+from custody.units import rate_of
+from custody.words import show_words
+
+# --- many -------------------------------------------------------------------------------------------------------------
+
+
+def transfers_table(requests: Sequence[TransferRequest], transfers: Sequence[Transfer], history: History) -> str:
+    """Requests without a transfer, and transfers, for a person: a line each."""
+    rows = [(each.digest().hex()[:SHORT], "requested", "", each.requester, each.reason) for each in requests]
+    for each in transfers:
+        outflow = bitcoin(history.case(each).outflow)
+        rows.append((each.id.hex()[:SHORT], status_text(each), outflow, each.request.requester, each.request.reason))
+    if not rows:
+        return "no transfers yet"
+    return "\n".join(table([("id", "state", "leaves", "asked by", "why"), *rows], frozenset({2})))
+
+
+# --- one --------------------------------------------------------------------------------------------------------------
+
+
+def status_text(transfer: Transfer) -> str:
+    """How far it has come, and why it is over when it is."""
+    return f"{transfer.status}: {transfer.ended.reason}" if transfer.ended is not None else str(transfer.status)
+
+
+def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
+    """How far each demand is met; nothing before the rules were asked, or when they said no.
+
+    Raises:
+        ApprovalMissing: a demand can never be met, since too few may approve what this requester asks for.
+    """
+    if transfer.decision is None or transfer.ended is not None:
+        return ()
+    return tallies(history.proposal(transfer), transfer.decision, transfer.opinions)
+
+
+def is_agreed(transfer: Transfer, history: History) -> bool:
+    """Whether every demand is met."""
+    try:
+        return all(each.tally.is_met for each in tallies_of(transfer, history))
+    except ApprovalMissing:
+        return False
+
+
+def transfer_text(transfer: Transfer, history: History) -> str:
+    """The whole transfer for a person."""
+    meaning, request = history.case(transfer), transfer.request
+    spent = sum(each.amount for each in transfer.draft.identity.spent)
+    asked = [
+        ("state", status_text(transfer)),
+        ("by", request.requester),
+        ("why", request.reason),
+        ("what", f"a {request.purpose} from vault {meaning.vault}"),
+        ("until", moment(request.expires)),
+        *tied(transfer),
+    ]
+    fee_rate = rate(rate_of(meaning.fee, meaning.vbytes))
+    money = [
+        ("spends", bitcoin(spent), sats(spent), f"{len(transfer.draft.outpoints)} coin(s)"),
+        ("fee", bitcoin(meaning.fee), sats(meaning.fee), fee_rate),
+        *fee_rows(meaning),
+        ("leaves", bitcoin(meaning.outflow), sats(meaning.outflow), "payees and fee together"),
+        ("change", bitcoin(meaning.change), sats(meaning.change), "returns to the vault"),
+    ]
+    return screen(
+        block(f"Transfer {transfer.id.hex()}", table(asked)),
+        block("Pays", _payees(transfer, history)),
+        block("Money", table(money, frozenset({1, 2}))),
+        block("Rules", decision_lines(transfer.decision)),
+        block("Approvals", approval_lines(transfer, history)),
+        block("Signatures", _signatures(transfer, history)),
+        block("In the chain", _settlement(transfer)),
+        f"In twelve words\n{INDENT}{show_words(transfer.id)}",
+    )
+
+
+def _payees(transfer: Transfer, history: History) -> list[str]:
+    paid = history.proposal(transfer).paid
+    if not paid:
+        return [f"{INDENT}nobody: everything but the fee returns to the vault"]
+    return table([(bitcoin(each.amount), each.payee, each.address) for each in paid], frozenset({0}))
+
+
+def decision_lines(decision: Decision | None) -> list[str]:
+    """What each rule said."""
+    if decision is None:
+        return []
+    findings = [(each.verdict.value, each.code or "", each.rule, each.reason) for each in decision.findings]
+    return table([*findings, (decision.verdict.value, "", "in all", "")])
+
+
+def approval_lines(transfer: Transfer, history: History) -> list[str]:
+    """Who agreed and who may still."""
+    try:
+        found = tallies_of(transfer, history)
+    except ApprovalMissing as never:
+        return [f"{INDENT}{never}"]
+    lines: list[str] = []
+    for each in found:
+        tally = each.tally
+        state = "met" if tally.is_met else f"{tally.needed} more needed from {', '.join(tally.missing)}"
+        who = ", ".join(tally.acted) or "nobody yet"
+        lines.append(f"{INDENT}{each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({who}), {state}")
+    return lines
+
+
+def _signatures(transfer: Transfer, history: History) -> list[str]:
+    if transfer.signing is None:
+        return []
+    vault = history.proposal(transfer).vault
+    tally = signed_tally(vault, transfer.signed)
+    signed = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
+    missing = ", ".join(each.hex() for each in tally.missing)
+    lines = [f"{INDENT}{len(tally.acted)} of {tally.threshold} cosigners ({signed})"]
+    return lines if tally.is_met else [*lines, f"{INDENT}these may still sign: {missing}"]
+
+
+def _settlement(transfer: Transfer) -> list[str]:
+    rows = [] if transfer.release is None else [("txid", txid(transfer.release.txid))]
+    if transfer.seen is not None:
+        rows.append(("block", f"{transfer.seen.height} {transfer.seen.block[::-1].hex()}"))
+    return table(rows)
+
+
+def transfer_data(transfer: Transfer, history: History) -> Data:
+    """The whole transfer for a program."""
+    meaning = history.case(transfer)
+    return {
+        "id": transfer.id.hex(),
+        "words": show_words(transfer.id),
+        "status": transfer.status.value,
+        "is_live": transfer.is_live,
+        "group": transfer.group.hex(),
+        "vault": meaning.vault,
+        "request": request_data(transfer.request),
+        "payments": [
+            {"payee": each.payee, "address": each.address, "sats": each.amount}
+            for each in history.proposal(transfer).paid
+        ],
+        "inputs": [str(each) for each in transfer.draft.outpoints],
+        "sats": {
+            "spent": sum(each.amount for each in transfer.draft.identity.spent),
+            "fee": meaning.fee,
+            "change": meaning.change,
+            "outflow": meaning.outflow,
+        },
+        "sat_per_kvb": rate_of(meaning.fee, meaning.vbytes),
+        **fees_data(meaning),
+        "tied": tied_data(transfer),
+        **decision_data(transfer.decision),
+        "approvals": agreed_data(transfer, history),
+        "signed": [each.cosigner.hex() for each in transfer.signed],
+        "txid": None if transfer.release is None else txid(transfer.release.txid),
+        "height": None if transfer.seen is None else transfer.seen.height,
+        "ended": None if transfer.ended is None else {"reason": transfer.ended.reason, "detail": transfer.ended.detail},
+    }
+
+
+def agreed_data(transfer: Transfer, history: History) -> list[JsonValue]:
+    """How far each demand is met, for a program; nothing when one can never be."""
+    try:
+        return approvals_data(tallies_of(transfer, history))
+    except ApprovalMissing:
+        return []

@@ -1,0 +1,253 @@
+"""How does a station keep what it must not forget: one SQLite file, in which a save is there whole or not at all?
+
+Whom it trusts is one record. What it has seen of the log is rows, written above those that were there; what they
+replaced stays until the next save, so that whoever holds the state from before can still read it.
+
+The file is the owner's only, and is written with a rollback journal and a sync after it: after a power cut there is the
+old or the new. Nothing here reaches a network.
+
+Sources: sqlite.org pragma.html, lockingv3.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from custody.history import tables
+from custody.history.multiset import Multiset
+from custody.history.rows import Head, Key, NoRows, Row, Rows, StateCorrupt, Table
+from custody.history.state import State
+from custody.log import Frontier
+from custody.ports import FileUnusable, StateChanged, StationState
+
+FORMAT: Final = 1
+PAGE: Final = 200
+"""Rows fetched at once."""
+_FOREVER: Final = 2**62
+_BUSY_SECONDS: Final = 10
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=DELETE",
+    "PRAGMA synchronous=EXTRA",
+    "PRAGMA fullfsync=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA cell_size_check=ON",
+)
+_SCHEMA: Final = f"""
+PRAGMA user_version={FORMAT};
+CREATE TABLE trusted (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL) STRICT;
+CREATE TABLE head (
+    id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, peaks BLOB NOT NULL, total BLOB NOT NULL
+) STRICT;
+CREATE TABLE rows (
+    name TEXT NOT NULL, key BLOB NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (name, key, since)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
+"""
+_AS_OF: Final = "name = :name AND since <= :size AND until > :size"
+
+
+class FileStationMemory:
+    """A station's memory in one file. Implements `StationMemory`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> StationState | None:
+        """Whom this station trusts; None before anything was saved.
+
+        Raises:
+            RecordInvalid, RecordNotCanonical, StateCorrupt: the file is damaged.
+            FileUnusable: it cannot be read.
+        """
+        if not os.path.lexists(self._path):
+            return None
+        with self._reading() as connection:
+            row = connection.execute("SELECT record FROM trusted").fetchone()
+        if row is None:
+            raise StateCorrupt(table="trusted", key="", problem="it is missing")
+        return StationState.from_bytes(row[0])
+
+    def rows(self) -> Rows:
+        """What the log says, as far as it was seen.
+
+        Raises:
+            StateCorrupt: the file is damaged.
+            FileUnusable: it cannot be read.
+        """
+        if not os.path.lexists(self._path):
+            return NoRows()
+        with self._reading() as connection:
+            return _FileRows(self, _read_head(connection))
+
+    def save(self, trusted: StationState, seen: State) -> None:
+        """Keep both.
+
+        Raises:
+            StateChanged: something else was saved since `seen` was begun.
+            FileUnusable: the file cannot be written; what was there stands.
+        """
+        self._make()
+        with self._writing() as connection:
+            before = _read_head(connection).frontier
+            if before != seen.base.head.frontier:
+                expected = f"{seen.base.head.frontier.size} entries"
+                raise StateChanged(
+                    what="what this station has seen", expected=expected, actual=f"{before.size} entries"
+                )
+            connection.execute("DELETE FROM rows WHERE until <= ?", (before.size,))
+            connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
+            if seen.size > before.size:
+                _write(connection, seen)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """A connection, which closes and so gives up whatever an error left undone."""
+        try:
+            with closing(self._open()) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            if name in _DAMAGE:
+                raise StateCorrupt(table="station", key="", problem=f"SQLite reports {name}") from None
+            raise FileUnusable(path=_shown(self._path), reason=f"SQLite reports {name}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error:
+            connection.close()
+            raise
+        if found not in (0, FORMAT):
+            connection.close()
+            raise FileUnusable(path=_shown(self._path), reason=f"it has format {found}, not known to this program")
+        return connection
+
+    def _make(self) -> None:
+        """An empty file, where there is none: made under another name first, so that it appears whole."""
+        if os.path.lexists(self._path):
+            return
+        temporary = self._path.with_name(f".{self._path.name}.new")
+        try:
+            temporary.unlink(missing_ok=True)
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(temporary)) as connection:
+                connection.executescript(_SCHEMA)
+                total = Multiset().to_bytes()
+                connection.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (b"", total))
+                connection.commit()
+            temporary.replace(self._path)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise FileUnusable(path=_shown(self._path), reason=reason) from None
+
+
+class _FileRows:
+    """The rows as of one save. Implements `Rows`."""
+
+    def __init__(self, memory: FileStationMemory, head: Head) -> None:
+        self.head: Final = head
+        self._memory: Final = memory
+        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """The row under `key`, or None."""
+        place = (table, key)
+        if place not in self._known:
+            asked = {"name": table.name, "size": self.head.frontier.size, "key": key}
+            with self._memory._reading() as connection:  # noqa: SLF001 - the two are one file's
+                row = connection.execute(f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key", asked).fetchone()  # noqa: S608
+            self._known[place] = None if row is None else table.decode(key, row[0])
+        found: Row | None = self._known[place]
+        return found
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+        found = ((key, self.get(table, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
+
+    def scan(
+        self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
+    ) -> Iterator[tuple[Key, Row]]:
+        """The rows in a range, in the order of their keys, a page at a time."""
+        asked: dict[str, object] = {"name": table.name, "size": self.head.frontier.size, "low": start, "high": stop}
+        after, order = ">=", "DESC" if backwards else "ASC"
+        while True:
+            high = "" if asked["high"] is None else "AND key < :high"
+            query = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key {after} :low {high} ORDER BY key {order} LIMIT {PAGE}"  # noqa: E501, S608 - words of this file
+            with self._memory._reading() as connection:  # noqa: SLF001
+                page = connection.execute(query, asked).fetchall()
+            for key, data in page:
+                yield key, table.decode(key, data)
+            if len(page) < PAGE:
+                return
+            if backwards:
+                asked["high"] = page[-1][0]
+            else:
+                asked["low"], after = page[-1][0], ">"
+
+
+_DAMAGE: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_FORMAT", "DatabaseError"})
+
+
+def _read_head(connection: sqlite3.Connection) -> Head:
+    row = connection.execute("SELECT size, peaks, total FROM head").fetchone()
+    if row is None:
+        raise StateCorrupt(table="head", key="", problem="it is missing")
+    size, peaks, total = row
+    try:
+        return Head(
+            Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32))), Multiset.from_bytes(total)
+        )
+    except ValueError:
+        raise StateCorrupt(table="head", key="", problem="it does not read") from None
+
+
+def _write(connection: sqlite3.Connection, seen: State) -> None:
+    """Write what the state has above its base."""
+    size = seen.size
+    changed: list[tuple[int, str, bytes]] = []
+    written: list[tuple[str, bytes, int, int, bytes]] = []
+    for table, key, row in seen.changes():
+        if table not in _KNOWN:
+            raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
+        changed.append((size, table.name, key))
+        if row is not None:
+            written.append((table.name, key, size, _FOREVER, table.encode(row)))
+    if seen.base.head.frontier.size:
+        connection.executemany(f"UPDATE rows SET until = ? WHERE name = ? AND key = ? AND until = {_FOREVER}", changed)  # noqa: S608
+    connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", written)
+    values = (size, b"".join(seen.frontier.peaks), seen.total().to_bytes())
+    connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?", values)
+
+
+_KNOWN: Final = frozenset({*tables.ALL, tables.BODIES, tables.ROOTS})
+
+
+def _shown(path: Path) -> str:
+    """A path for a message: names come from outside and may hold escape codes."""
+    return ascii(str(path))[1:-1]

@@ -1,0 +1,139 @@
+"""How does a reader that is new, or far behind, take in the whole log from a file?
+
+1. The file's first line is a checkpoint with its witnesses, the others are the log's lines from some size on.
+2. It is read once for its hashes alone: with what the reader has seen they must make the checkpoint's root. Nothing is
+   folded before that.
+3. It is read again, folded, and kept a batch at a time. The hashes of each batch are those of the first reading, or it
+   is not kept: a file that changes in between is found out.
+
+What was kept stays kept: a reader that is stopped goes on from there. Memory holds one batch and a root for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from custody.charter.document import Charter, verify_charter
+from custody.envelope import Envelope
+from custody.examine.shown import (
+    EvidenceInvalid,
+    HistoryForked,
+    HistoryGap,
+    HistoryStale,
+    Shown,
+    check_witnesses,
+    lines_of,
+)
+from custody.history.fold import fold
+from custody.history.state import State
+from custody.log import Frontier, LogCorrupt, LogEntry, ProofInvalid, SignedCheckpoint, read_line
+from custody.record import FileRecord
+from custody.units import Count
+
+BATCH: Final = 1_000
+"""Entries that are folded before they are kept."""
+MAX_LINE: Final = 64 * 1024 * 1024
+_LEAF: Final = b'"leaf":"'
+
+
+class LogFile(FileRecord):
+    """The first line of the file: the log's lines from `since` on follow, up to the checkpoint (a C2SP note)."""
+
+    kind: ClassVar[str] = "log-file"
+
+    charter: Envelope
+    since: Count
+    checkpoint: Annotated[str, Field(max_length=100_000)]
+
+
+Lines = Callable[[], Iterator[bytes]]
+"""Opens the file anew and gives its lines, without their line feeds."""
+Keep = Callable[[Shown], State]
+"""Keeps what has been folded, and gives the same state over what is kept."""
+Progress = Callable[[int, int], None]
+"""Told how many entries are folded, and how many there are."""
+
+
+def write_log(charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int) -> Iterator[bytes]:
+    """The lines of the file for readers who have seen `since` entries: `entries` go from there to the checkpoint."""
+    yield LogFile(charter=charter, since=since, checkpoint=signed.text()).to_bytes()
+    for entry in entries:
+        yield lines_of([entry])[0].encode("utf-8")
+
+
+def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None = None) -> Shown:
+    """Fold a log from a file, over what is known already.
+
+    Raises:
+        CharterMismatch: it is another charter's.
+        HistoryUnwitnessed, CheckpointInvalid: too few stand behind it.
+        HistoryGap, HistoryStale, HistoryForked, ProofInvalid: it does not go on from what is known.
+        HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
+    """
+    head = _head(lines())
+    signed = SignedCheckpoint.parse(head.checkpoint)
+    charter: Charter = verify_charter(head.charter, known.pinned)
+    cosignatures = check_witnesses(signed, charter)
+    frontiers = _hashed(lines(), head, signed, known)
+    rest = islice(_rest(lines()), known.size - head.since, None)
+    state = known
+    for frontier in frontiers:
+        batch = [read_line(line, at) for at, line in enumerate(islice(rest, frontier.size - state.size), state.size)]
+        folded = fold(state, batch)
+        if folded.frontier != frontier:
+            raise LogCorrupt(index=state.size, problem="the file changed while it was read")
+        state = keep(Shown(folded, signed.checkpoint, cosignatures))
+        if progress is not None:
+            progress(state.size, signed.checkpoint.size)
+    return Shown(state, signed.checkpoint, cosignatures)
+
+
+def _head(lines: Iterator[bytes]) -> LogFile:
+    first = next(lines, None)
+    if first is None:
+        raise EvidenceInvalid(problem="is empty")
+    return LogFile.from_bytes(first)
+
+
+def _rest(lines: Iterator[bytes]) -> Iterator[bytes]:
+    next(lines, None)
+    return lines
+
+
+def _hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, known: State) -> list[Frontier]:
+    """Frontiers a batch apart from what is known up to the checkpoint, by the leaf hashes that the lines state."""
+    size = signed.checkpoint.size
+    if head.since > known.size:
+        raise HistoryGap(since=head.since, seen=known.size)
+    if size < known.size:
+        raise HistoryStale(size=size, seen=known.size)
+    new = islice(_rest(lines), known.size - head.since, size - head.since + 1)
+    frontiers, frontier = [], known.frontier
+    while batch := [_leaf(line, frontier.size + at) for at, line in enumerate(islice(new, BATCH))]:
+        frontier = frontier.extend(batch)
+        frontiers.append(frontier)
+    if frontier.size != size:
+        raise EvidenceInvalid(problem=f"has lines up to entry {frontier.size}, for a checkpoint of {size}")
+    if frontier.root != signed.checkpoint.root:
+        if known.size:
+            raise HistoryForked(size=size, seen=known.size, root=known.frontier.root.hex())
+        claim = f"a history of {size} entries"
+        raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
+    return frontiers
+
+
+def _leaf(line: bytes, index: int) -> bytes:
+    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole."""
+    at = line.rfind(_LEAF)
+    stated = line[at + len(_LEAF) : at + len(_LEAF) + 64]
+    try:
+        leaf = bytes.fromhex(stated.decode("ascii"))
+    except ValueError:
+        leaf = b""
+    if at < 0 or len(leaf) != 32:  # noqa: PLR2004 - as SHA-256
+        raise LogCorrupt(index=index, problem="its line states no leaf hash")
+    return leaf

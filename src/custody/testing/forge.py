@@ -1,0 +1,201 @@
+"""What can a hostile coordinator write? Logs, checkpoints and evidence with a lie in them, and all else right.
+
+It owns its key, its log and every file it hands out; a witness cosigns what extends its log, since witnesses read no
+bodies. So entries follow each other, heads fit bodies, and the checkpoint is signed and cosigned: a lie reaches the
+check that is meant to stop it. What is entered is filed as its kind declares, unless a lie about that is asked for.
+
+Regtest only: everybody can compute these keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
+
+from custody.bitcoin.script import NetworkMismatch
+from custody.charter.decide import Decision
+from custody.envelope import Envelope
+from custody.errors import CustodyError
+from custody.examine.evidence import Evidence, EvidenceBody, in_order
+from custody.examine.shown import lines_of, read_lines
+from custody.history import kinds
+from custody.history.entry import COORDINATOR, EntryKind
+from custody.history.fold import fold
+from custody.history.state import State
+from custody.log import Checkpoint, Frontier, LogEntry, SignedCheckpoint, seal, sign_checkpoint
+from custody.log.witnessing import LogKey, WitnessRequest, answer
+from custody.record import Record
+from custody.testing.cast import WITNESS, Cast
+from custody.transfer.approval import Authorization
+from custody.transfer.draft import Draft
+from custody.transfer.observe import ChainSeen
+from custody.transfer.signing import SigningRequested
+from custody.units import Network
+
+Body = TypeVar("Body", bound=Record)
+_BLOCK: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a log is to say of a transfer, true or not. `previous` are raw previous transactions."""
+
+    request: Envelope
+    draft: Draft
+    decision: Decision
+    previous: tuple[bytes, ...]
+    approvals: tuple[Envelope, ...] = ()
+    authorization: Authorization | None = None
+
+    def body(self, charter: Envelope) -> EvidenceBody:
+        """What a reader of this story judges."""
+        return EvidenceBody(
+            charter=charter,
+            request=self.request,
+            draft=self.draft,
+            previous=in_order(self.previous),
+            decision=self.decision,
+            approvals=self.approvals,
+            authorization=self.authorization,
+        )
+
+
+class Forge:
+    """A log in the making, as it stands at `now` (Unix seconds); `entries` are what it begins with.
+
+    Raises:
+        NetworkMismatch: for any network but regtest.
+    """
+
+    def __init__(self, cast: Cast, now: int, entries: Iterable[LogEntry] = ()) -> None:
+        network = cast.charter.network
+        if network is not Network.REGTEST:
+            raise NetworkMismatch(what="a forged log", expected=Network.REGTEST.value, actual=network.value)
+        self.cast: Final = cast
+        self.now: Final = now
+        self.entries: Final = list(entries)
+
+    @classmethod
+    def begun(cls, cast: Cast, now: int, height: int) -> Self:
+        """A log with the charter, and a look at the chain up to `height`."""
+        forge = cls(cast, now)
+        forge.write(kinds.CHARTER_ADOPTED, cast.envelope)
+        forge.write(kinds.CHAIN_SEEN, ChainSeen(height=height, block=_BLOCK, at=now))
+        return forge
+
+    # --- what is entered ---------------------------------------------------------------------------------------------
+
+    def write(
+        self, kind: EntryKind[Body], body: Body, *, author: str | None = None, subjects: Iterable[bytes] | None = None
+    ) -> None:
+        """Enter a body as its kind declares; `author` and `subjects` are lies."""
+        self.entries.append(sealed(self.size, kind, body, author=author, subjects=subjects))
+
+    def write_bytes(self, kind: str, body: bytes, *, author: str = COORDINATOR, subjects: Iterable[bytes] = ()) -> None:
+        """Enter any bytes as an entry of any name."""
+        self.entries.append(seal(self.size, kind, author, subjects, body, _salt(self.size)))
+
+    def copy(self, *entries: LogEntry) -> None:
+        """Enter next what other entries say, bodies and salts as they are."""
+        self.entries.extend([moved(entry, index) for index, entry in enumerate(entries, self.size)])
+
+    def rewrite(self, index: int, body: Record) -> None:
+        """Have entry `index` say something else, of the same kind and filed as it declares."""
+        kind = kinds.BY_NAME[self.entries[index].head.entry]
+        self.entries[index] = sealed(index, kind, body)
+
+    def tell(self, story: Story) -> None:
+        """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request."""
+        self.write(kinds.DRAFTED, story.draft)
+        self.write(kinds.DECIDED, story.decision)
+        for each in story.approvals:
+            self.write(kinds.APPROVED, each)
+        if story.authorization is not None:
+            self.write(kinds.AUTHORIZED, story.authorization)
+            self.ask_for_signatures(story, self.now)
+
+    def ask_for_signatures(self, story: Story, at: int) -> None:
+        """Enter that signatures were asked for at `at` (Unix seconds), on just this story."""
+        digest = story.body(self.cast.envelope).digest()
+        signing = SigningRequested(transfer=story.draft.transfer_id, evidence=digest, at=at)
+        self.write(kinds.SIGNING_REQUESTED, signing)
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Entries so far."""
+        return len(self.entries)
+
+    @property
+    def root(self) -> bytes:
+        """Merkle root of the entries so far, 32 bytes."""
+        return Frontier.of(entry.leaf for entry in self.entries).root
+
+    def signed(self) -> SignedCheckpoint:
+        """The checkpoint of this log with its coordinator's signature and no other."""
+        checkpoint = Checkpoint(self.cast.charter.origin, self.size, self.root)
+        return sign_checkpoint(checkpoint, checkpoint.origin, self.cast.coordinator)
+
+    def asked(self) -> WitnessRequest:
+        """What a witness is asked to cosign."""
+        return WitnessRequest(checkpoint=self.signed().text(), leaves=tuple(entry.leaf for entry in self.entries))
+
+    def cosigned(self) -> SignedCheckpoint:
+        """The checkpoint after the witness has cosigned it, who sees this log for the first time."""
+        charter = self.cast.charter
+        key = LogKey(charter.origin, charter.coordinator)
+        return answer(self.asked(), None, key, WITNESS, self.cast.witness, self.now).signed
+
+    def evidence(self, transfer_id: bytes, previous: Iterable[bytes], since: int = 0) -> Evidence:
+        """The file of a transfer for a reader who has seen the first `since` entries."""
+        return Evidence(
+            transfer=transfer_id,
+            since=since,
+            checkpoint=self.cosigned().text(),
+            lines=lines_of(self.entries[since:]),
+            previous=tuple(previous),
+        )
+
+
+def sealed(
+    index: int,
+    kind: EntryKind[Body],
+    body: Body,
+    *,
+    author: str | None = None,
+    subjects: Iterable[bytes] | None = None,
+) -> LogEntry:
+    """Entry `index` with this body, filed as its kind declares; `author` and `subjects` are lies."""
+    own_author = kind.author(body) if author is None else author
+    own_subjects = kind.subjects(body) if subjects is None else tuple(subjects)
+    return seal(index, kind, own_author, own_subjects, body.to_bytes(), _salt(index))
+
+
+def moved(entry: LogEntry, index: int) -> LogEntry:
+    """What an entry says, at another place of a log.
+
+    Raises:
+        ValueError: its body is withheld.
+    """
+    if entry.body is None:
+        raise ValueError("an entry whose body is withheld cannot be sealed again")
+    head = entry.head
+    return seal(index, head.entry, head.author, head.subjects, entry.body, entry.salt)
+
+
+def believed(pinned: bytes, lines: Iterable[str]) -> State:
+    """What a reader has seen who was shown these lines from the beginning, up to the first it would not believe."""
+    state = State(pinned)
+    for entry in read_lines(tuple(lines), 0):
+        try:
+            state = fold(state, [entry])
+        except CustodyError:
+            break
+    return state
+
+
+def _salt(index: int) -> bytes:
+    return hashlib.sha256(b"salt %d" % index).digest()
