@@ -20,14 +20,14 @@ from typing import Final
 from custody.backends.sql import schema
 from custody.backends.sql.store import create_store
 from custody.bitcoin.script import p2wpkh
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction, TxIn, TxOut
 from custody.charter.decide import Verdict, decide
 from custody.drafter import draft_for
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import gather, judge_draft
 from custody.history import kinds, tables
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Lookout, observe
+from custody.observer import observe
 from custody.ports import BlockUnknown, BlockView, Standing, Store, Tip
 from custody.record import tagged_hash
 from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, Cast, Chance, Setting, expected, make_cast
@@ -107,8 +107,8 @@ class MadeUpChain:
 
     def block(self, height: int) -> BlockView:
         """The block at `height`: a coinbase that pays nobody known, and what was mined there in this process."""
-        coinbase = _funding(f"coinbase {height}", ())
-        transactions = (coinbase, *self._blocks.get(height, ()))
+        whole = (_funding(f"coinbase {height}", ()), *self._blocks.get(height, ()))
+        transactions = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in whole)
         time = START + height * WEEK
         return BlockView(height, self.block_hash(height), _block_hash(height - 1), time, transactions)
 
@@ -161,7 +161,6 @@ class Years:
         self._chance: Final = Chance(seed)
         self._people: Final = People(self.cast, self._chance)
         self._logbook: Final = Logbook(store, self.cast.digest, self._chance.salt)
-        self._lookout: Final = Lookout()
         self._asked = 0
         self._given_out = 0
         self._waiting: list[Transaction] = []
@@ -198,7 +197,7 @@ class Years:
                 paid.append(_funding(f"deposit {self._given_out}", [output]))
         self._waiting.clear()
         self.chain.mine(paid)
-        observe(self._logbook, self.chain, [self.chain], self._lookout)
+        observe(self._logbook, self.chain, [self.chain])
 
     def _transfer(self, work: Work) -> None:
         """One transfer from the vault whose turn it is: most are sent, a few end in each of the other ways."""
@@ -231,10 +230,10 @@ class Years:
         work.store.hold(drafted.outpoints, group)
         work.append(kinds.DRAFTED, drafted)
         transfer = work.history.transfer(drafted.transfer_id)
-        charter = work.history.charter
-        previous = all_previous(work.history, work.store, drafted)
-        judged = judge_draft(transfer, transfer.request, charter, previous, work.history.height)
-        decision = decide(transfer.id, judged.case, charter, work.history.facts(work.now))
+        history = work.history
+        previous = all_previous(history, work.store, drafted)
+        judged = judge_draft(transfer, history.proposal(transfer), previous, history.height)
+        decision = decide(transfer.id, judged.case, history.charter, history.facts(work.now))
         work.append(kinds.DECIDED, decision)
         if decision.verdict is Verdict.DENY:
             work.end(transfer, Ending.DENIED, "as it should be")
@@ -248,9 +247,7 @@ class Years:
         history, drafted = work.history, transfer.draft
         if transfer.decision is None:
             raise AssertionError("a transfer is decided before it is approved")
-        authorization = authorize(
-            drafted, transfer.request, history.charter, transfer.decision, transfer.approvals, work.now
-        )
+        authorization = authorize(history.proposal(transfer), transfer.decision, transfer.approvals, work.now)
         work.append(kinds.AUTHORIZED, authorization)
         transfer = work.history.transfer(transfer.id)
         body = gather(transfer, history.charter_envelope, all_previous(history, work.store, drafted))
