@@ -194,9 +194,7 @@ def make_cast(setting: Setting | None = None) -> Cast:
     return Cast(charter, sign(charter, *everyone), vault, coordinator, people, signers, witness)
 
 
-def _charter_vaults(
-    setting: Setting, reserve: Vault, signers: dict[str, KeyFileSigner]
-) -> tuple[CharterVault, ...]:
+def _charter_vaults(setting: Setting, reserve: Vault, signers: dict[str, KeyFileSigner]) -> tuple[CharterVault, ...]:
     """What the charter says of the reserve and of the vaults beyond it, by name."""
     more = (
         _vault_at(account, signers, setting.threshold, setting.script_type, setting.birthday)
