@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 
 import pytest
+from custody.transfer.evidence import Examination, Stage
 
 from custody.apps.station_commands.layout import grouped, sats
 from custody.apps.station_commands.papers import checkpoint_paper, document_paper
@@ -20,7 +21,6 @@ from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
 from custody.testing.scenario import RememberedState, Scenario
-from custody.transfer.evidence import Examination, Stage
 from custody.transfer.request import Purpose, TransferRequest
 from custody.vault.descriptor import Branch
 from custody.words import show_words

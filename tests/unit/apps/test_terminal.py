@@ -6,6 +6,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from custody.transfer.evidence import DecisionDiffers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,6 @@ from custody.apps.terminal import (
 )
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
-from custody.transfer.evidence import DecisionDiffers
 from custody.units import AmountRange
 
 HOSTILE = "\x1b[2J\u202egnp.exe\r\x07\u2066"
