@@ -342,6 +342,22 @@ def _check_coverage(charter: Charter) -> None:
             raise CharterInvalid(where=f"vault {vault.name}", problem="no fee rule caps what may go to miners")
 
 
+def refuse_other_charter(charter: Charter, pinned: bytes) -> None:
+    """Pass when the charter's digest is `pinned` (32 bytes).
+
+    Raises:
+        CharterMismatch: it is not.
+    """
+    actual = charter.digest()
+    if actual != pinned:
+        raise CharterMismatch(
+            expected=pinned.hex(),
+            expected_words=show_words(pinned),
+            actual=actual.hex(),
+            actual_words=show_words(actual),
+        )
+
+
 def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
     """The charter in `envelope`, when it is the pinned one and everyone it lists has signed it.
 
@@ -352,14 +368,7 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
         SigInvalid: a listed key's signature does not verify.
     """
     charter = read_charter(envelope)
-    actual = charter.digest()
-    if actual != pinned:
-        raise CharterMismatch(
-            expected=pinned.hex(),
-            expected_words=show_words(pinned),
-            actual=actual.hex(),
-            actual_words=show_words(actual),
-        )
+    refuse_other_charter(charter, pinned)
     missing = unsigned_by(envelope)
     if missing:
         raise CharterUnsigned(missing=", ".join(missing))
