@@ -18,7 +18,7 @@ from custody.backends.hwi.signer import Device, find_devices, read_cosigner, vau
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, secret, vault_of
 from custody.testing.scenario import Scenario
-from custody.transfer.evidence import Stage
+from custody.examine.evidence import Stage
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType

@@ -18,7 +18,7 @@ from custody.backends.hwi.signer import Device, find_devices, open_device, read_
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, vault_of
 from custody.testing.scenario import Scenario
-from custody.transfer.evidence import Stage
+from custody.examine.evidence import Stage
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType

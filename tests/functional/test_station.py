@@ -37,7 +37,7 @@ from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Approval
-from custody.transfer.evidence import Stage, Trust, examine
+from custody.examine.evidence import Stage, Trust, examine
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.state import Status
 from custody.units import Network

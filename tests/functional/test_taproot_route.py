@@ -16,7 +16,7 @@ from custody.bitcoin.transaction import Transaction
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import RATE, Scenario
-from custody.transfer.evidence import Evidence, Stage
+from custody.examine.evidence import Evidence, Stage
 from custody.transfer.request import Purpose
 from custody.transfer.state import Status
 from custody.units import Network, vsize

@@ -23,6 +23,8 @@ from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
+from custody.examine.evidence import Evidence, Stage, Trust, examine
+from custody.history import kinds
 from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
@@ -31,10 +33,9 @@ from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, ORIGIN, WITNESS, Chance, Setting, SoftwareWitness, make_cast, person_key
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, RATE, RememberedState, Scenario
-from custody.transfer.evidence import Evidence, Stage, Trust, examine
 from custody.transfer.observe import ChainSeen
 from custody.transfer.signing import signing_psbt
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network
 from custody.words import show_words
 
@@ -284,7 +285,7 @@ def test_no_head_of_the_log_can_be_changed(route, moment):
 def test_two_entries_cannot_change_places(route, moment):
     path = route.copy(moment)
     entries = entries_of(path)
-    first, second = (next(e for e in entries if e.head.entry == kind) for kind in (Kind.REQUESTED, Kind.CHAIN_SEEN))
+    first, second = (next(e for e in entries if e.head.entry == kind) for kind in (kinds.REQUESTED, kinds.CHAIN_SEEN))
     for one, other in ((first, second), (second, first)):
         write(path, 'UPDATE bodies SET body = ?, salt = ? WHERE "index" = ?', one.body, one.salt, other.head.index)
     with refuses("LOG_CORRUPT"):
@@ -296,10 +297,10 @@ def test_no_entry_can_be_replaced_by_another_that_is_right_in_itself(route, mome
     # Head, leaf and body fit each other; only the roots above still tell of the entry that stood there.
     path = route.copy(moment)
     entries = entries_of(path)
-    at = next(index for index, entry in enumerate(entries) if entry.head.entry == Kind.CHAIN_SEEN)
+    at = next(index for index, entry in enumerate(entries) if entry.head.entry == kinds.CHAIN_SEEN)
     seen = ChainSeen.from_bytes(entries[at].body)
     taller = ChainSeen(height=seen.height + 1_000, block=seen.block, at=seen.at)
-    entries[at] = resealed(entries[at], Kind.CHAIN_SEEN, taller.to_bytes())
+    entries[at] = resealed(entries[at], kinds.CHAIN_SEEN, taller.to_bytes())
     rewrite(path, entries, is_whole=False)
     with refuses("LOG_CORRUPT"):
         route.next_step(moment)(route.custodian(path, moment))
@@ -308,7 +309,7 @@ def test_no_entry_can_be_replaced_by_another_that_is_right_in_itself(route, mome
 @pytest.mark.parametrize("moment", STEPS)
 def test_no_body_of_a_transfer_can_be_taken_away(route, moment):
     path = route.copy(moment)
-    kept = {Kind.DEPOSIT_SEEN, Kind.DEPOSIT_REVERSED, Kind.COIN_MATURED}
+    kept = {kinds.DEPOSIT_SEEN, kinds.DEPOSIT_REVERSED, kinds.COIN_MATURED}
     for entry in entries_of(path):
         if entry.head.entry in kept:
             continue
@@ -352,7 +353,7 @@ def test_a_coordinator_at_work_notices_that_the_whole_log_was_rewritten(route, m
     custodian = route.custodian(path, moment)
     custodian.history()
     entries = entries_of(path)
-    entries[-1] = resealed(entries[-1], Kind.CHAIN_SEEN, ChainSeen(height=10_000, block=bytes(32), at=1).to_bytes())
+    entries[-1] = resealed(entries[-1], kinds.CHAIN_SEEN, ChainSeen(height=10_000, block=bytes(32), at=1).to_bytes())
     rewrite(path, entries)
     with refuses("ROLLBACK"):
         route.next_step(moment)(custodian)
@@ -364,10 +365,10 @@ def test_a_rewritten_log_finds_no_witness_even_after_a_restart(route, moment):
     # its machine needs a witness, who does.
     path = route.copy(moment)
     entries = entries_of(path)
-    at = next(index for index, entry in enumerate(entries) if entry.head.entry == Kind.CHAIN_SEEN)
+    at = next(index for index, entry in enumerate(entries) if entry.head.entry == kinds.CHAIN_SEEN)
     seen = ChainSeen.from_bytes(entries[at].body)
     taller = ChainSeen(height=seen.height + 1_000, block=seen.block, at=seen.at)
-    entries[at] = resealed(entries[at], Kind.CHAIN_SEEN, taller.to_bytes())
+    entries[at] = resealed(entries[at], kinds.CHAIN_SEEN, taller.to_bytes())
     rewrite(path, entries)
     write(path, "DELETE FROM checkpoints")
     custodian = route.custodian(path, moment)
@@ -519,7 +520,7 @@ def test_another_charter_in_the_log_stops_everything(route, moment):
     path = route.copy(moment)
     entries = entries_of(path)
     other = make_cast(Setting(approvals=1))
-    entries[0] = resealed(entries[0], Kind.CHARTER_ADOPTED, other.envelope.to_bytes())
+    entries[0] = resealed(entries[0], kinds.CHARTER_ADOPTED, other.envelope.to_bytes())
     rewrite(path, entries)
     with refuses("CHARTER_MISMATCH"):
         route.next_step(moment)(route.custodian(path, moment))
