@@ -39,6 +39,7 @@ from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion, check_approval
 from custody.transfer.draft import Draft, VaultDestination
 from custody.transfer.request import read_request
+from custody.transfer.signing import SigningRequested
 from custody.units import Network
 from custody.words import check_spoken, show_words, words
 
@@ -158,10 +159,11 @@ def test_an_officer_does_not_become_another_requester_by_a_second_name(edit):
     ],
     ids=["charter", "vault", "network"],
 )
-def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, changes, code):
-    request = forger.request(**changes)
+def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, stage, edit, changes, code):
+    request, honest = forger.request(**changes), forger.draft()
+    drafted = edit(honest, identity=edit(honest.identity, request=read_request(request).digest()))
     with refuses(code):
-        forger.examine(forger.evidence(forger.draft(), Stage.APPROVE, request=request), Stage.APPROVE)
+        forger.judge(drafted, stage, request=request)
     with refuses(code):
         story.custodian.submit(request)
 
@@ -401,7 +403,9 @@ def test_a_body_that_differs_from_the_log_is_refused(forger, edit, lie):
     log.tell(story)
     assert forger.examine(log.evidence(story.draft.transfer_id, story.previous))
     log.entries.pop()
-    log.ask_for_signatures(replace(story, **other), forger.now)
+    digest = replace(story, **other).body(forger.cast.envelope).digest()
+    asked = SigningRequested(transfer=story.draft.transfer_id, evidence=digest, at=forger.now)
+    log.write(kinds.SIGNING_REQUESTED, asked)
     with refuses("NOT_LOGGED"):
         forger.examine(log.evidence(story.draft.transfer_id, story.previous))
 
