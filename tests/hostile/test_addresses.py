@@ -159,8 +159,8 @@ def put_charter(path: Path, envelope: Envelope, *, is_whole: bool) -> None:
             frontier = Frontier().append(entry.leaf)
             values = (entry.head.to_bytes(), entry.leaf, frontier.root)
             connection.execute('UPDATE entries SET head = ?, leaf = ?, root = ? WHERE "index" = 0', values)
-            for head in ("log_head", "state_head"):
-                connection.execute(f"UPDATE {head} SET peaks = ?", (b"".join(frontier.peaks),))
+            connection.execute("UPDATE log_head SET peaks = ?", (b"".join(frontier.peaks),))
+            connection.execute("UPDATE state_head SET peaks = ?", (b"".join(frontier.peaks),))
     connection.close()
 
 

@@ -23,8 +23,10 @@ from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
-from custody.examine.evidence import Evidence, Stage, Trust, examine
+from custody.examine.evidence import Evidence, Stage, examine
 from custody.history import kinds
+from custody.history.holdings import holdings
+from custody.history.state import State
 from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
@@ -238,6 +240,7 @@ def rewrite(path: Path, entries: list[LogEntry], *, is_whole: bool = True) -> No
         if is_whole:
             values = (frontier.size, b"".join(frontier.peaks))
             connection.execute("UPDATE log_head SET size = ?, peaks = ?", values)
+            connection.execute("UPDATE state_head SET size = ?, peaks = ?", values)
     connection.close()
 
 
@@ -439,7 +442,8 @@ def test_a_row_in_the_outbox_is_no_release(route, moment):
 
 def test_a_coin_held_by_another_name_is_not_drafted(route):
     path = route.copy("requested")
-    for outpoint in (each.to_bytes() for each in route.story.history().holdings):
+    held = holdings(route.story.history(), route.story.cast.vault.id)
+    for outpoint in (each.outpoint.to_bytes() for each in held):
         write(path, "INSERT INTO holds VALUES (?, ?)", outpoint, bytes(32))
     with refuses("UTXO_RESERVED"):
         route.next_step("requested")(route.custodian(path, "requested"))
@@ -566,32 +570,34 @@ def test_a_station_does_not_sign_when_the_approvals_do_not_hold(route, shift, co
 
 
 def test_a_file_put_together_from_two_moments_is_refused(route, edit):
-    # The body of one export with the log of another: each is true.
+    # The lines of one export under the checkpoint of another: each is true.
     story = route.story
-    early, late = story.custodian.evidence(route.transfer_id), route.evidence[1]
-    trust = Trust(story.cast.digest)
-    assert examine(late, trust, Stage.SIGN, story.chain.now())
-    fewer = edit(late.body, approvals=late.body.approvals[:1])
-    with refuses("NOT_LOGGED"):
-        examine(edit(late, body=fewer), trust, Stage.SIGN, story.chain.now())
-    without = edit(late.body, authorization=None)
-    with refuses("NOT_LOGGED"):
-        examine(edit(late, body=without), trust, Stage.SIGN, story.chain.now())
-    shorter = edit(late, part=edit(late.part, lines=early.part.lines[: len(late.part.lines) - 1]))
-    with refuses("EVIDENCE_INVALID"):
-        examine(shorter, trust, Stage.SIGN, story.chain.now())
+    now, nothing = story.chain.now(), State(story.cast.digest)
+    early, late = route.evidence
+    assert len(early.lines) < len(late.lines)
+    seen = examine(early, nothing, Stage.SIGN, now).shown.state
+    for known in (nothing, seen):
+        assert examine(late, known, Stage.SIGN, now)
+        for file, checkpoint in ((early, late.checkpoint), (late, early.checkpoint)):
+            with refuses("EVIDENCE_INVALID"):
+                examine(edit(file, checkpoint=checkpoint), known, Stage.SIGN, now)
+        with refuses("EVIDENCE_INVALID"):
+            examine(edit(late, lines=late.lines[:-1]), known, Stage.SIGN, now)
+        fewer = edit(late, previous=(route.funding, *late.previous))
+        with refuses("NOT_LOGGED"):
+            examine(fewer, known, Stage.SIGN, now)
 
 
 def test_every_byte_of_an_evidence_file_counts(route):
     story = route.story
     good = route.evidence[0].to_bytes()
-    trust = Trust(story.cast.digest)
+    nothing = State(story.cast.digest)
     refusals = set()
     # A prime step, so that every part of the file is met.
     for at in range(0, len(good), 97):
         changed = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
         with pytest.raises(CustodyError) as caught:
-            examine(Evidence.from_bytes(changed), trust, Stage.SIGN, story.chain.now())
+            examine(Evidence.from_bytes(changed), nothing, Stage.SIGN, story.chain.now())
         assert caught.value.advice()
         refusals.add(caught.value.code)
     assert len(refusals) > 5, refusals
@@ -606,7 +612,7 @@ def test_the_signatures_of_another_transfer_are_not_taken(route):
     custodian.decide(drafted.transfer_id)
     with refuses("STATE_CHANGED"):
         custodian.receive(drafted.transfer_id, route.returned[0])
-    previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).body.previous}
+    previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).previous}
     asked = signing_psbt(drafted, story.cast.vault, previous).to_psbt()
     other = story.cast.signers[0].sign(asked)
     with refuses("COSIGNER_ALTERED"):
