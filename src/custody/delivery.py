@@ -86,6 +86,8 @@ class Delivery:
         transfer = history.transfer(transfer_id)
         if transfer.release is not None:
             return transfer.release
+        if transfer.verified is None:
+            raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
         refuse_denied_now(history, transfer, self.clock.now())
         examined = self.examine(transfer_id)
         judged = self._judged(transfer_id)

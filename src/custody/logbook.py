@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction
+from custody.charter.document import refuse_other_charter
 from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
 from custody.history.entry import EntryKind, HistoryInvalid
@@ -214,5 +215,10 @@ class Logbook:
         rows = view.rows()
         if rows.head.frontier != view.frontier():
             raise StateBehind(size=view.size, kept=rows.head.frontier.size)
+        state = State.over(rows, self._pinned)
+        charter = History(state).charter_row
+        if charter is not None:
+            # Rows were folded under the charter pinned then: whoever has pinned another one does not go by it.
+            refuse_other_charter(charter.digest, self._pinned)
         self._known = rows.head.frontier
-        return State.over(rows, self._pinned)
+        return state

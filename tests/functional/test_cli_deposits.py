@@ -87,7 +87,7 @@ def test_a_deposit_is_announced_stated_verified_and_paid(issued):
     issued.does("regtest", "pay", verified["address"], "0.6 BTC")
     (paid,) = issued.does("vault", "addresses", "reserve")
     assert (paid["is_paid"], paid["paid"], len(paid["deposits"])) == (True, 60_000_000, 1)
-    (coin,) = issued.does("coin", "list")
+    (coin,) = issued.does("coin", "list")["coins"]
     assert (coin["origin"], coin["class"], coin["payer"]) == ("issued", "seized", DEPOSITOR)
     shown = issued.types("vault", "addresses", "reserve").stdout
     assert "0.60000000 BTC" in shown
@@ -103,7 +103,7 @@ def test_each_coin_says_where_it_came_from(office):
     office.does("regtest", "mine", "1")
     # A deposit at a change address is nobody's of ours, though the vault can spend it.
     office.does("regtest", "pay", office.cast.vault.address(1, 9), "0.3 BTC")
-    coins = {(each["branch"], each["index"], each["amount"]): each for each in office.does("coin", "list")}
+    coins = {(each["branch"], each["index"], each["amount"]): each for each in office.does("coin", "list")["coins"]}
     origins = {key: each["origin"] for key, each in coins.items() if key[2] in {60_000_000, 10_000_000, 20_000_000}}
     assert origins == {(0, 0, 60_000_000): "issued", (0, 7, 10_000_000): "not issued", (0, 0, 20_000_000): "issued"}
     assert coins[1, 9, 30_000_000]["origin"] == "not issued"

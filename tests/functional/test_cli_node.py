@@ -243,7 +243,7 @@ def test_a_transfer_goes_by_commands_from_a_deposit_to_a_block_of_the_node(place
 def test_whoever_does_not_look_at_the_chain_does_not_wait_for_the_node(placed, chain):
     chain.node.halt()
     assert placed.does(*placed.address_for("seized, case 17"))["index"] == 0
-    assert placed.does("coin", "list") == []
+    assert placed.does("coin", "list")["coins"] == []
     for command in (("observe",), ("node", "status"), ("node", "scan", *NEAR), ("coin", "reconcile", *NEAR)):
         placed.refuses("NODE_UNAVAILABLE", *command)
     chain.node.resume()

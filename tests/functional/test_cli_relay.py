@@ -96,7 +96,7 @@ def test_a_rate_that_the_node_does_not_take_is_refused_before_a_coin_is_held(off
     assert "4999 sat/kvB is below the 5000 sat/kvB" in error["message"]
     assert "--feerate 5000" in error["hint"]
     assert log_size(office) == size
-    assert [each["state"] for each in office.does("coin", "list")] == ["mature"]
+    assert [each["state"] for each in office.does("coin", "list")["coins"]] == ["mature"]
     assert office.does("transfer", "draft", request, "--feerate", 5_000)["fee_rate"] == 5_000
 
 
@@ -352,7 +352,7 @@ def test_a_pruned_node_says_which_blocks_are_missing_and_what_it_still_can(offic
     (coin,) = office.does("node", "scan", *NEAR)["coins"]
     assert (coin["outpoint"], coin["is_in_log"]) == (str(outpoint), False)
     # What needs no old block goes on.
-    assert office.does("coin", "list") == []
+    assert office.does("coin", "list")["coins"] == []
     assert office.does(*office.address_for("seized, case 18"))["index"] == 1
 
 

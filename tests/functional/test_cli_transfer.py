@@ -25,7 +25,7 @@ def test_a_transfer_goes_from_a_request_to_the_chain(office):
 
     balance = office.does("coin", "balance")["reserve"]
     assert balance["total"] == 60_000_000 - 25_000_000 - shown["sats"]["fee"]
-    states = [each["state"] for each in office.does("coin", "list")]
+    states = [each["state"] for each in office.does("coin", "list")["coins"]]
     assert sorted(states) == ["mature", "spent"]
     log = office.does("log", "verify")
     assert log["checkpoint"]["witnesses"] == ["parliament.example"]

@@ -7,13 +7,14 @@ import pytest
 
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.custodian import Custodian
+from custody.history import kinds
 from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import HOUR, Scenario
 from custody.transfer.request import Purpose
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import fee_at
 
 DAY = 24 * HOUR
@@ -181,7 +182,7 @@ def test_a_transaction_in_a_block_that_was_not_looked_at_yet_is_told_as_such(sma
     transfer_id = story.sent()
     small.mine()
     assert standings(story) == {transfer_id: Standing.MINED}
-    assert Kind.SPEND_SEEN in story.custodian.observe().added
+    assert kinds.SPEND_SEEN in story.custodian.observe().added
     assert standings(story) == {}
 
 

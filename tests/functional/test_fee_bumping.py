@@ -6,13 +6,13 @@ from pydantic import TypeAdapter
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Verdict
+from custody.history import kinds
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import Scenario
-from custody.transfer.history import replay
 from custody.transfer.request import Purpose, read_request
 from custody.transfer.settlement import Ending
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import COIN, Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
@@ -220,7 +220,7 @@ def test_a_child_takes_its_parent_into_the_next_block(on_any):
     assert story.transfer(parent).seen.block == story.transfer(child).seen.block
     assert story.balance == before - PAID - fees(story, parent, child)
     assert story.history().frozen_by is None
-    assert Kind.UNEXPLAINED_SPEND not in kinds(story)
+    assert kinds.UNEXPLAINED_SPEND not in kinds(story)
     assert not queued(story)
     # What came back is a coin as any other.
     story.confirmed(story.request((TAX_OFFICE, 90_000_000)))

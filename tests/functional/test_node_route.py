@@ -10,13 +10,14 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.custodian import Custodian
 from custody.envelope import sign
+from custody.history import kinds
 from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.memory import InMemoryStore
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import HOUR, Scenario
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import COIN, Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
@@ -126,10 +127,10 @@ def test_deposits_of_invalidated_blocks_are_taken_back_and_come_again(story):
     story.mine(2)
     lost = story.chain.view.block_hash(story.chain.view.tip().height - 1)
     story.chain.invalidate(story.chain.view.tip().height - 1)
-    assert Kind.DEPOSIT_REVERSED in story.custodian.observe().added
+    assert kinds.DEPOSIT_REVERSED in story.custodian.observe().added
     assert story.balance == before
     story.chain.reconsider(lost)
-    assert Kind.DEPOSIT_SEEN in story.custodian.observe().added
+    assert kinds.DEPOSIT_SEEN in story.custodian.observe().added
     assert story.balance == before + 5_000_000
 
 

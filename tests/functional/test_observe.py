@@ -4,12 +4,14 @@ import random
 from dataclasses import replace
 
 import pytest
+from custody.transfer.history import History
 
 from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
+from custody.history import kinds
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView
 from custody.testing.asserts import refuses
@@ -17,9 +19,8 @@ from custody.testing.cast import SUPPLIER, Setting, expected
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
-from custody.transfer.history import History
 from custody.transfer.settlement import Ending
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
@@ -101,7 +102,7 @@ def test_looking_once_tells_the_same_as_looking_at_every_block(begin):
 def test_a_block_on_top_adds_one_entry(story):
     story.mine()
     story.chain.mine()
-    assert story.custodian.observe().added == (Kind.CHAIN_SEEN,)
+    assert story.custodian.observe().added == (kinds.CHAIN_SEEN,)
 
 
 # --- deposits and reorganisations -------------------------------------------------------------------------------------
@@ -115,8 +116,8 @@ def test_a_deposit_that_lands_in_another_block_is_another_deposit(begin, depth):
     before = story.history().holdings[outpoint].seen.block
     story.chain.reorganise(depth)
     added = story.custodian.observe().added
-    assert Kind.DEPOSIT_REVERSED in added
-    assert Kind.DEPOSIT_SEEN in added
+    assert kinds.DEPOSIT_REVERSED in added
+    assert kinds.DEPOSIT_SEEN in added
     after = story.history().holdings[outpoint]
     assert after.seen.block != before
     assert after.is_mature is (depth + 1 >= 2)
@@ -148,7 +149,7 @@ def test_a_reorganisation_takes_back_only_what_stood_in_lost_blocks(story):
     since = story.history().size
     story.chain.reorganise(2, leave_out=[lost.txid])
     story.custodian.observe()
-    assert kinds(story, since).count(Kind.DEPOSIT_REVERSED) == 1
+    assert kinds(story, since).count(kinds.DEPOSIT_REVERSED) == 1
     assert kept in story.history().holdings
     assert lost not in story.history().holdings
 
@@ -227,9 +228,9 @@ def test_a_confirmed_transfer_is_live_again_and_confirms_again(begin):
     before, block = story.balance, story.transfer(transfer_id).confirmation.block
     story.chain.reorganise(2)
     added = story.custodian.observe().added
-    assert added.count(Kind.UNCONFIRMED) == 1
-    assert added.count(Kind.SPEND_SEEN) == 1
-    assert added.count(Kind.CONFIRMED) == 1
+    assert added.count(kinds.UNCONFIRMED) == 1
+    assert added.count(kinds.SPEND_SEEN) == 1
+    assert added.count(kinds.CONFIRMED) == 1
     transfer = story.transfer(transfer_id)
     assert transfer.status is Status.CONFIRMED
     assert transfer.confirmation.block != block
@@ -348,10 +349,10 @@ def test_a_coin_spent_in_the_very_block_it_came_in_is_noticed(story):
     since = story.history().size
     story.mine()
     found = kinds(story, since)
-    assert found.index(Kind.DEPOSIT_SEEN) < found.index(Kind.UNEXPLAINED_SPEND)
+    assert found.index(kinds.DEPOSIT_SEEN) < found.index(kinds.UNEXPLAINED_SPEND)
     assert story.balance == before
     assert story.history().frozen_by is not None
-    assert Kind.COIN_MATURED not in found
+    assert kinds.COIN_MATURED not in found
 
 
 def test_a_theft_in_a_block_that_is_read_twice_is_told_once(story):
@@ -363,7 +364,7 @@ def test_a_theft_in_a_block_that_is_read_twice_is_told_once(story):
     story.custodian.observe()
     story.chain.reorganise(1)
     story.custodian.observe()
-    assert kinds(story).count(Kind.UNEXPLAINED_SPEND) == 1
+    assert kinds(story).count(kinds.UNEXPLAINED_SPEND) == 1
 
 
 def test_a_freeze_outlives_the_block_of_the_theft(story):

@@ -11,6 +11,8 @@ from custody.bitcoin.transaction import Transaction
 from custody.charter.decide import Verdict
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
+from custody.examine.evidence import Stage, Trust, examine
+from custody.history import kinds
 from custody.ports import RelayRefused
 from custody.testing.asserts import refuses
 from custody.testing.cast import (
@@ -26,10 +28,9 @@ from custody.testing.cast import (
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, RATE, Scenario
 from custody.transfer.approval import Approval, Opinion
-from custody.transfer.evidence import Stage, Trust, examine
 from custody.transfer.request import Purpose
 from custody.transfer.settlement import Ending
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network
 from custody.vault.coins import COINBASE_MATURITY
 from custody.vault.descriptor import Branch
@@ -372,7 +373,14 @@ def test_every_step_may_be_repeated_and_adds_nothing(story):
     story.custodian.deliver()
     assert story.history().size == size
     found = kinds(story)
-    for kind in (Kind.AUTHORIZED, Kind.SIGNING_REQUESTED, Kind.COMBINED, Kind.VERIFIED, Kind.RELEASED, Kind.BROADCAST):
+    for kind in (
+        kinds.AUTHORIZED,
+        kinds.SIGNING_REQUESTED,
+        kinds.COMBINED,
+        kinds.VERIFIED,
+        kinds.RELEASED,
+        kinds.BROADCAST,
+    ):
         assert found.count(kind) == 1
 
 
@@ -608,7 +616,7 @@ def test_a_theft_is_told_once(story):
     stolen(story)
     story.mine(3)
     story.custodian.observe()
-    thefts = kinds(story).count(Kind.UNEXPLAINED_SPEND)
+    thefts = kinds(story).count(kinds.UNEXPLAINED_SPEND)
     assert thefts == len(story.transfer(next(iter(story.history().transfers))).draft.outpoints)
 
 
@@ -700,7 +708,7 @@ def test_two_coordinators_send_once_and_settle_once(fleet):
     one.observe()
     assert other.observe().added == ()
     found = kinds(story)
-    for kind in (Kind.RELEASED, Kind.BROADCAST, Kind.CONFIRMED):
+    for kind in (kinds.RELEASED, kinds.BROADCAST, kinds.CONFIRMED):
         assert found.count(kind) == 1
     with refuses("NOTHING_TO_SEND"):
         other.deliver()
@@ -732,7 +740,7 @@ def test_what_is_not_written_yet_is_read_by_nobody(story):
     before = story.history().size
     seen = story.history().tips[-1]
     with story.custodian._logbook.write(story.chain.now()) as work:
-        work.append(Kind.CHAIN_SEEN, seen)
+        work.append(kinds.CHAIN_SEEN, seen)
         assert story.custodian.history().size == before
     assert story.custodian.history().size == before + 1
 
@@ -743,7 +751,7 @@ def test_a_unit_of_work_that_fails_leaves_nothing_behind(story):
 
     def interrupted() -> None:
         with story.custodian._logbook.write(story.chain.now()) as work:
-            work.append(Kind.CHAIN_SEEN, seen)
+            work.append(kinds.CHAIN_SEEN, seen)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

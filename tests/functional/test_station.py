@@ -20,6 +20,7 @@ from custody.bitcoin.psbt import Psbt
 from custody.charter.document import Charter, parse_charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import Ed25519Signer, Envelope, sign
+from custody.examine.evidence import Stage, Trust, examine
 from custody.log import SignedCheckpoint
 from custody.testing.cast import (
     OFFICERS,
@@ -37,7 +38,6 @@ from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Approval
-from custody.transfer.evidence import Stage, Trust, examine
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.state import Status
 from custody.units import Network

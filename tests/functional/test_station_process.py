@@ -30,7 +30,6 @@ FORBIDDEN = {
     "http.client",
     "pbk",
     "sqlalchemy",
-    "sqlite3",
     "ssl",
 }
 

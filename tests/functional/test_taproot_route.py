@@ -13,10 +13,10 @@ from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import script_of
 from custody.bitcoin.taproot import is_control_block
 from custody.bitcoin.transaction import Transaction
+from custody.examine.evidence import Evidence, Stage
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import RATE, Scenario
-from custody.transfer.evidence import Evidence, Stage
 from custody.transfer.request import Purpose
 from custody.transfer.state import Status
 from custody.units import Network, vsize

@@ -7,6 +7,7 @@ import pytest
 from custody import observer
 from custody.custodian import Custodian
 from custody.delivery import _judged_still
+from custody.history import kinds
 from custody.ports import NodeUnavailable
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting
@@ -14,7 +15,7 @@ from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
 from custody.transfer.request import Purpose
 from custody.transfer.settlement import Ending
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network
 
 
@@ -111,11 +112,11 @@ def test_the_store_is_free_while_a_node_is_asked_about_blocks(story):
     story.chain.mine(3)
     story.chain.reorganise(1)
     view = Asked(story.chain.view, free(story.store))
-    assert Kind.CONFIRMED in custodian(story, views=(view,)).observe().added
+    assert kinds.CONFIRMED in custodian(story, views=(view,)).observe().added
     assert view.count > 5
     assert story.transfer(transfer_id).status is Status.CONFIRMED
     story.chain.reorganise(4, leave_out=[story.transfer(transfer_id).release.txid])
-    assert Kind.UNCONFIRMED in custodian(story, views=(view,)).observe().added
+    assert kinds.UNCONFIRMED in custodian(story, views=(view,)).observe().added
 
 
 def test_the_store_is_free_while_a_transfer_is_judged_and_sent(story):
@@ -160,7 +161,7 @@ def test_two_that_verify_at_once_enter_it_once(story):
     transfer_id = combined(story)
     slow = with_judge(story, lambda: story.custodian.verify(transfer_id))
     assert slow.verify(transfer_id) == story.transfer(transfer_id).verified
-    assert kinds(story.store).count(Kind.VERIFIED) == 1
+    assert kinds(story.store).count(kinds.VERIFIED) == 1
 
 
 def test_two_that_release_at_once_queue_it_once(story):
@@ -168,7 +169,7 @@ def test_two_that_release_at_once_queue_it_once(story):
     story.custodian.verify(transfer_id)
     slow = with_judge(story, lambda: story.custodian.release(transfer_id))
     assert slow.release(transfer_id) == story.transfer(transfer_id).release
-    assert kinds(story.store).count(Kind.RELEASED) == 1
+    assert kinds(story.store).count(kinds.RELEASED) == 1
     with story.store.read() as view:
         assert len(view.outbox()) == 1
 
@@ -231,7 +232,7 @@ def test_a_look_that_another_has_overtaken_begins_again_and_enters_nothing_twice
     before = len(kinds(story.store))
     assert late.observe().added == ()
     added = kinds(story.store)[before:]
-    assert sorted(added) == [Kind.CHAIN_SEEN, Kind.COIN_MATURED, Kind.DEPOSIT_SEEN]
+    assert sorted(added) == [kinds.CHAIN_SEEN, kinds.COIN_MATURED, kinds.DEPOSIT_SEEN]
     assert known(late.history()) == known(from_scratch_seen(story))
 
 
@@ -304,8 +305,8 @@ def test_a_long_look_tells_the_same_as_many_short_ones_and_how_far_it_is(story, 
     assert told == [(reached, height) for reached in range(in_batches - 1, height, in_batches)]
     assert list(seen.added) == kinds(late._store)[1:]
     # Coins mature when the tip is reached, and are not to be had before.
-    first = seen.added.index(Kind.COIN_MATURED)
-    assert set(seen.added[first:]) == {Kind.COIN_MATURED}
+    first = seen.added.index(kinds.COIN_MATURED)
+    assert set(seen.added[first:]) == {kinds.COIN_MATURED}
     assert late.observe().added == ()
 
 
@@ -319,7 +320,7 @@ def test_a_look_in_batches_follows_transfers_as_a_whole_one_does(story):
     assert story.transfer(transfer_id).status is Status.CONFIRMED
     story.chain.reorganise(20, leave_out=[txid])
     added = story.custodian.observe().added
-    assert added.count(Kind.UNCONFIRMED) == 1
+    assert added.count(kinds.UNCONFIRMED) == 1
     assert story.transfer(transfer_id).status is Status.BROADCAST
     assert known(story.history()).keys() == known(from_scratch_seen(story)).keys()
 
@@ -386,4 +387,4 @@ def test_two_long_looks_at_once_divide_the_work(story, in_batches):
     one.observe(batch_of_the_other)
     assert heights == sorted(heights)
     assert known(one.history()) == known(from_scratch_seen(story))
-    assert kinds(store).count(Kind.DEPOSIT_SEEN) == len(known(one.history()))
+    assert kinds(store).count(kinds.DEPOSIT_SEEN) == len(known(one.history()))

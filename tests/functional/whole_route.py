@@ -18,10 +18,10 @@ from pathlib import Path
 from custody.backends.sql import create_store
 from custody.bitcoin.psbt import read_psbt_file
 from custody.bitcoin.transaction import Transaction, TxOut
+from custody.examine.evidence import Evidence
 from custody.testing.cast import Setting, make_cast
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import Scenario
-from custody.transfer.evidence import Evidence
 from custody.transfer.request import Purpose
 from custody.units import Network
 from custody.vault.descriptor import Branch

@@ -1,8 +1,8 @@
 """The attacker of these tests: a coordinator that owns its own key, its database and every file it hands out.
 
-What it writes is right in every way but the one that a test is about: entries follow each other, the checkpoint is
-signed with its own key, and the witness has cosigned it, since a witness sees no bodies. So an attack reaches the check
-that is meant to stop it. `forger` needs no chain: a previous transaction is any that pays the vault.
+What it writes is right in every way but the one that a test is about; `custody.testing.forge` keeps its log. So an
+attack reaches the check that is meant to stop it. `forger` needs no chain: a previous transaction is any that pays the
+vault.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,27 +25,18 @@ from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.facts import Facts
 from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.errors import CustodyError
-from custody.log import (
-    EMPTY_ROOT,
-    Checkpoint,
-    Frontier,
-    LogEntry,
-    SignedCheckpoint,
-    WitnessState,
-    seal,
-    sign_checkpoint,
-)
-from custody.log.witnessing import LogKey, WitnessRequest, answer
+from custody.examine.evidence import Evidence, Examination, Stage, examine
+from custody.history import kinds
+from custody.history.state import State
+from custody.log import EMPTY_ROOT
 from custody.record import Record
-from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, WITNESS, Cast, make_cast
+from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Cast, make_cast
+from custody.testing.forge import Forge, Story, believed
 from custody.transfer.approval import Approval, Authorization, Opinion
 from custody.transfer.draft import Draft, Plan, case_of, draft, outputs_of
-from custody.transfer.evidence import Evidence, EvidenceBody, Examination, Stage, Trust, examine, part_of
-from custody.transfer.observe import ChainSeen
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.selection import Algorithm, Selection
-from custody.transfer.signing import SigningRequested, signing_psbt
-from custody.transfer.state import Kind
+from custody.transfer.signing import signing_psbt
 from custody.vault.coins import Coin
 from custody.vault.ownership import Reading, read_ownership
 
@@ -69,24 +60,13 @@ def recast(cast: Cast, **changes: Any) -> Cast:
     return replace(cast, charter=charter, envelope=sign(charter, *everyone))
 
 
-@dataclass
-class Log:
-    """A log in the making."""
-
-    entries: list[LogEntry] = field(default_factory=list)
-
-    def append(self, kind: str, body: Record, *subjects: bytes, author: str = "coordinator") -> None:
-        index = len(self.entries)
-        salt = hashlib.sha256(b"salt %d" % index).digest()
-        self.entries.append(seal(index, kind, author, subjects, body.to_bytes(), salt))
-
-    @property
-    def checkpoint(self) -> tuple[int, bytes]:
-        return len(self.entries), Frontier.of(entry.leaf for entry in self.entries).root
-
-
 class Forger:
-    """A coordinator with two coins of its vault and no scruples."""
+    """A coordinator with two coins of its vault and no scruples.
+
+    `visits` is how its readers come by the log: "at once", or "in two visits", when they have seen half of it before.
+    """
+
+    visits = "at once"
 
     def __init__(self, cast: Cast | None = None, amounts: Sequence[int] = (60_000_000, 40_000_000)) -> None:
         self.cast = cast or make_cast()
@@ -206,79 +186,65 @@ class Forger:
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
-    def log(self) -> Log:
+    def log(self) -> Forge:
         """A log with the charter and a look at the chain."""
-        log = Log()
-        log.append(Kind.CHARTER_ADOPTED, self.cast.envelope, self.cast.digest)
-        log.append(Kind.CHAIN_SEEN, ChainSeen(height=HEIGHT, block=bytes(32), at=self.now))
-        return log
+        return Forge.begun(self.cast, self.now, HEIGHT)
 
-    def cosigned(self, log: Log) -> SignedCheckpoint:
-        """The checkpoint of a log: signed by its coordinator, cosigned by a witness that saw the log begin."""
-        size, root = log.checkpoint
-        charter = self.cast.charter
-        signed = sign_checkpoint(Checkpoint(charter.origin, size, root), charter.origin, self.cast.coordinator)
-        asked = WitnessRequest(checkpoint=signed.text(), leaves=tuple(entry.leaf for entry in log.entries))
-        first = WitnessState(size=2, root=Frontier.of(entry.leaf for entry in log.entries[:2]).root)
-        key = LogKey(charter.origin, charter.coordinator)
-        return answer(asked, first, key, WITNESS, self.cast.witness, self.now).signed
+    def previous_of(self, drafted: Draft) -> tuple[bytes, ...]:
+        """The previous transactions of what a draft spends, as far as they are known."""
+        spent = {each.txid for each in drafted.identity.spent}
+        return tuple(raw for txid, raw in sorted(self.previous.items()) if txid in spent)
 
-    def evidence(
+    def story(
         self,
         drafted: Draft | None = None,
         stage: Stage = Stage.SIGN,
         *,
-        log: Log | None = None,
         request: Envelope | None = None,
         approvals: Sequence[Envelope] | None = None,
-        edit: Callable[[EvidenceBody], EvidenceBody] = lambda body: body,
         **lies: Any,
-    ) -> Evidence:
-        """Evidence of a draft with a log that says the same. `edit` changes the body, `lies` single parts of both."""
+    ) -> Story:
+        """What is to be said of a draft; `lies` are other parts of it."""
         request = request or self.request()
         drafted = drafted or self.draft(request)
-        log = log or self.log()
-        transfer = drafted.transfer_id
-        record = TransferRequest.from_bytes(request.body)
         decision = lies.pop("decision", None) or self.decision(drafted, request)
-        if lies.pop("ask", True):
-            log.append(Kind.REQUESTED, request, record.digest(), author=lies.pop("author", record.requester))
-        log.append(Kind.DRAFTED, drafted, transfer, record.digest())
-        log.append(Kind.DECIDED, decision, transfer)
         authorization = None
-        if stage is not Stage.APPROVE and approvals is None:
-            approvals = [self.approval(drafted, officer) for officer in OFFICERS[:2]]
-        for each in approvals or ():
-            log.append(Kind.APPROVED, each, transfer, author=Approval.from_bytes(each.body).officer)
         if stage is not Stage.APPROVE:
+            if approvals is None:
+                approvals = [self.approval(drafted, officer) for officer in OFFICERS[:2]]
             authorization = lies.pop("authorization", None) or Authorization(
-                transfer=transfer,
+                transfer=drafted.transfer_id,
                 charter=self.cast.digest,
                 decision=decision.digest(),
-                approvals=tuple(each.digest() for each in approvals or ()),
+                approvals=tuple(each.digest() for each in approvals),
                 at=self.now,
             )
-            log.append(Kind.AUTHORIZED, authorization, transfer)
-        spent = {each.txid for each in drafted.identity.spent}
-        body = EvidenceBody(
-            charter=self.cast.envelope,
-            request=request,
-            draft=drafted,
-            previous=lies.pop("previous", tuple(raw for txid, raw in sorted(self.previous.items()) if txid in spent)),
-            decision=decision,
-            approvals=tuple(approvals or ()),
-            authorization=authorization,
-        )
-        body = edit(body)
-        if stage is not Stage.APPROVE:
-            requested = SigningRequested(transfer=transfer, evidence=body.digest(), at=self.now)
-            log.append(Kind.SIGNING_REQUESTED, requested, transfer, body.digest())
+        previous = lies.pop("previous", self.previous_of(drafted))
         assert not lies, lies
-        return Evidence(body=body, part=part_of(self.cosigned(log), log.entries))
+        return Story(request, drafted, decision, previous, tuple(approvals or ()), authorization)
+
+    def evidence(
+        self, drafted: Draft | None = None, stage: Stage = Stage.SIGN, *, log: Forge | None = None, **lies: Any
+    ) -> Evidence:
+        """Evidence of a draft with a log that says the same; `lies` as in `story`.
+
+        `author` enters the request in another name; without `ask` it is entered already.
+        """
+        log = log or self.log()
+        asks, author = lies.pop("ask", True), lies.pop("author", None)
+        story = self.story(drafted, stage, **lies)
+        if asks:
+            log.write(kinds.REQUESTED, story.request, author=author)
+        log.tell(story)
+        return log.evidence(story.draft.transfer_id, story.previous)
 
     def examine(self, evidence: Evidence, stage: Stage = Stage.SIGN, now: int | None = None) -> Examination:
         """What an officer's desk or a station makes of it."""
-        return examine(evidence, Trust(self.cast.digest), stage, self.now if now is None else now)
+        known = State(self.cast.digest)
+        if self.visits != "at once":
+            known = believed(self.cast.digest, evidence.lines[: len(evidence.lines) // 2])
+            evidence = edited(evidence, since=known.size, lines=evidence.lines[known.size :])
+        return examine(evidence, known, stage, self.now if now is None else now)
 
     def judge(self, drafted: Draft, stage: Stage = Stage.SIGN, **lies: Any) -> Examination:
         """Forge evidence of a draft and have it examined."""
@@ -302,6 +268,13 @@ def forger() -> Forger:
     return Forger()
 
 
+@pytest.fixture(params=["at once", "in two visits"])
+def visits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether readers see the log for the first time, or have seen half of it before."""
+    monkeypatch.setattr(Forger, "visits", request.param)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def forger_of() -> Callable[..., Forger]:
     """For another cast, or other coins."""
@@ -319,8 +292,12 @@ def give_recast() -> Callable[..., Cast]:
 
 
 @pytest.fixture(params=[Stage.APPROVE, Stage.SIGN])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """At an officer's desk, who has signed nothing; and at a station, when the officers were fooled or are in on it."""
+def stage(request: pytest.FixtureRequest, visits: str) -> Stage:
+    """At an officer's desk, who has signed nothing; and at a station, when the officers were fooled or are in on it.
+
+    Both as readers who see the log for the first time, and as readers who have seen half of it before.
+    """
+    del visits
     return request.param
 
 

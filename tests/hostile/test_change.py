@@ -21,8 +21,8 @@ from custody.bitcoin.transaction import TxOut
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, expected, secret, vault_of
+from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft, SpentOutput
-from custody.transfer.state import AddressIssued
 from custody.units import HARDENED
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType

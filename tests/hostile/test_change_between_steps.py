@@ -23,6 +23,10 @@ from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
+from custody.examine.evidence import Evidence, Stage, examine
+from custody.history import kinds
+from custody.history.holdings import holdings
+from custody.history.state import State
 from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
@@ -31,10 +35,9 @@ from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, ORIGIN, WITNESS, Chance, Setting, SoftwareWitness, make_cast, person_key
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, RATE, RememberedState, Scenario
-from custody.transfer.evidence import Evidence, Stage, Trust, examine
 from custody.transfer.observe import ChainSeen
 from custody.transfer.signing import signing_psbt
-from custody.transfer.state import Kind, Status
+from custody.transfer.state import Status
 from custody.units import Network
 from custody.words import show_words
 
@@ -237,6 +240,7 @@ def rewrite(path: Path, entries: list[LogEntry], *, is_whole: bool = True) -> No
         if is_whole:
             values = (frontier.size, b"".join(frontier.peaks))
             connection.execute("UPDATE log_head SET size = ?, peaks = ?", values)
+            connection.execute("UPDATE state_head SET size = ?, peaks = ?", values)
     connection.close()
 
 
@@ -284,7 +288,7 @@ def test_no_head_of_the_log_can_be_changed(route, moment):
 def test_two_entries_cannot_change_places(route, moment):
     path = route.copy(moment)
     entries = entries_of(path)
-    first, second = (next(e for e in entries if e.head.entry == kind) for kind in (Kind.REQUESTED, Kind.CHAIN_SEEN))
+    first, second = (next(e for e in entries if e.head.entry == kind) for kind in (kinds.REQUESTED, kinds.CHAIN_SEEN))
     for one, other in ((first, second), (second, first)):
         write(path, 'UPDATE bodies SET body = ?, salt = ? WHERE "index" = ?', one.body, one.salt, other.head.index)
     with refuses("LOG_CORRUPT"):
@@ -296,10 +300,10 @@ def test_no_entry_can_be_replaced_by_another_that_is_right_in_itself(route, mome
     # Head, leaf and body fit each other; only the roots above still tell of the entry that stood there.
     path = route.copy(moment)
     entries = entries_of(path)
-    at = next(index for index, entry in enumerate(entries) if entry.head.entry == Kind.CHAIN_SEEN)
+    at = next(index for index, entry in enumerate(entries) if entry.head.entry == kinds.CHAIN_SEEN)
     seen = ChainSeen.from_bytes(entries[at].body)
     taller = ChainSeen(height=seen.height + 1_000, block=seen.block, at=seen.at)
-    entries[at] = resealed(entries[at], Kind.CHAIN_SEEN, taller.to_bytes())
+    entries[at] = resealed(entries[at], kinds.CHAIN_SEEN, taller.to_bytes())
     rewrite(path, entries, is_whole=False)
     with refuses("LOG_CORRUPT"):
         route.next_step(moment)(route.custodian(path, moment))
@@ -308,7 +312,7 @@ def test_no_entry_can_be_replaced_by_another_that_is_right_in_itself(route, mome
 @pytest.mark.parametrize("moment", STEPS)
 def test_no_body_of_a_transfer_can_be_taken_away(route, moment):
     path = route.copy(moment)
-    kept = {Kind.DEPOSIT_SEEN, Kind.DEPOSIT_REVERSED, Kind.COIN_MATURED}
+    kept = {kinds.DEPOSIT_SEEN, kinds.DEPOSIT_REVERSED, kinds.COIN_MATURED}
     for entry in entries_of(path):
         if entry.head.entry in kept:
             continue
@@ -352,7 +356,7 @@ def test_a_coordinator_at_work_notices_that_the_whole_log_was_rewritten(route, m
     custodian = route.custodian(path, moment)
     custodian.history()
     entries = entries_of(path)
-    entries[-1] = resealed(entries[-1], Kind.CHAIN_SEEN, ChainSeen(height=10_000, block=bytes(32), at=1).to_bytes())
+    entries[-1] = resealed(entries[-1], kinds.CHAIN_SEEN, ChainSeen(height=10_000, block=bytes(32), at=1).to_bytes())
     rewrite(path, entries)
     with refuses("ROLLBACK"):
         route.next_step(moment)(custodian)
@@ -364,10 +368,10 @@ def test_a_rewritten_log_finds_no_witness_even_after_a_restart(route, moment):
     # its machine needs a witness, who does.
     path = route.copy(moment)
     entries = entries_of(path)
-    at = next(index for index, entry in enumerate(entries) if entry.head.entry == Kind.CHAIN_SEEN)
+    at = next(index for index, entry in enumerate(entries) if entry.head.entry == kinds.CHAIN_SEEN)
     seen = ChainSeen.from_bytes(entries[at].body)
     taller = ChainSeen(height=seen.height + 1_000, block=seen.block, at=seen.at)
-    entries[at] = resealed(entries[at], Kind.CHAIN_SEEN, taller.to_bytes())
+    entries[at] = resealed(entries[at], kinds.CHAIN_SEEN, taller.to_bytes())
     rewrite(path, entries)
     write(path, "DELETE FROM checkpoints")
     custodian = route.custodian(path, moment)
@@ -438,7 +442,8 @@ def test_a_row_in_the_outbox_is_no_release(route, moment):
 
 def test_a_coin_held_by_another_name_is_not_drafted(route):
     path = route.copy("requested")
-    for outpoint in (each.to_bytes() for each in route.story.history().holdings):
+    held = holdings(route.story.history(), route.story.cast.vault.id)
+    for outpoint in (each.outpoint.to_bytes() for each in held):
         write(path, "INSERT INTO holds VALUES (?, ?)", outpoint, bytes(32))
     with refuses("UTXO_RESERVED"):
         route.next_step("requested")(route.custodian(path, "requested"))
@@ -519,7 +524,7 @@ def test_another_charter_in_the_log_stops_everything(route, moment):
     path = route.copy(moment)
     entries = entries_of(path)
     other = make_cast(Setting(approvals=1))
-    entries[0] = resealed(entries[0], Kind.CHARTER_ADOPTED, other.envelope.to_bytes())
+    entries[0] = resealed(entries[0], kinds.CHARTER_ADOPTED, other.envelope.to_bytes())
     rewrite(path, entries)
     with refuses("CHARTER_MISMATCH"):
         route.next_step(moment)(route.custodian(path, moment))
@@ -565,32 +570,34 @@ def test_a_station_does_not_sign_when_the_approvals_do_not_hold(route, shift, co
 
 
 def test_a_file_put_together_from_two_moments_is_refused(route, edit):
-    # The body of one export with the log of another: each is true.
+    # The lines of one export under the checkpoint of another: each is true.
     story = route.story
-    early, late = story.custodian.evidence(route.transfer_id), route.evidence[1]
-    trust = Trust(story.cast.digest)
-    assert examine(late, trust, Stage.SIGN, story.chain.now())
-    fewer = edit(late.body, approvals=late.body.approvals[:1])
-    with refuses("NOT_LOGGED"):
-        examine(edit(late, body=fewer), trust, Stage.SIGN, story.chain.now())
-    without = edit(late.body, authorization=None)
-    with refuses("NOT_LOGGED"):
-        examine(edit(late, body=without), trust, Stage.SIGN, story.chain.now())
-    shorter = edit(late, part=edit(late.part, lines=early.part.lines[: len(late.part.lines) - 1]))
-    with refuses("EVIDENCE_INVALID"):
-        examine(shorter, trust, Stage.SIGN, story.chain.now())
+    now, nothing = story.chain.now(), State(story.cast.digest)
+    early, late = route.evidence
+    assert len(early.lines) < len(late.lines)
+    seen = examine(early, nothing, Stage.SIGN, now).shown.state
+    for known in (nothing, seen):
+        assert examine(late, known, Stage.SIGN, now)
+        for file, checkpoint in ((early, late.checkpoint), (late, early.checkpoint)):
+            with refuses("EVIDENCE_INVALID"):
+                examine(edit(file, checkpoint=checkpoint), known, Stage.SIGN, now)
+        with refuses("EVIDENCE_INVALID"):
+            examine(edit(late, lines=late.lines[:-1]), known, Stage.SIGN, now)
+        fewer = edit(late, previous=(route.funding, *late.previous))
+        with refuses("NOT_LOGGED"):
+            examine(fewer, known, Stage.SIGN, now)
 
 
 def test_every_byte_of_an_evidence_file_counts(route):
     story = route.story
     good = route.evidence[0].to_bytes()
-    trust = Trust(story.cast.digest)
+    nothing = State(story.cast.digest)
     refusals = set()
     # A prime step, so that every part of the file is met.
     for at in range(0, len(good), 97):
         changed = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
         with pytest.raises(CustodyError) as caught:
-            examine(Evidence.from_bytes(changed), trust, Stage.SIGN, story.chain.now())
+            examine(Evidence.from_bytes(changed), nothing, Stage.SIGN, story.chain.now())
         assert caught.value.advice()
         refusals.add(caught.value.code)
     assert len(refusals) > 5, refusals
@@ -605,7 +612,7 @@ def test_the_signatures_of_another_transfer_are_not_taken(route):
     custodian.decide(drafted.transfer_id)
     with refuses("STATE_CHANGED"):
         custodian.receive(drafted.transfer_id, route.returned[0])
-    previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).body.previous}
+    previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).previous}
     asked = signing_psbt(drafted, story.cast.vault, previous).to_psbt()
     other = story.cast.signers[0].sign(asked)
     with refuses("COSIGNER_ALTERED"):

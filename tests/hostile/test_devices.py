@@ -11,10 +11,10 @@ import pytest
 from custody.backends.hwi.program import Patience, Program
 from custody.backends.hwi.signer import Device, HwiSigner, find_devices, open_device, vault_signer
 from custody.bitcoin.psbt import Psbt
+from custody.examine.evidence import Stage
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, account_path, secret, vault_of
 from custody.testing.scenario import Scenario
-from custody.transfer.evidence import Stage
 from custody.units import Network
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.templates import ScriptType

@@ -17,10 +17,10 @@ from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import p2sh, push
 from custody.bitcoin.transaction import Transaction, TxOut
+from custody.examine.evidence import Stage
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER, Setting, make_cast, vault_of
 from custody.transfer.draft import Draft
-from custody.transfer.evidence import Stage
 from custody.transfer.signing import CombinedPsbt, accept, combine
 from custody.transfer.verify import finalize, refuse_other_transaction
 from custody.vault.descriptor import Branch

@@ -13,9 +13,9 @@ from custody.bitcoin.script import p2wpkh
 from custody.bitcoin.transaction import TxOut
 from custody.charter.rules import AllowRule
 from custody.envelope import Envelope
+from custody.history import kinds
 from custody.testing.asserts import refuses
 from custody.testing.cast import (
-    REQUESTER,
     STRANGER,
     SUPPLIER,
     TAX_OFFICE,
@@ -24,9 +24,9 @@ from custody.testing.cast import (
     secret,
     vault_of,
 )
+from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft, VaultDestination, case_of
 from custody.transfer.request import Purpose, TransferRequest, read_request
-from custody.transfer.state import AddressIssued, Kind
 from custody.vault.descriptor import Branch
 
 FAR = 2**31 - 1
@@ -189,12 +189,12 @@ def test_an_index_that_was_used_is_not_used_again(forger, stage):
     request, drafted = to_vault(forger, 0)
     log = forger.log()
     issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, forger.now)
-    log.append(Kind.ADDRESS_ISSUED, issued, forger.vault.id)
+    log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("INDEX_NOT_NEXT"):
         forger.judge(drafted, stage, request=request, log=log)
     request, drafted = to_vault(forger, 1)
     log = forger.log()
-    log.append(Kind.ADDRESS_ISSUED, issued, forger.vault.id)
+    log.write(kinds.ADDRESS_ISSUED, issued)
     assert forger.judge(drafted, stage, request=request, log=log)
 
 
@@ -232,7 +232,6 @@ def test_a_draft_that_nobody_will_sign_does_not_push_the_next_index_out_of_reach
             for each in drafted.transaction.outputs
         ]
         drafted = forger.redrafted(drafted, outputs=outputs, change=1)
-    record = read_request(bait_request)
-    log.append(Kind.REQUESTED, bait_request, record.digest(), author=REQUESTER)
-    log.append(Kind.DRAFTED, bait, bait.transfer_id, record.digest())
+    log.write(kinds.REQUESTED, bait_request)
+    log.write(kinds.DRAFTED, bait)
     assert forger.judge(drafted, stage, request=request, log=log)

@@ -14,16 +14,16 @@ import pytest
 
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.envelope import Envelope
+from custody.examine.evidence import Stage
+from custody.history import kinds
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, make_cast
 from custody.testing.scenario import RATE, Scenario
 from custody.transfer.draft import Draft, SpentOutput, draft
-from custody.transfer.evidence import Stage
 from custody.transfer.request import Purpose, TransferRequest
 from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.settlement import Release
 from custody.transfer.signing import CombinedPsbt
-from custody.transfer.state import Kind
 from custody.transfer.verify import VerifiedTransaction
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
@@ -72,11 +72,11 @@ class Plot:
         verified = VerifiedTransaction(transfer=name, raw=raw, judges=(), at=at)
         txid = Transaction.parse(raw).txid
         for kind, body in (
-            (Kind.COMBINED, CombinedPsbt(transfer=name, cosigners=(), signatures=(), at=at)),
-            (Kind.VERIFIED, verified),
-            (Kind.RELEASED, Release(transfer=name, txid=txid, verified=verified.digest(), at=at)),
+            (kinds.COMBINED, CombinedPsbt(transfer=name, cosigners=(), signatures=(), at=at)),
+            (kinds.VERIFIED, verified),
+            (kinds.RELEASED, Release(transfer=name, txid=txid, verified=verified.digest(), at=at)),
         ):
-            self.log.append(kind, body, name)
+            self.log.write(kind, body)
         self.forger.previous[txid] = raw
 
     def judge(self, made: Draft, request: Envelope, stage: Stage, **lies: Any) -> Any:

@@ -6,7 +6,6 @@ Each paper is truly signed by whoever it names, unless the test is about just th
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,9 @@ from custody.bitcoin.transaction import TxOut
 from custody.charter.document import AddressPayee, parse_charter
 from custody.charter.people import Person, Role, Witness
 from custody.envelope import Envelope, EnvelopeSignature, sign
+from custody.examine.evidence import Stage, examine
+from custody.history import kinds
+from custody.history.state import State
 from custody.log import write_line
 from custody.testing.asserts import refuses
 from custody.testing.cast import (
@@ -32,12 +34,12 @@ from custody.testing.cast import (
     secret,
     vault_of,
 )
+from custody.testing.forge import believed
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion, check_approval
 from custody.transfer.draft import Draft, VaultDestination
-from custody.transfer.evidence import Stage
 from custody.transfer.request import read_request
-from custody.transfer.state import Kind
+from custody.transfer.signing import SigningRequested
 from custody.units import Network
 from custody.words import check_spoken, show_words, words
 
@@ -157,10 +159,11 @@ def test_an_officer_does_not_become_another_requester_by_a_second_name(edit):
     ],
     ids=["charter", "vault", "network"],
 )
-def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, changes, code):
-    request = forger.request(**changes)
+def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, stage, edit, changes, code):
+    request, honest = forger.request(**changes), forger.draft()
+    drafted = edit(honest, identity=edit(honest.identity, request=read_request(request).digest()))
     with refuses(code):
-        forger.examine(forger.evidence(forger.draft(), Stage.APPROVE, request=request), Stage.APPROVE)
+        forger.judge(drafted, stage, request=request)
     with refuses(code):
         story.custodian.submit(request)
 
@@ -361,7 +364,7 @@ def test_a_decision_that_the_rules_do_not_give_is_refused(forger, stage, edit):
     ],
 )
 def test_an_authorization_of_other_approvals_is_refused(forger, edit, which, code):
-    honest = forger.evidence().body.authorization
+    honest = forger.story().authorization
     odd = edit(honest, approvals=honest.approvals[which])
     with refuses(code):
         forger.judge(forger.draft(), Stage.SIGN, authorization=odd)
@@ -383,21 +386,28 @@ def test_two_officers_who_are_shown_different_transfers_read_different_words(for
         check_approval(forger.approval(shown), honest, read_request(forger.request()), forger.cast.charter)
 
 
+@pytest.mark.usefixtures("visits")
 @pytest.mark.parametrize("lie", ["draft", "request", "decision", "approvals", "authorization"])
 def test_a_body_that_differs_from_the_log_is_refused(forger, edit, lie):
-    # The log holds one transfer, the file shows another: each right in itself, and so told apart only here.
-    other_request = forger.request(nonce=b"\x09" * 16)
-    changes = {
+    # The log holds one transfer, and asks for signatures on another: each right in itself, and so told apart only here.
+    story = forger.story()
+    other = {
         "draft": {"draft": forger.redrafted(forger.draft(), locktime=0)},
         "request": {"request": sign(read_request(forger.request()), *forger.cast.people.values())},
         "decision": {"decision": edit(forger.decision(forger.draft(), forger.request()), demands=())},
         "approvals": {"approvals": ()},
         "authorization": {"authorization": None},
     }[lie]
-    assert other_request != forger.request()
-    evidence = forger.evidence(edit=lambda body: edit(body, **changes))
+    log = forger.log()
+    log.write(kinds.REQUESTED, story.request)
+    log.tell(story)
+    assert forger.examine(log.evidence(story.draft.transfer_id, story.previous))
+    log.entries.pop()
+    digest = replace(story, **other).body(forger.cast.envelope).digest()
+    asked = SigningRequested(transfer=story.draft.transfer_id, evidence=digest, at=forger.now)
+    log.write(kinds.SIGNING_REQUESTED, asked)
     with refuses("NOT_LOGGED"):
-        forger.examine(evidence)
+        forger.examine(log.evidence(story.draft.transfer_id, story.previous))
 
 
 @pytest.mark.parametrize("what", ["change", "destinations", "seats", "rate and height"])
@@ -560,12 +570,17 @@ def test_one_vault_under_two_names_is_refused(edit, order):
 def test_evidence_with_a_line_of_another_log_is_refused(forger, edit):
     evidence = forger.evidence()
     other = forger.log()
-    other.append(Kind.REQUESTED, forger.request(nonce=b"\x05" * 16), hashlib.sha256(b"x").digest(), author=REQUESTER)
-    lines = list(evidence.part.lines)
+    other.write(kinds.REQUESTED, forger.request(), author="somebody else")
+    lines = list(evidence.lines)
     lines[2] = write_line(other.entries[2]).decode()
-    swapped = edit(evidence, part=edit(evidence.part, lines=tuple(lines)))
+    swapped = edit(evidence, lines=tuple(lines))
     with refuses("PROOF_INVALID"):
-        forger.examine(swapped)
+        examine(swapped, State(forger.cast.digest), Stage.SIGN, forger.now)
+    # Nor when the lines before it were seen already.
+    later = edit(swapped, since=2, lines=swapped.lines[2:])
+    known = believed(forger.cast.digest, evidence.lines[:2])
+    with refuses("HISTORY_FORKED"):
+        examine(later, known, Stage.SIGN, forger.now)
 
 
 def test_evidence_under_too_few_witnesses_is_refused(forger_of, stage, edit):

@@ -25,11 +25,11 @@ from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER, expected, make_cast, person_key, secret
 from custody.testing.scenario import Scenario
+from custody.transfer.address import AddressIssued, ExpectedDeposit
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.signing import accept
-from custody.transfer.state import AddressIssued, ExpectedDeposit
 from custody.units import Network, parse_amount
 from custody.vault.descriptor import Vault, checksum
 from custody.vault.keys import AccountKey, Cosigner

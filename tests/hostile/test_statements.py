@@ -15,19 +15,11 @@ import pytest
 from custody.bitcoin.script import address
 from custody.charter.card import CardOfficer, PayerCard, card_of, check_card
 from custody.envelope import Envelope, EnvelopeSignature, sign
-from custody.record import canonical
-from custody.station import Station
-from custody.testing.asserts import refuses
-from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting, expected, make_cast, person_key, vault_of
-from custody.testing.scenario import RememberedState
-from custody.transfer.approval import CLOCK_SKEW
-from custody.transfer.evidence import Trust
-from custody.transfer.observe import UnexplainedSpend
-from custody.transfer.state import AddressIssued, Kind
-from custody.transfer.statement import (
+from custody.examine.statement import (
     DAY,
     MAX_DAYS,
     AddressStatement,
+    StatementExamination,
     StatementPaper,
     compare_statement,
     examine_statement,
@@ -36,6 +28,17 @@ from custody.transfer.statement import (
     verify_statement,
     write_paper,
 )
+from custody.history import kinds
+from custody.history.state import State
+from custody.record import canonical
+from custody.station import Station
+from custody.testing.asserts import refuses
+from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting, expected, make_cast, person_key, vault_of
+from custody.testing.forge import Forge, believed
+from custody.testing.scenario import RememberedState
+from custody.transfer.address import AddressIssued
+from custody.transfer.approval import CLOCK_SKEW
+from custody.transfer.observe import UnexplainedSpend
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.words import show_words
@@ -45,11 +48,11 @@ THIEVES_ADDRESS = THIEF.address(Branch.RECEIVE, 0)
 
 
 @pytest.fixture
-def issued(forger) -> Any:
+def issued(forger) -> Forge:
     """A log in which the ministry was given index 0, and somebody else index 1."""
     log = forger.log()
     for index, deposit in enumerate((expected(), expected("mined in May", "mined"))):
-        log.append(Kind.ADDRESS_ISSUED, AddressIssued.of(deposit, forger.vault.id, index, forger.now), forger.vault.id)
+        log.write(kinds.ADDRESS_ISSUED, AddressIssued.of(deposit, forger.vault.id, index, forger.now))
     return log
 
 
@@ -59,7 +62,7 @@ def paper_of(forger, issued, edit) -> Callable[..., StatementPaper]:
 
     def write(log: Any = None, **lies: Any) -> StatementPaper:
         log = log or issued
-        signed = forger.cosigned(log)
+        signed = log.cosigned()
         own = AddressIssued.of(expected(), forger.vault.id, 0, forger.now)
         asked = state_address(own, forger.cast.charter, signed.checkpoint, forger.now, 30 * DAY)
         return write_paper(edit(asked, **lies), forger.cast.envelope, signed, log.entries)
@@ -68,8 +71,18 @@ def paper_of(forger, issued, edit) -> Callable[..., StatementPaper]:
 
 
 @pytest.fixture
-def judge(forger) -> Callable[..., Any]:
-    return lambda paper, now=forger.now, **seen: examine_statement(paper, Trust(forger.cast.digest, **seen), now)
+def judge(forger, edit, visits) -> Callable[..., Any]:
+    """What an officer's machine makes of a paper: one that has seen nothing, half of the log, or what is `known`."""
+
+    def examined(paper: StatementPaper, now: int = forger.now, known: State | None = None) -> StatementExamination:
+        if known is None:
+            known = State(forger.cast.digest)
+            if visits != "at once":
+                known = believed(forger.cast.digest, paper.lines[: len(paper.lines) // 2])
+                paper = edit(paper, since=known.size, lines=paper.lines[known.size :])
+        return examine_statement(paper, known, now)
+
+    return examined
 
 
 def signed_by(statement: AddressStatement, *names: str) -> Envelope:
@@ -153,7 +166,7 @@ def test_the_thief_s_vault_is_no_vault_of_the_charter(forger, paper_of, judge, i
     with refuses("VAULT_ID_MISMATCH"):
         judge(paper_of(vault=THIEF.id, address=THIEVES_ADDRESS))
     # Written into the log as well, it makes the whole log one that nobody believes.
-    issued.append(Kind.ADDRESS_ISSUED, AddressIssued.of(expected(), THIEF.id, 0, forger.now), THIEF.id)
+    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected(), THIEF.id, 0, forger.now))
     with refuses("HISTORY_INVALID"):
         judge(paper_of())
 
@@ -202,12 +215,12 @@ def test_an_address_given_to_somebody_else_is_not_stated_for_this_payer(forger, 
 
 
 def test_a_log_from_before_the_issuing_does_not_do(issued, paper_of, judge):
-    before = type(issued)(issued.entries[:2])
+    before = Forge(issued.cast, issued.now, issued.entries[:2])
     with refuses("ADDRESS_NOT_ISSUED"):
         judge(paper_of(log=before))
     # Nor a statement that only names such a log while the paper shows a later one.
     with refuses("ADDRESS_NOT_ISSUED"):
-        judge(paper_of(log_size=2, log_root=before.checkpoint[1]))
+        judge(paper_of(log_size=2, log_root=before.root))
 
 
 @pytest.mark.parametrize("lie", [{"log_size": 3}, {"log_size": 5}, {"log_size": 0}, {"log_root": bytes(32)}])
@@ -219,44 +232,45 @@ def test_a_log_that_is_not_the_one_shown_is_not_named(paper_of, judge, lie):
 
 def test_a_later_log_that_extends_the_named_one_does(forger, issued, paper_of, judge, edit):
     early = paper_of()
-    issued.append(
-        Kind.ADDRESS_ISSUED, AddressIssued.of(expected("later"), forger.vault.id, 2, forger.now), forger.vault.id
-    )
-    assert judge(edit(early, part=paper_of().part)).statement == early.asked
+    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("later"), forger.vault.id, 2, forger.now))
+    later = paper_of()
+    assert judge(edit(early, checkpoint=later.checkpoint, lines=later.lines)).statement == early.asked
 
 
 def test_a_log_that_no_witness_stands_behind_is_refused(paper_of, judge, edit):
     paper = paper_of()
-    alone = "\n".join(line for line in paper.part.checkpoint.split("\n") if "parliament" not in line)
+    alone = "\n".join(line for line in paper.checkpoint.split("\n") if "parliament" not in line)
     with refuses("HISTORY_UNWITNESSED"):
-        judge(edit(paper, part=edit(paper.part, checkpoint=alone)))
+        judge(edit(paper, checkpoint=alone))
 
 
 def test_a_log_that_is_shorter_or_another_than_the_one_seen_is_refused(issued, paper_of, judge):
-    size, root = issued.checkpoint
-    with refuses("HISTORY_STALE"):
-        judge(paper_of(), seen_size=size + 1, seen_root=bytes(32))
+    paper, other = paper_of(), Forge(issued.cast, issued.now, issued.entries[:-1])
+    assert judge(paper, known=issued.history().state)
+    other.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("another"), issued.cast.vault.id, 1, issued.now))
     with refuses("HISTORY_FORKED"):
-        judge(paper_of(), seen_size=size, seen_root=bytes(32))
-    assert judge(paper_of(), seen_size=size, seen_root=root)
+        judge(paper, known=other.history().state)
+    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("later"), issued.cast.vault.id, 2, issued.now))
+    with refuses("HISTORY_STALE"):
+        judge(paper, known=issued.history().state)
 
 
 def test_a_station_remembers_the_log_that_a_paper_showed(issued, paper_of, officers):
     station = officers("a")
     station.examine_statement(paper_of())
-    assert (station.state().size, station.state().root) == issued.checkpoint
+    assert (station.seen().size, station.seen().frontier.root) == (issued.size, issued.root)
     with refuses("HISTORY_STALE"):
-        station.examine_statement(paper_of(log=type(issued)(issued.entries[:3])))
+        station.examine_statement(paper_of(log=Forge(issued.cast, issued.now, issued.entries[:3])))
 
 
 def test_a_log_with_an_entry_altered_or_left_out_is_refused(paper_of, judge, edit):
     paper = paper_of()
-    lines = paper.part.lines
+    lines = paper.lines
     altered = lines[2].replace(DEPOSITOR, "Ministry of Jvstice")
     with refuses("LOG_CORRUPT"):
-        judge(edit(paper, part=edit(paper.part, lines=(*lines[:2], altered, lines[3]))))
+        judge(edit(paper, lines=(*lines[:2], altered, lines[3])))
     with refuses("EVIDENCE_INVALID"):
-        judge(edit(paper, part=edit(paper.part, lines=lines[:3])))
+        judge(edit(paper, lines=lines[:3]))
 
 
 def test_no_address_is_stated_after_an_unexplained_spend(forger, issued, paper_of, judge):
@@ -264,7 +278,7 @@ def test_no_address_is_stated_after_an_unexplained_spend(forger, issued, paper_o
     theft = UnexplainedSpend(
         txid=bytes(32), vout=0, spender=bytes(31) + b"\x01", block=bytes(32), height=151, at=forger.now
     )
-    issued.append(Kind.UNEXPLAINED_SPEND, theft)
+    issued.write(kinds.UNEXPLAINED_SPEND, theft)
     with refuses("FROZEN"):
         judge(paper_of())
     # Nor by a statement that names the log as it was before.

@@ -20,13 +20,13 @@ from custody.backends.keyfile import KeyFile, create_document_key, create_master
 from custody.bitcoin.transaction import TxOut
 from custody.charter.document import Charter
 from custody.envelope import Envelope, EnvelopeSignature, pae, payload_type
+from custody.examine.evidence import Evidence, Stage
 from custody.log.witnessing import WitnessRequest
 from custody.record import canonical
 from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, SUPPLIER, Setting, secret
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Approval
-from custody.transfer.evidence import Evidence, Stage
-from custody.transfer.request import TransferRequest
+from custody.transfer.request import TransferRequest, read_request
 from custody.units import Network
 from custody.words import show_words
 
@@ -284,17 +284,20 @@ def test_a_lie_in_the_transaction_only_is_refused_at_every_officer(tmp_path, for
 
 @pytest.mark.parametrize("officer", OFFICERS)
 def test_a_lie_in_the_papers_only_is_refused_at_every_officer(tmp_path, forger, edit, officer):
-    """The transaction pays 0.7 BTC; the request that comes with it says 0.007: forged, or signed for something else."""
+    """The transaction pays 0.7 BTC; the request it is logged for says 0.007: forged, or signed for something else."""
     terminal = machine(tmp_path / officer, forger)
     signed = forger.request((SUPPLIER, 700_000))
     honest = forger.request()
     forged = Envelope(payload=signed.payload, payloadType=honest.payloadType, signatures=honest.signatures)
-    for code, evidence in (
-        ("REQUEST_AUTHOR", forger.evidence(stage=Stage.APPROVE, edit=lambda body: edit(body, request=forged))),
-        ("REQUEST_AUTHOR", forger.evidence(forger.draft(honest), Stage.APPROVE, request=forged)),
-        ("TRANSFER_MISMATCH", forger.evidence(stage=Stage.APPROVE, edit=lambda body: edit(body, request=signed))),
-        ("TRANSFER_MISMATCH", forger.evidence(forger.draft(honest), Stage.APPROVE, request=signed)),
+    drafted = forger.draft(honest)
+    renamed = edit(drafted, identity=edit(drafted.identity, request=read_request(signed).digest()))
+    for code, request, draft in (
+        ("REQUEST_AUTHOR", forged, renamed),
+        ("OUTPUTS_NOT_REQUESTED", signed, renamed),
+        ("NOT_LOGGED", signed, drafted),
     ):
+        decision = forger.decision(drafted, honest)
+        evidence = forger.evidence(draft, Stage.APPROVE, request=request, decision=decision)
         result = approve(terminal, evidence, officer=officer)
         assert f"error {code}: " in result.stderr, result.output
         assert show_words(forger.draft(honest).transfer_id) not in result.output

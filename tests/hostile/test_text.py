@@ -21,17 +21,17 @@ from pydantic import ValidationError
 import custody
 from custody.charter.document import Charter, CharterVault, parse_charter
 from custody.errors import CustodyError
+from custody.examine.evidence import Stage
+from custody.history import kinds
 from custody.log import Checkpoint, check_name, read_line, seal, write_line
 from custody.record import MAX_TEXT, Record, canonical, check_text
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, expected, make_cast
 from custody.testing.scenario import Scenario
+from custody.transfer.address import AddressIssued
 from custody.transfer.approval import Approval, Withdrawal
-from custody.transfer.evidence import Stage
-from custody.transfer.history import replay
 from custody.transfer.request import TransferRequest
 from custody.transfer.settlement import Ended, Ending
-from custody.transfer.state import AddressIssued, Kind
 from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Vault
@@ -117,8 +117,10 @@ FREE = {
     ("Envelope", "payload"): "base64",
     ("Envelope", "payloadType"): "compared with ours; printable ASCII in any case",
     ("EnvelopeSignature", "sig"): "base64",
-    ("StationPart", "checkpoint"): "a signed note",
-    ("StationPart", "lines"): "log lines",
+    ("Evidence", "checkpoint"): "a signed note",
+    ("Evidence", "lines"): "log lines",
+    ("StatementPaper", "checkpoint"): "a signed note",
+    ("StatementPaper", "lines"): "log lines",
     ("WitnessRequest", "checkpoint"): "a signed note",
     ("LogLine", "body"): "a record",
     ("VaultIdentity", "descriptor"): "a descriptor with checksum",
@@ -344,9 +346,9 @@ def test_no_entry_is_written_by_or_called_text_that_lies(forger, lie):
 
 def test_a_kind_of_entry_nobody_knows_is_named_in_plain_text(forger):
     log = forger.log()
-    log.append("Supplier paid twice", forger.cast.envelope)
+    log.write_bytes("Supplier paid twice", forger.cast.envelope.to_bytes())
     with refuses("HISTORY_INVALID") as caught:
-        replay(log.entries, forger.cast.digest)
+        log.history()
     assert spoken(str(caught.error))
 
 
@@ -356,9 +358,9 @@ def test_a_body_in_the_log_that_lies_is_refused_before_anybody_reads_it(forger):
     envelope = forger.request()
     body = with_value(TransferRequest.from_bytes(envelope.body), "reason", value=LIES["right-to-left override"])
     tree = json.loads(envelope.to_bytes()) | {"payload": base64.b64encode(body).decode()}
-    log.entries.append(seal(2, Kind.REQUESTED, REQUESTER, (), canonical(tree), bytes(32)))
+    log.write_bytes(kinds.REQUESTED, canonical(tree), author=REQUESTER)
     with refuses("HISTORY_INVALID") as caught:
-        replay(log.entries, forger.cast.digest)
+        log.history()
     assert caught.error.__cause__.code == "TEXT_FORBIDDEN"
     assert spoken(str(caught.error))
 

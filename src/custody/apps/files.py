@@ -67,6 +67,7 @@ class FileKind(StrEnum):
     STATEMENT = "a signed address statement"
     DOCUMENT = "a signed document of a kind that is not known here"
     CHECKPOINT = "a signed checkpoint"
+    LOG = "the log for stations"
     PSBT = "a PSBT"
     UNKNOWN = "nothing that this program knows"
 
@@ -87,6 +88,7 @@ _ALONE: Final = {
     "payer-card": FileKind.CARD,
     "witness-request": FileKind.WITNESS_REQUEST,
     "key-file": FileKind.KEY_FILE,
+    "log-file": FileKind.LOG,
 }
 """By the kind of record."""
 _SIGNED: Final = {
@@ -108,6 +110,7 @@ _TAKEN_BY: Final = {
     FileKind.APPROVAL: "custody transfer approve",
     FileKind.STATEMENT: "custody-station verify-statement, with the payer card",
     FileKind.CHECKPOINT: "custody log cosign",
+    FileKind.LOG: "custody-station catch-up",
     FileKind.PSBT: "custody transfer combine and custody transfer import",
 }
 _PSBT_TEXT: Final = b"cHNidP"

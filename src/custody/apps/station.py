@@ -33,18 +33,30 @@ _REFUSED: Final = ("socket.", "sqlite3.", "subprocess.", "urllib.", "http.", "ft
 _REFUSED_EXACTLY: Final = frozenset(
     {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn"}
 )
+MEMORY: Final = "station.db"
+"""The file of what this station trusts and has seen, in its folder."""
 _HARMLESS: Final = frozenset({"socket.gethostname"})
 
 
 def refuse_outside() -> None:
-    """Refuse sockets, databases and other programs in this process from here on. It cannot be taken back."""
+    """Refuse sockets, other programs, and databases but the station's own file, from here on, for good."""
     sys.addaudithook(_refuse)
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     is_refused = event in _REFUSED_EXACTLY or (event.startswith(_REFUSED) and event not in _HARMLESS)
-    if is_refused and not (event == "subprocess.Popen" and _is_device(event, arguments)):
+    if is_refused and not (
+        _is_own_file(event, arguments) or (event == "subprocess.Popen" and _is_device(event, arguments))
+    ):
         raise StationOffline(event=event)
+
+
+def _is_own_file(event: str, arguments: tuple[object, ...]) -> bool:
+    """Whether SQLite opens what this station has seen, and nothing else."""
+    if event == "sqlite3.connect/handle":
+        return True  # the second word about a file whose name was looked at
+    name = str(arguments[0]).partition("?")[0].rpartition("/")[2] if arguments else ""
+    return event == "sqlite3.connect" and name in {MEMORY, f".{MEMORY}.new"}
 
 
 def _is_device(event: str, arguments: tuple[object, ...]) -> bool:
@@ -71,6 +83,7 @@ program: Final = Program(
         "sign": Lazy(f"{_COMMANDS}.transfers:sign", "Examine a transfer and sign it with a cosigner's key."),
         "statement": Lazy(f"{_COMMANDS}.statements:statement", "Examine an address, and sign an officer's statement."),
         "verify-statement": Lazy(f"{_COMMANDS}.statements:verify", "Verify, before you pay, what officers state."),
+        "catch-up": Lazy(f"{_COMMANDS}.catchup:catch_up", "Take in the log from a file; evidence is short then."),
         "witness": Lazy(f"{_COMMANDS}.witnesses:witness", "Cosign a checkpoint of the log."),
     },
     epilog="Every file that is written is new and readable by its owner only. See COMMAND --help.",

@@ -176,8 +176,8 @@ def read_input(path: str, cap: int) -> bytes:
     return data
 
 
-def write_output(path: str, data: bytes) -> None:
-    """Write `data` to a new file at `path` (0600), or to stdout for `-`.
+def write_output(path: str, data: bytes | Iterable[bytes]) -> None:
+    """Write `data`, at once or in pieces, to a new file at `path` (0600), or to stdout for `-`.
 
     Raises:
         FileExists, FileMissing, FileUnusable: see `backends.files`.
@@ -188,7 +188,7 @@ def write_output(path: str, data: bytes) -> None:
         write_new(Path(path), data)
         return
     output().is_stdout_taken = True
-    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.writelines([data] if isinstance(data, bytes) else data)
     sys.stdout.buffer.flush()
 
 

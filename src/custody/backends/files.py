@@ -19,10 +19,15 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from custody.ports import FileExists, FileMissing, FileTooLarge, FileUnusable
+
+COPIED: Final = 1 << 20
+"""Bytes that are copied at once."""
 
 
 def read_file(path: Path, cap: int) -> bytes:
@@ -33,28 +38,28 @@ def read_file(path: Path, cap: int) -> bytes:
         FileTooLarge: it has more than `cap` bytes.
         FileUnusable: it is no regular file or may not be read.
     """
-    try:
-        # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise FileMissing(path=_shown(path)) from None
-    except OSError as error:
-        raise _unusable(path, error) from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileUnusable(path=_shown(path), reason="it is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(cap + 1)
-    except OSError as error:
-        raise _unusable(path, error) from None
-    finally:
-        os.close(descriptor)
+    with _opened(path) as file:
+        data = file.read(cap + 1)
     if len(data) > cap:
         raise FileTooLarge(path=_shown(path), limit=cap)
     return data
 
 
-def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
+def read_lines(path: Path, cap: int) -> Iterator[bytes]:
+    """The lines of the regular file at `path`, without their line feeds, each of at most `cap` bytes.
+
+    Raises:
+        FileMissing, FileUnusable: as `read_file`.
+        FileTooLarge: a line has more than `cap` bytes.
+    """
+    with _opened(path) as file:
+        while line := file.readline(cap + 1):
+            if len(line) > cap:
+                raise FileTooLarge(path=_shown(path), limit=cap)
+            yield line.removesuffix(b"\n")
+
+
+def write_new(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> None:
     """Write `data` to a file that does not exist yet; whoever sees the name sees all of it.
 
     A medium without hard links (FAT, as on most cards carried to a station) gets the file under its final name from the
@@ -75,7 +80,8 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise _unusable(path, error) from None
-        _write_exclusive(path, path, data, mode)
+        with _opened(temporary) as file:
+            _write_exclusive(path, path, iter(lambda: file.read(COPIED), b""), mode)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_directory(path)
@@ -133,14 +139,39 @@ def _unusable(path: Path, error: OSError) -> FileUnusable:
     return FileUnusable(path=_shown(path), reason=error.strerror or type(error).__name__)
 
 
-def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The regular file at `path`, to be read.
+
+    Raises:
+        FileMissing, FileUnusable: there is none, or it may not be read.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise FileMissing(path=_shown(path)) from None
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileUnusable(path=_shown(path), reason="it is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file
+    except OSError as error:
+        raise _unusable(path, error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _write_temporary(path: Path, data: bytes | Iterable[bytes], mode: int) -> Path:
     """A complete and synced file beside `path`, on the same file system."""
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
     _write_exclusive(temporary, path, data, mode)
     return temporary
 
 
-def _write_exclusive(target: Path, named: Path, data: bytes, mode: int) -> None:
+def _write_exclusive(target: Path, named: Path, data: bytes | Iterable[bytes], mode: int) -> None:
     """Create `target`, write and sync it; take it away again when that fails. Errors speak of `named`."""
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
@@ -152,12 +183,16 @@ def _write_exclusive(target: Path, named: Path, data: bytes, mode: int) -> None:
         raise _unusable(named, error) from None
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - the descriptor that O_EXCL made
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(descriptor)
     except OSError as error:
         target.unlink(missing_ok=True)
         raise _unusable(named, error) from None
+    except BaseException:
+        # Whatever gives the data may fail as well: half of it must not stay.
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _sync_directory(path: Path) -> None:

@@ -190,7 +190,7 @@ class Charter(Record):
             CharterMismatch: the bytes are not those of the pinned charter.
             RecordInvalid, CharterInvalid, ...: as `from_bytes`.
         """
-        _refuse_other(tagged_hash(f"custody/{cls.kind}/v1", data), pinned)
+        refuse_other_charter(tagged_hash(f"custody/{cls.kind}/v1", data), pinned)
         return cls._read(data, _Verified(names))
 
     @model_validator(mode="after")
@@ -427,6 +427,21 @@ def _check_coverage(charter: Charter) -> None:
             raise CharterInvalid(where=f"vault {vault.name}", problem="no fee rule caps what may go to miners")
 
 
+def refuse_other_charter(actual: bytes, pinned: bytes) -> None:
+    """Pass when the digest of a charter is the pinned one (32 bytes each).
+
+    Raises:
+        CharterMismatch: it is not.
+    """
+    if actual != pinned:
+        raise CharterMismatch(
+            expected=pinned.hex(),
+            expected_words=show_words(pinned),
+            actual=actual.hex(),
+            actual_words=show_words(actual),
+        )
+
+
 def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
     """The charter in `envelope`, when it is the pinned one and everyone it lists has signed it.
 
@@ -437,21 +452,11 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
         SigInvalid: a listed key's signature does not verify.
     """
     charter = read_charter(envelope)
-    _refuse_other(charter.digest(), pinned)
+    refuse_other_charter(charter.digest(), pinned)
     missing = _unsigned(envelope, charter)
     if missing:
         raise CharterUnsigned(missing=", ".join(missing))
     return charter
-
-
-def _refuse_other(actual: bytes, pinned: bytes) -> None:
-    if actual != pinned:
-        raise CharterMismatch(
-            expected=pinned.hex(),
-            expected_words=show_words(pinned),
-            actual=actual.hex(),
-            actual_words=show_words(actual),
-        )
 
 
 def read_charter(envelope: Envelope) -> Charter:

@@ -23,6 +23,7 @@ from custody.examine.shown import lines_of, read_lines
 from custody.history import kinds
 from custody.history.entry import COORDINATOR, EntryKind
 from custody.history.fold import fold
+from custody.history.questions import History
 from custody.history.state import State
 from custody.log import Checkpoint, Frontier, LogEntry, SignedCheckpoint, seal, sign_checkpoint
 from custody.log.witnessing import LogKey, WitnessRequest, answer
@@ -133,6 +134,14 @@ class Forge:
     def root(self) -> bytes:
         """Merkle root of the entries so far, 32 bytes."""
         return Frontier.of(entry.leaf for entry in self.entries).root
+
+    def history(self) -> History:
+        """What the entries so far say.
+
+        Raises:
+            HistoryInvalid, EntryAuthor, ...: as `fold`.
+        """
+        return History(fold(State(self.cast.digest), self.entries))
 
     def signed(self) -> SignedCheckpoint:
         """The checkpoint of this log with its coordinator's signature and no other."""

@@ -131,6 +131,17 @@ def test_what_reaches_outside_is_refused(event):
     assert caught.value.advice()
 
 
+@pytest.mark.parametrize("name", [":memory:", "", "/etc/other.db", "file:///x/other.db?mode=rw", "station.db-wal"])
+def test_any_other_database_than_the_station_s_own_is_refused(name):
+    with pytest.raises(StationOffline):
+        _refuse("sqlite3.connect", (name,))
+
+
+@pytest.mark.parametrize("name", ["file:///home/a/station.db?mode=rw", "/home/a/.station.db.new"])
+def test_the_station_s_own_file_is_opened(name):
+    _refuse("sqlite3.connect", (name,))
+
+
 @pytest.mark.parametrize("event", ["open", "import", "os.listdir", "compile", "object.__getattr__", "os.mkdir"])
 def test_what_stays_on_the_machine_is_not(event):
     _refuse(event, ())

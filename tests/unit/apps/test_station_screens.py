@@ -11,12 +11,12 @@ from custody.apps.views.files import checkpoint_paper, document_paper
 from custody.apps.views.layout import grouped, sats
 from custody.apps.views.transfer import transfer_data
 from custody.envelope import sign
+from custody.examine.evidence import Examination, Stage
 from custody.log import Cosignature, SignedCheckpoint
 from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
 from custody.testing.scenario import RememberedState, Scenario
-from custody.examine.evidence import Examination, Stage
 from custody.transfer.request import Purpose, TransferRequest
 from custody.vault.descriptor import Branch
 from custody.words import show_words

@@ -24,8 +24,8 @@ from custody.apps.terminal import (
     write_output,
 )
 from custody.errors import CustodyError
-from custody.testing.asserts import refuses
 from custody.examine.evidence import DecisionDiffers
+from custody.testing.asserts import refuses
 from custody.units import AmountRange
 
 HOSTILE = "\x1b[2J\u202egnp.exe\r\x07\u2066"

@@ -6,15 +6,22 @@ line an entry, each with its own hash, so that damage is located.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
 import click
 
-from custody.apps.coordinator import coordinator
+from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
+
+LINES_TOLD: Final = 1_000
+"""Lines after which a person is told how far it is."""
 
 
 @click.command(cls=Verb, epilog="Example: custody log checkpoint -o checkpoint.json")
@@ -101,20 +108,56 @@ def verify() -> None:
     )
 
 
-@click.command(cls=Verb, epilog="Example: custody log export -o log.jsonl")
+@click.command(
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody log export -o log.jsonl
+  custody log export --for-stations -o log-for-stations.jsonl""",
+)
+@click.option(
+    "--for-stations", "is_for_stations", is_flag=True, help="What stations take in: custody-station catch-up."
+)
+@click.option("--since", type=click.IntRange(0), default=0, metavar="SIZE", help="What has come since SIZE entries.")
 @out_option("the log")
-def export(*, out: str) -> None:
-    """Write the whole log, a line an entry.
+@passphrase_option("the coordinator's key")
+def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str | None) -> None:
+    """Write the log, a line an entry.
 
     Each line carries its leaf hash, so that anybody can check it against a checkpoint. It shows everything: amounts,
     addresses and names.
+
+    With --for-stations it begins with a checkpoint that witnesses cosigned, and leaves out what no station needs. A
+    station that is new, or far behind, takes it in at once; evidence for it is short from then on.
     """
     refuse_existing(out)
     desk = coordinator()
+    if is_for_stations:
+        with desk.work(passphrase_file) as work:
+            if not work.custodian.history().charter.witnesses:
+                work.key.unlock()
+            lines = work.custodian.log_file(since)
+    else:
+        lines = _all_lines(desk, since)
+    counted = Counter[str]()
+    write_output(out, (_told(line, counted) for line in lines))
+    size = since + counted["lines"] - int(is_for_stations)
+    output().emit({"since": since, "size": size, "file": out}, f"{size - since} entries, up to {size}: {shown(out)}")
+    if is_for_stations:
+        output().next_step(f"at the station: custody-station catch-up {shown(out)}")
+
+
+def _told(line: bytes, counted: Counter[str]) -> bytes:
+    counted["lines"] += 1
+    if counted["lines"] % LINES_TOLD == 0:
+        output().progress(f"{counted['lines']} lines")
+    return line + b"\n"
+
+
+def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:
     with desk.store.read() as view:
-        lines = [write_line(entry) for entry in view.entries()]
-        root = view.root
-    write_output(out, b"".join(line + b"\n" for line in lines))
-    output().emit(
-        {"size": len(lines), "root": root.hex(), "file": out}, f"{len(lines)} entries under root {root.hex()}"
-    )
+        size = view.size
+    # A page at a time, so that nobody who writes has to wait for a slow medium.
+    for start in range(since, size, LINES_TOLD):
+        with desk.store.read() as view:
+            yield from [write_line(entry) for entry in view.entries(start, min(size, start + LINES_TOLD))]
