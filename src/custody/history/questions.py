@@ -75,8 +75,7 @@ class History:
     @property
     def charter_row(self) -> CharterRow | None:
         """The version in force, as the log names it; None before one was adopted."""
-        newest = next(self.state.scan(tables.CHARTERS, backwards=True), None)
-        return None if newest is None else newest[1]
+        return self.state.get(tables.IN_FORCE, ONLY)
 
     @property
     def has_charter(self) -> bool:
