@@ -82,7 +82,7 @@ def test_two_vaults_are_told_apart(vault):
     paying = Transaction(
         2, spending(), tuple(TxOut(6, each.script_pubkey(Branch.RECEIVE, 0)) for each in (vault, second)), 0
     )
-    assert [each.vault for each in deposits_in(block(paying), both.find, 77)] == [vault.id, second.id]
+    assert [each.vault for each, _ in deposits_in(block(paying), both.find, 77)] == [vault.id, second.id]
     assert [each.vault for each in deposits_in(block(paying), other.find, 77)] == [second.id]
 
 

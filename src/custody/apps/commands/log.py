@@ -122,7 +122,7 @@ Examples:
 @out_option("the log")
 @passphrase_option("the coordinator's key")
 def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str | None) -> None:
-    """Write the log, a line an entry.
+    """Write the whole log, a line an entry.
 
     Each line carries its leaf hash, so that anybody can check it against a checkpoint. It shows everything: amounts,
     addresses and names.
