@@ -59,7 +59,8 @@ def test_a_file_is_known_by_what_it_says_it_is(data, kind):
 
 
 def test_every_record_that_travels_alone_is_a_kind_of_file():
-    kinds = {each.kind for each in FileRecord.__subclasses__()}
+    ours = (each for each in FileRecord.__subclasses__() if each.__module__.startswith("custody."))
+    kinds = {each.kind for each in ours}
     assert {kind_of(b'{"_type":"custody/%b/v1"' % each.encode()) for each in kinds} == set(files._ALONE.values())
     assert len(kinds) == len(files._ALONE)
 
