@@ -74,7 +74,7 @@ def test_a_key_file_given_for_a_charter_is_named_and_where_it_goes_said(key_file
     with refuses("FILE_KIND") as caught:
         signed_in(key_file.to_bytes(), Charter, "aigerim\x1b[2J.json")
     assert "is a key file; this command needs a charter" in str(caught.error)
-    assert "A key file goes to the --key of a command that signs" in caught.error.advice()
+    assert "Give it to the --key of a command that signs" in caught.error.advice()
     assert "\x1b" not in str(caught.error)
 
 
