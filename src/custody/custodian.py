@@ -28,12 +28,13 @@ from custody.errors import Refused
 from custody.log import (
     Checkpoint,
     Cosignature,
+    NotInLog,
     SignedCheckpoint,
     sign_checkpoint,
     verify_checkpoint,
     witnesses_of,
 )
-from custody.log.witnessing import WitnessRequest
+from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
 from custody.logbook import Logbook, Work
 from custody.observer import Lookout, Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store
@@ -103,6 +104,7 @@ class Witness(Protocol):
 
         Raises:
             WitnessConflict: it has seen another history.
+            WitnessBehind: it has seen less than the request begins with.
         """
 
 
@@ -281,10 +283,21 @@ class Custodian:
         with self._work() as work:
             return self._evidence_in(work, work.history.transfer(transfer_id))
 
-    def checkpoint(self) -> WitnessRequest:
-        """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
+    def checkpoint(self, since: int | None = None) -> WitnessRequest:
+        """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
+
+        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
+
+        Raises:
+            NotInLog: the log has fewer entries.
+        """
         with self._work() as work:
-            return self._checkpoint_in(work)
+            return self._checkpoint_in(work, since)
+
+    def sizes_seen(self) -> dict[str, int]:
+        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
+        with self._work() as work:
+            return _sizes_seen(work)
 
     def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
         """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
@@ -401,16 +414,23 @@ class Custodian:
         request = self._checkpoint_in(work)
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self._outside.witnesses:
-            signed = _merged(signed, witness.cosign(request))
+            try:
+                answered = witness.cosign(request)
+            except WitnessBehind as behind:
+                answered = witness.cosign(self._checkpoint_in(work, behind.size))
+            signed = _merged(signed, answered)
         work.store.save_checkpoint(signed.text())
         return signed
 
-    def _checkpoint_in(self, work: Work) -> WitnessRequest:
+    def _checkpoint_in(self, work: Work, since: int | None = None) -> WitnessRequest:
         charter = work.history.charter
         frontier = work.store.frontier()
+        start = min(_sizes_seen(work).values(), default=0) if since is None else since
+        if start > frontier.size:
+            raise NotInLog(index=start, size=frontier.size, entries=frontier.size)
         checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
         signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
-        return WitnessRequest(checkpoint=signed.text(), leaves=tuple(work.store.leaves()))
+        return WitnessRequest(checkpoint=signed.text(), since=start, leaves=tuple(work.store.leaves(start)))
 
 
 def why_unready(view: ChainView, now: int) -> str | None:
@@ -424,6 +444,10 @@ def why_unready(view: ChainView, now: int) -> str | None:
     if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
         return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
     return None
+
+
+def _sizes_seen(work: Work) -> dict[str, int]:
+    return sizes_seen(work.store.checkpoints(), {each.name: each.key for each in work.history.charter.witnesses})
 
 
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:

@@ -31,7 +31,6 @@ from custody.log import (
     Frontier,
     LogEntry,
     SignedCheckpoint,
-    WitnessState,
     seal,
     sign_checkpoint,
 )
@@ -218,8 +217,8 @@ class Forger:
         size, root = log.checkpoint
         charter = self.cast.charter
         signed = sign_checkpoint(Checkpoint(charter.origin, size, root), charter.origin, self.cast.coordinator)
-        asked = WitnessRequest(checkpoint=signed.text(), leaves=tuple(entry.leaf for entry in log.entries))
-        first = WitnessState(size=2, root=Frontier.of(entry.leaf for entry in log.entries[:2]).root)
+        asked = WitnessRequest(checkpoint=signed.text(), since=0, leaves=tuple(entry.leaf for entry in log.entries))
+        first = Frontier.of(entry.leaf for entry in log.entries[:2])
         key = LogKey(charter.origin, charter.coordinator)
         return answer(asked, first, key, WITNESS, self.cast.witness, self.now).signed
 

@@ -23,7 +23,7 @@ from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
-from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
+from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
 from custody.station import Station
@@ -56,7 +56,7 @@ class Moment:
     """The store after one step, and what the witness had seen by then."""
 
     path: Path
-    seen: WitnessState | None
+    seen: Frontier | None
 
 
 @dataclass

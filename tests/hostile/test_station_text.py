@@ -205,7 +205,7 @@ def test_a_checkpoint_with_a_line_that_lies_is_refused(terminal, forger, lie):
     assert note != honest.text()
     terminal.refuses("CHECKPOINT_INVALID", "inspect", terminal.file("note", note.encode()))
     leaves = tuple(entry.leaf for entry in log.entries)
-    request = WitnessRequest(checkpoint=note, leaves=leaves)
+    request = WitnessRequest(checkpoint=note, since=0, leaves=leaves)
     terminal.refuses("CHECKPOINT_INVALID", "inspect", terminal.file("request", request.to_bytes()))
 
 
@@ -225,7 +225,7 @@ def test_words_and_names_that_were_typed_are_shown_with_their_escapes_written_ou
     key = ("--key", terminal.folder / "Bolat.key", "-o", terminal.folder / "out")
     terminal.refuses(
         "KEY_NOT_LISTED",
-        *("witness", terminal.file("r", b'{"checkpoint":"","leaves":[]}'), "--name", f"x{ESCAPE}", *key),
+        *("witness", terminal.file("r", b'{"checkpoint":"","leaves":[],"since":0}'), "--name", f"x{ESCAPE}", *key),
     )
 
 

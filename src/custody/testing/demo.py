@@ -309,11 +309,11 @@ def _swap_payee(body: EvidenceBody) -> EvidenceBody:
 
 def _rewrite(scenario: Scenario, honest: Evidence) -> None:
     """Have the witness cosign a log of the same length with another entry in the draft's place."""
-    leaves = list(scenario.custodian.checkpoint().leaves)
+    leaves = list(scenario.custodian.checkpoint(since=0).leaves)
     place = next(i for i, line in enumerate(honest.part.lines) if f'"entry":"{Kind.DRAFTED}"' in line)
     leaves[place] = hash_leaf(_swap_payee(honest.body).draft.to_bytes())
     origin = scenario.cast.charter.origin
     checkpoint = Checkpoint(origin, len(leaves), MerkleTree(leaves).root())
     signed = sign_checkpoint(checkpoint, origin, scenario.cast.coordinator)
     for witness in scenario.witnesses:
-        witness.cosign(WitnessRequest(checkpoint=signed.text(), leaves=tuple(leaves)))
+        witness.cosign(WitnessRequest(checkpoint=signed.text(), since=0, leaves=tuple(leaves)))

@@ -191,7 +191,7 @@ class Forge:
         signed = sign_checkpoint(Checkpoint(charter.origin, *self.seen), charter.origin, cast.coordinator)
         if not by_witness:
             return signed
-        asked = WitnessRequest(checkpoint=signed.text(), leaves=tuple(entry.leaf for entry in self.entries))
+        asked = WitnessRequest(checkpoint=signed.text(), since=0, leaves=tuple(entry.leaf for entry in self.entries))
         key = LogKey(charter.origin, charter.coordinator)
         return answer(asked, None, key, WITNESS, cast.witness, self.told.now).signed
 

@@ -132,7 +132,7 @@ def _paper(
             return document_paper(read_as(Envelope, data, path), charter)
         case Paper.WITNESS_REQUEST:
             request = read_as(WitnessRequest, data, path)
-            return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
+            return checkpoint_paper(request.signed(), request, charter)
         case Paper.CHECKPOINT:
             return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
     known = (
