@@ -21,6 +21,7 @@ from custody.testing.cast import (
     STRANGER,
     SUPPLIER,
     TAX_OFFICE,
+    WITNESS,
     Setting,
     expected,
     payee_address,
@@ -145,6 +146,27 @@ def test_a_charter_without_witnesses_works_and_says_so(begin):
     story.custodian.deliver()
     story.mine()
     assert story.transfer(transfer_id).status is Status.CONFIRMED
+
+
+def test_a_checkpoint_is_asked_for_from_where_its_witness_is(story):
+    story.custodian.issue_address("reserve", expected("one"))
+    transfer = story.authorized()
+    story.custodian.evidence(transfer)
+    size = story.witnesses[0].state.size
+    assert story.custodian.sizes_seen() == {WITNESS: size}
+    story.custodian.issue_address("reserve", expected("two"))
+    request = story.custodian.checkpoint()
+    assert (request.since, len(request.leaves)) == (size, 1)
+    assert story.custodian.checkpoint(since=0).signed() == request.signed()
+    with refuses("NOT_IN_LOG"):
+        story.custodian.checkpoint(since=size + 2)
+
+
+def test_a_witness_that_is_further_behind_than_its_cosignature_says_is_given_the_rest(story):
+    story.custodian.evidence(story.authorized())
+    story.witnesses[0].state = None
+    story.custodian.evidence(story.authorized())
+    assert story.custodian.sizes_seen() == {WITNESS: story.witnesses[0].state.size}
 
 
 # --- what ends --------------------------------------------------------------------------------------------------------

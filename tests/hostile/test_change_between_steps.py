@@ -27,7 +27,7 @@ from custody.examine.evidence import Evidence, Stage, examine
 from custody.history import kinds
 from custody.history.holdings import holdings
 from custody.history.state import State
-from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, WitnessState, cosign, seal, sign_checkpoint
+from custody.log import EntryHead, Frontier, LogEntry, SignedCheckpoint, cosign, seal, sign_checkpoint
 from custody.log.checkpoint import Checkpoint
 from custody.log.witnessing import LogKey
 from custody.station import Station
@@ -59,7 +59,7 @@ class Moment:
     """The store after one step, and what the witness had seen by then."""
 
     path: Path
-    seen: WitnessState | None
+    seen: Frontier | None
 
 
 @dataclass

@@ -165,7 +165,8 @@ class Forge:
 
     def asked(self) -> WitnessRequest:
         """What a witness is asked to cosign."""
-        return WitnessRequest(checkpoint=self.signed().text(), leaves=tuple(entry.leaf for entry in self.entries))
+        leaves = tuple(entry.leaf for entry in self.entries)
+        return WitnessRequest(checkpoint=self.signed().text(), since=0, leaves=leaves)
 
     def cosigned(self) -> SignedCheckpoint:
         """The checkpoint after the witness has cosigned it, who sees this log for the first time."""
