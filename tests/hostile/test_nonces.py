@@ -18,9 +18,9 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.sighash import SegwitV0
+from custody.history.tables import NONCES
 from custody.ports import Signer, SignerRefused
 from custody.station import Asked, Asking
-from custody.history.tables import NONCES
 from custody.testing.asserts import refuses
 from custody.testing.cast import Chance, Setting, secret
 from custody.testing.scenario import Scenario
