@@ -25,6 +25,7 @@ import base64
 import itertools
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Final, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -32,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import AfterValidator, Field
 
 from custody.errors import InvalidInput
-from custody.record import Record, SecretMaterial
+from custody.record import Record, SecretMaterial, read
 
 MAX_SIGNATURES: Final = 200
 """Signatures one envelope may carry, so that checking one is bounded."""
@@ -132,7 +133,7 @@ class Envelope(Record):
         tuple[EnvelopeSignature, ...], Field(max_length=MAX_SIGNATURES), AfterValidator(_sorted_by_key)
     ]
 
-    @property
+    @cached_property
     def body(self) -> bytes:
         """The bytes that were signed, not checked in any way."""
         return _from_base64(self.payload)
@@ -189,7 +190,7 @@ def unsafe_payload(envelope: Envelope, record_type: type[R]) -> R:
         RecordInvalid, RecordNotCanonical: the payload is not such a record.
     """
     _check_type(envelope, record_type)
-    return record_type.from_bytes(envelope.body)
+    return read(record_type, envelope.body)
 
 
 def verify(envelope: Envelope, record_type: type[R], keys: Iterable[bytes]) -> tuple[R, frozenset[bytes]]:
@@ -215,7 +216,7 @@ def verify(envelope: Envelope, record_type: type[R], keys: Iterable[bytes]) -> t
     # Nobody having signed is never an answer a caller could overlook.
     if not signed:
         raise SigInvalid(whose=_show_keys(trusted), problem="none of the keys it should be signed by has signed it")
-    return record_type.from_bytes(body), frozenset(signed)
+    return read(record_type, body), frozenset(signed)
 
 
 def verify_one(envelope: Envelope, record_type: type[R], key: bytes) -> R:

@@ -18,6 +18,7 @@ import hashlib
 import itertools
 import json
 import unicodedata
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import (
@@ -91,6 +92,7 @@ def _tag_prefix(tag: str) -> bytes:
 _MARKUP: Final = frozenset("[]<>")
 
 
+@functools.lru_cache(maxsize=1024)
 def check_text(text: str) -> str:
     """`text` itself when it cannot mislead whoever reads it on a terminal or a page.
 
@@ -159,7 +161,10 @@ SORTED: Final = AfterValidator(_sorted_once)
 
 def canonical(value: object) -> bytes:
     """RFC 8785 bytes of JSON data that has ASCII keys and no floats."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    return _encode(value).encode("utf-8")
+
+
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 _UNSHOWN: Final = {
@@ -183,6 +188,10 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
 
     def digest(self) -> bytes:
         """32 bytes that name this record: tagged SHA-256 of `to_bytes()` under `custody/<kind>/v1`."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
         return tagged_hash(f"custody/{self.kind}/v1", self.to_bytes())
 
     def __copy__(self) -> Self:
@@ -243,6 +252,24 @@ class FileRecord(Record, serialize_by_alias=True, validate_by_alias=True, valida
         if value not in {"", expected}:
             raise ValueError(f"expected {expected}")
         return expected
+
+
+_SMALL: Final = 64 * 1024
+"""Bytes of a record up to which it is kept once it was read."""
+
+
+@functools.lru_cache(maxsize=512)
+def _read_small(record: type[R], data: bytes) -> R:
+    return record.from_bytes(data)
+
+
+def read(record: type[R], data: bytes) -> R:
+    """The record in `data`, as `from_bytes` reads it. Small ones are read once: the steps of one transfer ask again.
+
+    Raises:
+        InvalidInput: as `Record.from_bytes`.
+    """
+    return _read_small(record, data) if len(data) <= _SMALL else record.from_bytes(data)
 
 
 def _only_fields(copied: R) -> R:

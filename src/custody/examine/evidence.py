@@ -53,10 +53,10 @@ from custody.examine.shown import (
 )
 from custody.history import kinds, tables
 from custody.history.questions import History
-from custody.history.state import State, read
+from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
 from custody.quorum import Tally
-from custody.record import Digest, FileRecord, HexBytes, Record
+from custody.record import Digest, FileRecord, HexBytes, Record, read
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.child import check_child, in_context
 from custody.transfer.draft import Draft

@@ -15,8 +15,9 @@ from custody.history import tables
 from custody.history.entry import COORDINATOR, AnyKind, EntryAuthor, HistoryInvalid, Misfit, Needed
 from custody.history.kinds import BY_NAME
 from custody.history.rows import number
-from custody.history.state import State, read
+from custody.history.state import State
 from custody.log import LogEntry, open_body
+from custody.record import read
 
 
 def fold(state: State, entries: Iterable[LogEntry]) -> State:

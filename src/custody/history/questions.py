@@ -21,10 +21,10 @@ from custody.errors import InvalidInput, Refused
 from custody.history import tables
 from custody.history.entry import HistoryInvalid
 from custody.history.rows import number
-from custody.history.state import State, read
+from custody.history.state import State
 from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
 from custody.log import BodyWithheld, Frontier
-from custody.record import Record
+from custody.record import Record, read
 from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Proposal, propose
@@ -75,8 +75,7 @@ class History:
     @property
     def charter_row(self) -> CharterRow | None:
         """The version in force, as the log names it; None before one was adopted."""
-        newest = next(self.state.scan(tables.CHARTERS, backwards=True), None)
-        return None if newest is None else newest[1]
+        return self.state.get(tables.IN_FORCE, ONLY)
 
     @property
     def has_charter(self) -> bool:

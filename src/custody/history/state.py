@@ -10,48 +10,45 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from custody.history.multiset import Multiset
 from custody.history.rows import Key, NoRows, Row, Rows, Sealing, Table, beyond
 from custody.log import Frontier
-from custody.record import Record
-
-Body = TypeVar("Body", bound=Record)
-_SMALL: Final = 64 * 1024
-"""Bytes of a body up to which its record is kept once it was read."""
 
 
 class _Layer:
-    """Rows by table and key; None takes one away. `count` is how many there are."""
+    """Rows by table and key; None takes one away."""
 
-    __slots__ = ("_sorted", "count", "tables")
+    __slots__ = ("_keys", "rows")
 
-    def __init__(self, tables: dict[Table[Any], dict[Key, Any]], count: int) -> None:
-        self.tables: Final = tables
-        self.count: Final = count
-        self._sorted: dict[Table[Any], list[Key]] = {}
+    def __init__(self, rows: dict[tuple[Table[Any], Key], Any]) -> None:
+        self.rows: Final = rows
+        self._keys: dict[Table[Any], list[Key]] | None = None
 
     def above(self, older: _Layer) -> _Layer:
         """Both layers as one; what stands here counts."""
-        tables = dict(older.tables)
-        for table, rows in self.tables.items():
-            below = tables.get(table)
-            tables[table] = rows if below is None else {**below, **rows}
-        return _Layer(tables, sum(len(rows) for rows in tables.values()))
+        return _Layer({**older.rows, **self.rows})
+
+    def keys(self, table: Table[Any]) -> list[Key]:
+        """The keys of a table, in their order."""
+        if self._keys is None:
+            # Only layers that are scanned are sorted: most are merged into another before anybody asks.
+            keys: dict[Table[Any], list[Key]] = {}
+            for each, key in self.rows:
+                keys.setdefault(each, []).append(key)
+            for found in keys.values():
+                found.sort()
+            self._keys = keys
+        return self._keys.get(table, [])
 
     def between(self, table: Table[Any], start: Key, stop: Key | None) -> dict[Key, Any]:
         """The rows of a table in a range, in the order of their keys."""
-        rows = self.tables.get(table)
-        if rows is None:
-            return {}
-        keys = self._sorted.get(table)
-        if keys is None:
-            keys = self._sorted[table] = sorted(rows)
+        keys = self.keys(table)
         first = bisect.bisect_left(keys, start)
         last = len(keys) if stop is None else bisect.bisect_left(keys, stop)
-        return {key: rows[key] for key in keys[first:last]}
+        return {key: self.rows[table, key] for key in keys[first:last]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,10 @@ class State:
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
+        place = (table, key)
         for layer in reversed(self._layers):
-            rows = layer.tables.get(table)
-            if rows is not None and key in rows:
-                found: Row | None = rows[key]
+            if place in layer.rows:
+                found: Row | None = layer.rows[place]
                 return found
         return self.base.get(table, key)
 
@@ -137,25 +134,24 @@ class State:
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:
         """Every row that was put above the base, None for one that was taken away; each table's by key."""
-        whole = functools.reduce(lambda older, newer: newer.above(older), self._layers, _Layer({}, 0))
-        for table in sorted(whole.tables, key=lambda each: each.name):
-            for key, row in whole.between(table, b"", None).items():
-                yield table, key, row
+        whole = functools.reduce(lambda older, newer: newer.above(older), self._layers, _Layer({}))
+        for table, key in sorted(whole.rows, key=lambda place: (place[0].name, place[1])):
+            yield table, key, whole.rows[table, key]
 
     # --- to be folded ------------------------------------------------------------------------------------------------
 
     def put(self, table: Table[Row], key: Key, row: Row | None) -> State:
         """With this row; None takes the one that is there away."""
-        layer = _Layer({table: {key: row}}, 1)
+        layer = _Layer({(table, key): row})
         layers = self._layers
-        while layers and layers[-1].count <= layer.count:
+        while layers and len(layers[-1].rows) <= len(layer.rows):
             layer = layer.above(layers[-1])
             layers = layers[:-1]
         return State(self.pinned, self.base, self.frontier, (*layers, layer))
 
     def appended(self, leaf: bytes) -> State:
         """With one more entry, whose leaf hash is given."""
-        return replace(self, frontier=self.frontier.append(leaf))
+        return State(self.pinned, self.base, self.frontier.append(leaf), self._layers)
 
 
 def _merged(
@@ -175,17 +171,3 @@ def _merged(
         above = changed[each]
         if above is not None:
             yield each, above
-
-
-@functools.lru_cache(maxsize=512)
-def _read_small(record: type[Body], data: bytes) -> Body:
-    return record.from_bytes(data)
-
-
-def read(record: type[Body], data: bytes) -> Body:
-    """The record in `data`. Small ones are read once: a fold asks for a draft again with every entry about it.
-
-    Raises:
-        InvalidInput: as `Record.from_bytes`.
-    """
-    return _read_small(record, data) if len(data) <= _SMALL else record.from_bytes(data)

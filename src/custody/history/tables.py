@@ -106,6 +106,8 @@ ONLY: Final = b""
 # What people agreed and asked for.
 CHARTERS: Final = Table("charters", CharterRow)
 """By version."""
+IN_FORCE: Final = Table("in_force", CharterRow)
+"""The newest of them, to be found without looking through them."""
 FREEZE: Final = Table("freeze", FreezeRow)
 REQUESTS: Final = Table("requests", Number)
 """The entries that have them, by RequestId."""
@@ -179,6 +181,7 @@ ROOTS: Final = Table("roots", bytes, Sealing.LOG)
 
 ALL: Final[tuple[Table[Any], ...]] = (
     CHARTERS,
+    IN_FORCE,
     FREEZE,
     REQUESTS,
     ASKED,

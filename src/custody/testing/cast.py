@@ -50,9 +50,9 @@ def cosigner_key(name: str) -> KeyFileSigner:
     return KeyFileSigner(file, PASSPHRASE)
 
 
-def account_path(script_type: ScriptType) -> tuple[int, ...]:
+def account_path(script_type: ScriptType, account: int = 0) -> tuple[int, ...]:
     """m/48h/1h/0h/2h for wsh; the last step is 1h for sh-wsh and 3h for tr (BIP 48)."""
-    return (*(HARDENED + each for each in (48, 1, 0)), script_type.bip48_script)
+    return (*(HARDENED + each for each in (48, 1, account)), script_type.bip48_script)
 
 
 def vault_of(
@@ -60,11 +60,18 @@ def vault_of(
 ) -> tuple[Vault, tuple[KeyFileSigner, ...]]:
     """A vault of the named cosigners, and their signers in the same order."""
     signers = tuple(cosigner_key(name) for name in names)
+    return _vault_at(0, dict(zip(names, signers, strict=True)), threshold, script_type, birthday), signers
+
+
+def _vault_at(
+    account: int, signers: dict[str, KeyFileSigner], threshold: int, script_type: ScriptType, birthday: int
+) -> Vault:
+    """The vault that these signers, by cosigner's name, have at one of their accounts."""
     cosigners: list[Cosigner] = []
-    for name, signer in zip(names, signers, strict=True):
-        origin, key = signer.account_key(account_path(script_type))
+    for name, signer in signers.items():
+        origin, key = signer.account_key(account_path(script_type, account))
         cosigners.append(Cosigner(name, origin, key))
-    return Vault.create(threshold, tuple(cosigners), script_type, Network.REGTEST, birthday), signers
+    return Vault.create(threshold, tuple(cosigners), script_type, Network.REGTEST, birthday)
 
 
 def devices_of(vault: Vault, makers: tuple[str, ...], *, is_deterministic: bool) -> tuple[CosignerDevice, ...]:
@@ -116,6 +123,8 @@ class Setting:
     """Of each cosigner's device, in the order of `cosigners`; not stated when there are none."""
     is_deterministic: bool = False
     """Said of every device whose maker is stated."""
+    more_vaults: int = 0
+    """Vaults beyond the reserve, of the same cosigners at further accounts, under the same rules."""
 
 
 REQUESTER: Final = "Dana"
@@ -150,17 +159,19 @@ def make_cast(setting: Setting | None = None) -> Cast:
         *(AddressPayee(name=name, address=payee_address(name)) for name in setting.more_payees),
     )
     known = tuple(sorted(("Reserve", SUPPLIER, TAX_OFFICE, *setting.more_payees)))
+    vaults = _charter_vaults(setting, vault, dict(zip(setting.cosigners, signers, strict=True)))
+    names = tuple(each.name for each in vaults)
     rules: tuple[Rule, ...] = (
-        AllowRule(name="known payees", vaults=("reserve",), payees=known),
+        AllowRule(name="known payees", vaults=names, payees=known),
         FeeRule(
             name="modest fees",
-            vaults=("reserve",),
+            vaults=names,
             max_fee=setting.max_fee,
             max_rate=setting.max_rate,
             max_share=setting.max_share,
         ),
-        LimitRule(name="per transfer", vaults=("reserve",), max_outflow=setting.max_outflow),
-        ApprovalsRule(name="two officers", vaults=("reserve",), role=Role.OFFICER, count=setting.approvals),
+        LimitRule(name="per transfer", vaults=names, max_outflow=setting.max_outflow),
+        ApprovalsRule(name="two officers", vaults=names, role=Role.OFFICER, count=setting.approvals),
     )
     charter = Charter(
         version=1,
@@ -175,21 +186,31 @@ def make_cast(setting: Setting | None = None) -> Cast:
         witnesses=(Witness(name=WITNESS, key=witness.public_key),) if setting.is_witnessed else (),
         witness_threshold=1 if setting.is_witnessed else 0,
         faulty_witnesses=0,
-        vaults=(
-            CharterVault(
-                name="reserve",
-                descriptor=vault.descriptor,
-                birthday=setting.birthday,
-                confirmations=setting.confirmations,
-                max_inputs=setting.max_inputs,
-                devices=devices_of(vault, setting.makers, is_deterministic=setting.is_deterministic),
-            ),
-        ),
+        vaults=vaults,
         payees=tuple(sorted(payees, key=lambda payee: payee.name)),
         rules=rules,
     )
     everyone = [coordinator, *people.values(), *([witness] if setting.is_witnessed else [])]
     return Cast(charter, sign(charter, *everyone), vault, coordinator, people, signers, witness)
+
+
+def _charter_vaults(setting: Setting, reserve: Vault, signers: dict[str, KeyFileSigner]) -> tuple[CharterVault, ...]:
+    """What the charter says of the reserve and of the vaults beyond it, by name."""
+    more = (
+        _vault_at(account, signers, setting.threshold, setting.script_type, setting.birthday)
+        for account in range(1, setting.more_vaults + 1)
+    )
+    return tuple(
+        CharterVault(
+            name=f"vault-{account:04d}" if account else "reserve",
+            descriptor=vault.descriptor,
+            birthday=setting.birthday,
+            confirmations=setting.confirmations,
+            max_inputs=setting.max_inputs,
+            devices=devices_of(vault, setting.makers, is_deterministic=setting.is_deterministic),
+        )
+        for account, vault in enumerate((reserve, *more))
+    )
 
 
 class SoftwareWitness:

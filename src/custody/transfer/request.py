@@ -13,7 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from custody.bitcoin.script import NetworkMismatch
 from custody.charter.document import Charter
-from custody.charter.people import Role
+from custody.charter.people import Person, Role
 from custody.charter.rules import Payment
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import InvalidInput, Refused
@@ -160,6 +160,21 @@ def check_request(envelope: Envelope, charter: Charter) -> TransferRequest:
         NetworkMismatch: made for another network.
     """
     request = read_request(envelope)
+    requester = check_asked(request, charter)
+    try:
+        verify_one(envelope, TransferRequest, requester.key)
+    except SigInvalid:
+        raise RequestAuthor(requester=request.requester, problem="no valid signature by that person's key") from None
+    return request
+
+
+def check_asked(request: TransferRequest, charter: Charter) -> Person:
+    """Check a request whose signature was verified when it was entered in the log; whoever signed it.
+
+    Raises:
+        RequestAuthor: no such person, or without the role requester.
+        RequestMismatch, NetworkMismatch: as `check_request`.
+    """
     if request.network is not charter.network:
         raise NetworkMismatch(what="the request", expected=charter.network, actual=request.network)
     if request.charter != charter.digest():
@@ -170,13 +185,9 @@ def check_request(envelope: Envelope, charter: Charter) -> TransferRequest:
         raise RequestAuthor(requester=request.requester, problem="the charter has no such person")
     if not requester.has_role(Role.REQUESTER):
         raise RequestAuthor(requester=request.requester, problem="that person may not request transfers")
-    try:
-        verify_one(envelope, TransferRequest, requester.key)
-    except SigInvalid:
-        raise RequestAuthor(requester=request.requester, problem="no valid signature by that person's key") from None
     for payment in request.payments:
         charter.payee(payment.payee)
-    return request
+    return requester
 
 
 def refuse_expired_request(request: TransferRequest, now: int) -> None:

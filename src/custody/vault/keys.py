@@ -387,6 +387,7 @@ def refuse_secrets(text: str | bytes, where: str = "input") -> None:
         raise SecretMaterial(where=where, what=found)
 
 
+@functools.lru_cache(maxsize=1024)
 def _check_public(text: str) -> str:
     refuse_secrets(text, where="text")
     return text

@@ -12,7 +12,7 @@ from custody.history.entry import EntryKind, require
 from custody.history.questions import History
 from custody.history.rows import Number, number
 from custody.history.state import State
-from custody.history.tables import AddressRow, CharterRow
+from custody.history.tables import ONLY, AddressRow, CharterRow
 from custody.record import Digest, Record
 from custody.transfer.address import AddressIssued
 from custody.units import Count
@@ -41,7 +41,8 @@ class StateSealed(Record):
 def _adopt(state: State, envelope: Envelope, at: int) -> State:
     require(at == 0, "comes after others: this version keeps one charter")
     charter = verify_charter(envelope, state.pinned)
-    return state.put(tables.CHARTERS, number(charter.version), CharterRow(charter.digest(), at))
+    row = CharterRow(charter.digest(), at)
+    return state.put(tables.CHARTERS, number(charter.version), row).put(tables.IN_FORCE, ONLY, row)
 
 
 def _issue(state: State, issued: AddressIssued, at: int) -> State:

@@ -32,7 +32,7 @@ from custody.transfer.approval import (
 from custody.transfer.child import in_context
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import check_conflicts
-from custody.transfer.request import check_request, read_request
+from custody.transfer.request import check_asked, check_request, read_request
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.state import Status, Transfer, TransferRow
 from custody.vault.descriptor import Branch
@@ -93,7 +93,9 @@ def _ask(state: State, envelope: Envelope, at: int) -> State:
 def _draft(state: State, drafted: Draft, at: int) -> State:
     history = History(state)
     identity, transfer_id = drafted.identity, drafted.transfer_id
-    request = check_request(history.request(identity.request), history.charter)
+    # Signed it is: that was verified when it was entered, and a body that stands in the log does not change.
+    request = read_request(history.request(identity.request))
+    check_asked(request, history.charter)
     require(not state.has(tables.TRANSFERS, transfer_id), "repeats a draft")
     history.refuse_drafted(identity.request)
     replaced = replaced_by(history, request)
