@@ -1,6 +1,6 @@
 """What does a station work with: a folder of its own, a clock, and what people must not be told first?
 
-The folder holds what must not be forgotten: which charter is trusted and how far its log was seen (`station.json`), a
+The folder holds what must not be forgotten: which charter is trusted and how far its log was seen (`station.db`), a
 copy of that charter (verified again at every use), and what each witness on this machine has cosigned. One command at a
 time works with it. Nothing else of the machine is read: no configuration of the coordinator, no network, no database.
 """
