@@ -15,10 +15,10 @@ from custody.backends.hwi import signer as signing
 from custody.backends.hwi.kinds import AccountKeys
 from custody.backends.hwi.program import Patience, Program
 from custody.backends.hwi.signer import Device, find_devices, read_cosigner, vault_signer
+from custody.examine.evidence import Stage
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, secret, vault_of
 from custody.testing.scenario import Scenario
-from custody.examine.evidence import Stage
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType

@@ -7,13 +7,13 @@ import pytest
 
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.custodian import Custodian
+from custody.history import kinds
 from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import HOUR, Scenario
 from custody.transfer.request import Purpose
-from custody.history import kinds
 from custody.transfer.state import Status
 from custody.units import fee_at
 

@@ -15,10 +15,10 @@ import pytest
 from custody.backends.hwi.program import is_device_start
 from custody.backends.hwi.protocol import DeviceRequest, Operation
 from custody.backends.hwi.signer import Device, find_devices, open_device, read_cosigner, vault_signer
+from custody.examine.evidence import Stage
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, vault_of
 from custody.testing.scenario import Scenario
-from custody.examine.evidence import Stage
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
