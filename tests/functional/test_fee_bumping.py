@@ -276,13 +276,13 @@ def test_a_station_proves_the_amount_from_the_parent_s_own_transaction(begin):
     story = begin(setting=Setting(script_type=ScriptType.SH_WSH))
     parent = story.sent(rate=LOW)
     child = story.authorized(child_of(story, parent), rate=HIGH)
-    (previous,) = story.custodian.evidence(child).body.previous
+    (previous,) = story.custodian.evidence(child).previous
     assert previous == raw(story, parent).stripped()
     assert any(each.script_sig for each in Transaction.parse(previous).inputs)
     # Once the parent stands in a block it is a deposit like others: the evidence is the same to the byte.
-    before = story.custodian.evidence(child).body
+    before = story.custodian.evidence(child).previous
     story.mine()
-    assert story.custodian.evidence(child).body == before
+    assert story.custodian.evidence(child).previous == before
     story.signed(child)
     story.custodian.release(child)
     story.custodian.deliver()
