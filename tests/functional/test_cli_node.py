@@ -18,6 +18,7 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import OutPoint, TxOut
 from custody.charter.document import AddressPayee
 from custody.envelope import sign
+from custody.history.holdings import holding
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, payee_address
 from custody.testing.node import OfflineNode
