@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
-from custody.history.rows import Rows
+from custody.history.rows import Rows, StateCorrupt, Table
 from custody.history.state import State
 from custody.log import Frontier, LogEntry
 from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
@@ -49,6 +49,7 @@ __all__ = [
     "OutboxRow",
     "Relay",
     "RelayRefused",
+    "Scratch",
     "Signer",
     "SignerRefused",
     "Standing",
@@ -412,6 +413,13 @@ class StoreTransaction(StoreView, Protocol):
             StateChanged: it is of another log than the one that stands here by now.
         """
 
+    def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
+        """Have the rows be those of `scratch`, into which the log was folded; the first that was another, if any.
+
+        Raises:
+            StateChanged: it is of another log.
+        """
+
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
         """Watch the scripts of a vault's branch from index `start` on, beyond those that are watched already.
 
@@ -474,6 +482,17 @@ class StoreTransaction(StoreView, Protocol):
         """
 
 
+class Scratch(Protocol):
+    """Rows to fold into, which nobody else sees. Unlike other bases they change: only the newest state may be read."""
+
+    @property
+    def rows(self) -> Rows:
+        """What they are by now."""
+
+    def add(self, state: State) -> State:
+        """Take in what a state has above these rows; the same state over them."""
+
+
 class Store(Protocol):
     """Where a coordinator keeps its log, the coins in use and what is to be sent.
 
@@ -499,6 +518,18 @@ class Store(Protocol):
 
     def read(self) -> AbstractContextManager[StoreView]:
         """One consistent state."""
+
+    def scratch(self) -> AbstractContextManager[Scratch]:
+        """Empty rows to fold a log into again, gone when the block ends. Others read and write meanwhile."""
+
+    def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
+        """The first row of these tables that is not what was folded into `scratch`; None when all are the same.
+
+        Compared is what stood here when the log was as long as the one that was folded.
+
+        Raises:
+            StateGone: that is too long ago.
+        """
 
     def verify(self) -> Frontier:
         """Recompute every hash, root and checkpoint from the entries' bytes; the size and root that were found.

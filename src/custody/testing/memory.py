@@ -11,17 +11,19 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
-from custody.history.maps import MapRows
-from custody.history.rows import NoRows, Rows
+from custody.history import tables
+from custody.history.maps import MapRows, first_difference
+from custody.history.rows import NoRows, Rows, StateCorrupt, Table
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body, withhold
 from custody.ports import (
     NotQueued,
     OutboxRow,
+    Scratch,
     StateChanged,
     StoreBusy,
     StoreCorrupt,
@@ -80,6 +82,15 @@ class InMemoryStore:
         """One consistent state: no transaction changes it once it stands."""
         yield _View(self._state, self._origin)
 
+    @contextmanager
+    def scratch(self) -> Iterator[Scratch]:
+        """Empty rows to fold into."""
+        yield _Scratch()
+
+    def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
+        """The first row of these tables that is not what was folded into `scratch`."""
+        return first_difference(scratch.rows, self._state.rows, tuple(compared))
+
     def verify(self) -> Frontier:
         """Recompute everything."""
         state = self._state
@@ -126,6 +137,17 @@ class _State:
             windows=self.windows.copy(),
             rows=self.rows,
         )
+
+
+class _Scratch:
+    """Rows to fold into. Implements `Scratch`."""
+
+    def __init__(self) -> None:
+        self.rows = MapRows(NoRows.head, {})
+
+    def add(self, state: State) -> State:
+        self.rows = MapRows.of(state)
+        return State.over(self.rows, state.pinned)
 
 
 class _View:
@@ -204,6 +226,11 @@ class _Transaction(_View):
         self._state.entries.append(entry)
         self._state.frontier = self._state.frontier.append(entry.leaf)
         self._state.roots.append(self._state.frontier.root)
+
+    def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
+        found = first_difference(scratch.rows, self._state.rows, tables.ALL)
+        self.save(State.over(scratch.rows, b""))
+        return found
 
     def save(self, state: State) -> None:
         if state.frontier != self._state.frontier:

@@ -29,16 +29,18 @@ KEPT: Final = 10_000
 """Entries for which an ended row is kept."""
 IN_ONE_QUESTION: Final = 500
 """Keys that are looked for at once."""
+FIRST: Final = 10
+"""Rows that are fetched first: most questions are about the newest, or about a few."""
 PAGE: Final = 200
-"""Rows fetched at once."""
+"""Rows fetched at once after that."""
 
 _rows: Final = schema.state_rows.c
 _AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
 _GET: Final = select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key"))
 _OLDEST: Final = select(schema.state_head.c.oldest)
 _MANY: Final = select(_rows.key, _rows.value).where(*_AS_OF)
-_FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(PAGE)
-_BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(PAGE)
+_FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(bindparam("most"))
+_BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(bindparam("most"))
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 LogRow = Callable[[Connection, Table[Any], Key], bytes | None]
@@ -98,9 +100,9 @@ class SqlRows:
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
     ) -> Iterator[tuple[Key, Row]]:
         """The rows in a range, in the order of their keys, a page at a time."""
-        asked = {"name": table.name, "size": self.head.frontier.size}
-        low, high, last = start, stop, None
+        low, high, last, most = start, stop, None, FIRST
         while True:
+            asked = {"name": table.name, "size": self.head.frontier.size, "most": most}
             statement = (_BACKWARDS if backwards else _FORWARDS).where(_rows.key >= low)
             if high is not None:
                 statement = statement.where(_rows.key < high)
@@ -112,13 +114,20 @@ class SqlRows:
                 row = table.decode(key, data)
                 self._known[table, key] = row
                 yield key, row
-            if len(page) < PAGE:
+            if len(page) < most:
                 return
-            last = page[-1][0]
+            last, most = page[-1][0], PAGE
             if backwards:
                 high = last
             else:
                 low = last
+
+    def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
+        """The rows of the table of this name behind a key (None: from the first one on), as bytes, by key."""
+        after = _rows.key >= b"" if behind is None else _rows.key > behind
+        asked = {"name": name, "size": self.head.frontier.size, "most": most}
+        with self._reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(_FORWARDS.where(after), asked)]
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

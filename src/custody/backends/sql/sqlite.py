@@ -65,6 +65,11 @@ def reader(path: Path, busy_seconds: int) -> Engine:
     return engine
 
 
+def asker(path: Path, busy_seconds: int) -> Engine:
+    """Connections to the existing file at `path` that cannot change it, and hold it for one question at a time."""
+    return _engine(path, busy_seconds, "PRAGMA query_only=ON")
+
+
 def translated(error: DBAPIError, path: Path, busy_seconds: int) -> CustodyError:
     """What `error` means to whoever uses the store at `path`. It keeps SQLite's name for it, no value."""
     cause = error.orig

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -24,12 +24,13 @@ from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
 from custody.backends.sql.rows import SqlRows, read_head, write_rows
+from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
 from custody.history import tables
 from custody.history.multiset import Multiset
-from custody.history.rows import Head, Table
+from custody.history.rows import Head, StateCorrupt, Table
 from custody.history.state import State
 from custody.log import EntryHead, Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, hash_leaf, open_body
 from custody.log.entry import SALT_SIZE
@@ -37,6 +38,7 @@ from custody.ports import (
     FileExists,
     NotQueued,
     OutboxRow,
+    Scratch,
     StateChanged,
     StoreCorrupt,
     StoreFailed,
@@ -149,8 +151,8 @@ class SqlStore:
     def transaction(self) -> Iterator[StoreTransaction]:
         """One atomic change, durable once the block has ended without an exception."""
         with _translating(self._path, self._busy_seconds), self._writer.begin() as connection:
-            transaction = _Transaction.begun(connection, self, self._origin)
-            with transaction.rows().bound(connection):
+            transaction = _Transaction.begun(connection, self)
+            with transaction.reading():
                 yield transaction
                 transaction.finish()
 
@@ -158,8 +160,8 @@ class SqlStore:
     def read(self) -> Iterator[StoreView]:
         """One consistent state. While it is open nobody's transaction can end, so keep it short."""
         with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
-            view = _View.begun(connection, self, self._origin)
-            with view.rows().bound(connection):
+            view = _View.begun(connection, self)
+            with view.reading():
                 yield view
 
     @contextmanager
@@ -167,6 +169,28 @@ class SqlStore:
         """A connection for one question of whoever holds no transaction."""
         with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
             yield connection
+
+    @contextmanager
+    def scratch(self) -> Iterator[ScratchRows]:
+        """Empty rows to fold into, which only this process sees."""
+        asker = sqlite.asker(self._path, self._busy_seconds)
+        with _translating(self._path, self._busy_seconds), asker.connect() as log:
+            rows = ScratchRows(log, _from_log)
+            try:
+                yield rows
+            finally:
+                rows.close()
+
+    def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
+        """The first row of these tables that is not what was folded into `scratch`; None when all are the same."""
+        own = _scratch_rows(scratch)
+        with self.connected() as connection:
+            head = read_head(connection, sqlite.shown(self._path))
+        found = first_difference(own, self.rows_of(own.head), compared)
+        is_other = head.frontier == own.head.frontier and head.total.digest() != own.head.total.digest()
+        if found is None and is_other:
+            return StateCorrupt(table="state_head", key="", problem="its sum is not that of the rows")
+        return found
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
@@ -234,20 +258,26 @@ class SqlStore:
 class _View:
     """Reads over one open transaction."""
 
-    def __init__(self, connection: Connection, origin: str, frontier: Frontier, rows: SqlRows) -> None:
+    def __init__(self, connection: Connection, store: SqlStore, frontier: Frontier) -> None:
         self._connection = connection
-        self._origin = origin
+        self._store = store
         self._frontier = frontier
         self._begun_with = frontier
-        self._rows = rows
+        self._open = ExitStack()
+        self._rows: SqlRows | None = None
 
     @classmethod
-    def begun(cls, connection: Connection, store: SqlStore, origin: str) -> Self:
+    def begun(cls, connection: Connection, store: SqlStore) -> Self:
         """A view of what is there, once the log's end has been found to be in order."""
         frontier = _load_frontier(connection, store.path)
         _check_end(connection, store.path, frontier)
-        head = read_head(connection, sqlite.shown(store.path))
-        return cls(connection, origin, frontier, store.rows_of(head))
+        return cls(connection, store, frontier)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """For as long as this lasts its rows are read through its connection."""
+        with self._open:
+            yield
 
     @property
     def size(self) -> int:
@@ -295,6 +325,11 @@ class _View:
 
     def rows(self) -> SqlRows:
         """What the log says is so, as of this view."""
+        # Not before somebody asks: whoever builds them again must get here though their head is damaged.
+        if self._rows is None:
+            head = read_head(self._connection, sqlite.shown(self._store.path))
+            self._rows = self._store.rows_of(head)
+            self._open.enter_context(self._rows.bound(self._connection))
         return self._rows
 
     def document(self, digest: bytes) -> bytes | None:
@@ -363,6 +398,18 @@ class _Transaction(_View):
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         write_rows(self._connection, state)
 
+    def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
+        own = _scratch_rows(scratch)
+        if own.head.frontier != self._frontier:
+            raise StateChanged(
+                what="the log that the rows are of",
+                expected=f"{self.size} entries",
+                actual=f"{own.head.frontier.size} entries",
+            )
+        kept = self._store.rows_of(own.head)
+        with kept.bound(self._connection):
+            return replace_rows(self._connection, kept, own)
+
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
         table = schema.windows
         window = (table.c.vault == vault_id, table.c.branch == branch)
@@ -428,8 +475,8 @@ class _Transaction(_View):
 
     def save_checkpoint(self, note: str) -> None:
         checkpoint = SignedCheckpoint.parse(note).checkpoint
-        if checkpoint.origin != self._origin:
-            raise StateChanged(what="the checkpoint's log", expected=self._origin, actual=checkpoint.origin)
+        if checkpoint.origin != self._store.origin:
+            raise StateChanged(what="the checkpoint's log", expected=self._store.origin, actual=checkpoint.origin)
         root = self.root_at(checkpoint.size)
         if checkpoint.root != root:
             what = f"the log's root at size {checkpoint.size}"
@@ -458,6 +505,12 @@ class _Transaction(_View):
     def _require_row(count: int, transfer_id: bytes) -> None:
         if count != 1:
             raise NotQueued(transfer=transfer_id.hex())
+
+
+def _scratch_rows(scratch: Scratch) -> ScratchRows:
+    if not isinstance(scratch, ScratchRows):
+        raise TypeError("rows are compared with, and taken over from, a scratch of this kind of store")
+    return scratch
 
 
 _index: Final = schema.entries.c.index

@@ -1,0 +1,186 @@
+"""Where are the rows of a history folded again, beside those that stand in the store, and how do the two compare?
+
+In a database of its own, which SQLite keeps in a file that has no name: what does not fit into the cache is written
+there, so memory is bounded, and a process that dies leaves nothing behind. A TEMP table of the store would do the same,
+but only for as long as one connection is open, and the log is read in many short ones so that writers need not wait.
+
+Rows are compared as bytes, a page at a time: there is one spelling for each, so nothing has to be decoded for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Any, Final, Protocol, TypeAlias
+
+from sqlalchemy import Connection, bindparam, delete, insert, update
+
+from custody.backends.sql import schema
+from custody.backends.sql.rows import LogRow
+from custody.history import tables
+from custody.history.rows import Head, Key, NoRows, Row, Sealing, StateCorrupt, Table
+from custody.history.state import State
+
+PAGE: Final = 1_000
+"""Rows compared at once."""
+_CACHE_KIB: Final = 64 * 1024
+
+
+class _Paged(Protocol):
+    """Rows that are read as bytes, a page at a time."""
+
+    def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
+        """The rows of the table of this name behind a key (None: from the first one on), by key."""
+
+
+class ScratchRows:
+    """Rows that only this process sees. Implements `Scratch`."""
+
+    def __init__(self, log: Connection, from_log: LogRow) -> None:
+        """`from_log` reads through `log` what repeats the log."""
+        self.head: Head = NoRows.head
+        self._log: Final = log
+        self._from_log: Final = from_log
+        self._own: Final = sqlite3.connect("", isolation_level=None)
+        # Nothing of it has to outlive the process.
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
+            self._own.execute(f"PRAGMA {pragma}")
+        self._own.execute("CREATE TABLE rows (name TEXT, key BLOB, value BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID")
+
+    @property
+    def rows(self) -> ScratchRows:
+        """These."""
+        return self
+
+    def close(self) -> None:
+        """Have the file gone."""
+        self._own.close()
+
+    def add(self, state: State) -> State:
+        """Take in what a state has above these rows; the same state over them. Of states before it nothing is left."""
+        head = Head(state.frontier, state.total())
+        written, gone = [], []
+        for table, key, row in state.changes():
+            if table.sealing is Sealing.LOG:
+                continue
+            if row is None:
+                gone.append((table.name, key))
+            else:
+                written.append((table.name, key, table.encode(row)))
+        self._own.execute("BEGIN")
+        self._own.executemany("DELETE FROM rows WHERE name = ? AND key = ?", gone)
+        self._own.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", written)
+        self._own.execute("COMMIT")
+        self.head = head
+        return State.over(self, state.pinned)
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """The row under `key`, or None."""
+        if table.sealing is Sealing.LOG:
+            data = self._from_log(self._log, table, key)
+        else:
+            found = self._own.execute("SELECT value FROM rows WHERE name = ? AND key = ?", (table.name, key)).fetchone()
+            data = None if found is None else found[0]
+        return None if data is None else table.decode(key, data)
+
+    def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """Those of the rows under `keys` that are there."""
+        found = ((key, self.get(table, key)) for key in keys)
+        return {key: row for key, row in found if row is not None}
+
+    def scan(
+        self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
+    ) -> Iterator[tuple[Key, Row]]:
+        """The rows in a range, in the order of their keys."""
+        high, asked = ("", (table.name, start)) if stop is None else ("AND key < ?", (table.name, start, stop))
+        order = "DESC" if backwards else "ASC"
+        query = f"SELECT key, value FROM rows WHERE name = ? AND key >= ? {high} ORDER BY key {order}"  # noqa: S608
+        return ((key, table.decode(key, data)) for key, data in self._own.execute(query, asked))
+
+    def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
+        """The rows of the table of this name behind a key (None: from the first one on), as bytes, by key."""
+        after, low = (">=", b"") if behind is None else (">", behind)
+        query = f"SELECT key, value FROM rows WHERE name = ? AND key {after} ? ORDER BY key LIMIT ?"  # noqa: S608
+        return self._own.execute(query, (name, low, most)).fetchall()
+
+
+def first_difference(own: _Paged, kept: _Paged, compared: Collection[Table[Any]]) -> StateCorrupt | None:
+    """The first row in which what is kept is not what the log makes, by table and key; None when it is all the same."""
+    differences = (_named(table.name, each) for table in compared for each in _differences(own, kept, table.name))
+    return next(differences, None)
+
+
+def replace_rows(connection: Connection, kept: _Paged, scratch: ScratchRows) -> StateCorrupt | None:
+    """Have the store's rows be those of the scratch: those that differ are written again, and no older ones are left.
+
+    Gives the first that differed.
+
+    Most often few differ or none, and the others are only read: a store is as large as its history.
+    """
+    rows, size = schema.state_rows.c, scratch.head.frontier.size
+    known = [each.name for each in tables.ALL]
+    first: StateCorrupt | None = None
+    is_no_row = (rows.until < schema.FOREVER) | (rows.since > size) | rows.name.not_in(known)
+    connection.execute(delete(schema.state_rows).where(is_no_row))
+    for name in known:
+        # Each page is read before it is changed, and never again.
+        differing = _differences(scratch, kept, name)
+        while some := list(islice(differing, PAGE)):
+            first = first or _named(name, some[0])
+            connection.execute(_DELETE, [{"_name": name, "_key": key} for key, _, _ in some])
+            written = [
+                {"name": name, "key": key, "since": size, "until": schema.FOREVER, "value": right}
+                for key, right, _ in some
+                if right is not None
+            ]
+            if written:
+                connection.execute(insert(schema.state_rows), written)
+    frontier = scratch.head.frontier
+    values = {"size": size, "peaks": b"".join(frontier.peaks), "total": scratch.head.total.to_bytes(), "oldest": size}
+    if not connection.execute(update(schema.state_head).values(values)).rowcount:
+        connection.execute(insert(schema.state_head), {"id": 1, **values})
+    return first
+
+
+_rows: Final = schema.state_rows.c
+_DELETE: Final = delete(schema.state_rows).where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"))
+
+
+_Difference: TypeAlias = tuple[Key, bytes | None, bytes | None]
+"""A key, what the log makes under it, and what stands there."""
+
+
+def _named(name: str, difference: _Difference) -> StateCorrupt:
+    key, right, stands = difference
+    problem = "it says something else"
+    if stands is None:
+        problem = "it is missing"
+    elif right is None:
+        problem = "nothing in the log makes it"
+    return StateCorrupt(table=name, key=key.hex(), problem=problem)
+
+
+def _differences(own: _Paged, kept: _Paged, name: str) -> Iterator[_Difference]:
+    """Where the two have other rows, by key."""
+    behind: Key | None = None
+    while True:
+        ours, theirs = own.page(name, behind, PAGE), kept.page(name, behind, PAGE)
+        # Only up to the end of the page that ends first; what lies beyond it comes with the next ones.
+        behind = min((page[-1][0] for page in (ours, theirs) if len(page) == PAGE), default=None)
+        made, stands = _up_to(behind, ours), _up_to(behind, theirs)
+        if made != stands:
+            for key in sorted(made.keys() | stands.keys()):
+                if made.get(key) != stands.get(key):
+                    yield key, made.get(key), stands.get(key)
+        if behind is None:
+            return
+
+
+def _up_to(limit: Key | None, page: list[tuple[Key, bytes]]) -> dict[Key, bytes]:
+    found: dict[Key, bytes] = {}
+    for key, data in page:
+        if limit is None or key <= limit:
+            # Two rows under one key are no row: nothing is spelled like that.
+            found[key] = b"" if key in found else data
+    return found

@@ -1,0 +1,109 @@
+"""Are the rows of the history what the log makes, and how are they made again from it?
+
+1. The whole log is folded from nothing, a batch at a time, into rows that nobody else sees. Every entry is checked as
+   it is read, and every state that the log has sealed is compared on the way.
+2. What stands beside the log is compared with them, row by row. The first that differs is named by table and key.
+3. Who asked for it has the rows replaced, after what was appended meanwhile is folded too.
+
+Only the third step has the store for itself. What the coordinator alone knew of an erased entry is in no rebuilt row:
+such rows are compared only while nothing was erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from custody.history import tables
+from custody.history.fold import fold
+from custody.history.rows import Sealing, StateCorrupt, Table
+from custody.history.state import State
+from custody.log import Frontier, LogEntry
+from custody.ports import Scratch, Store, StoreView
+
+BATCH: Final = 1_000
+"""Entries that are folded before their rows are written."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many entries were folded, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came of it: the log's end, how many bodies it lacks, and the first row that was another, if any."""
+
+    frontier: Frontier
+    erased: int
+    replaced: StateCorrupt | None
+
+
+def rebuild(store: Store, pinned: bytes, progress: Progress | None = None) -> Rebuilt:
+    """Make the rows again from the log alone, under the charter whose digest is `pinned`.
+
+    Raises:
+        LogCorrupt, HistoryInvalid, EntryAuthor, SealBroken: the log is not sound; the rows stay as they are.
+    """
+    with store.scratch() as scratch:
+        folding = _Folding(store, scratch, State.over(scratch.rows, pinned))
+        folding.go_on(_size(store), progress)
+        with store.transaction() as transaction:
+            folding.take(transaction.entries(folding.state.size))
+            replaced = transaction.replace_rows(scratch)
+        return Rebuilt(folding.state.frontier, folding.erased, replaced)
+
+
+def verify_deep(store: Store, pinned: bytes, progress: Progress | None = None) -> Rebuilt:
+    """Recompute every hash of the log, fold it anew, and compare the rows with what it makes. Nothing is changed.
+
+    Raises:
+        LogCorrupt, StoreCorrupt: as `Store.verify`.
+        HistoryInvalid, EntryAuthor, SealBroken: an entry cannot stand where it does.
+        StateCorrupt: a row is not what the log makes; the first one.
+    """
+    store.verify()
+    with store.scratch() as scratch:
+        folding = _Folding(store, scratch, State.over(scratch.rows, pinned))
+        folding.go_on(_size(store), progress)
+        wrong = store.difference(scratch, _SEALED if folding.erased else tables.ALL)
+        if wrong is not None:
+            raise wrong
+        return Rebuilt(folding.state.frontier, folding.erased, None)
+
+
+@dataclass(slots=True)
+class _Folding:
+    """A log on its way into rows: how far it is, and bodies that were missing."""
+
+    store: Store
+    scratch: Scratch
+    state: State
+    erased: int = 0
+
+    def go_on(self, size: int, progress: Progress | None) -> None:
+        """Fold up to an entry, in views so short that nobody has to wait."""
+        while self.state.size < size:
+            with self.store.read() as view:
+                batch = list(_batch(view, self.state.size, size))
+            self.take(iter(batch))
+            if progress is not None:
+                progress(self.state.size, size)
+
+    def take(self, entries: Iterator[LogEntry]) -> None:
+        """Fold these too."""
+        while batch := list(islice(entries, BATCH)):
+            self.erased += sum(each.body is None for each in batch)
+            self.state = self.scratch.add(fold(self.state, batch))
+
+
+_SEALED: Final[tuple[Table[Any], ...]] = tuple(each for each in tables.ALL if each.sealing is Sealing.SEALED)
+
+
+def _batch(view: StoreView, start: int, size: int) -> Iterator[LogEntry]:
+    return view.entries(start, min(size, start + BATCH))
+
+
+def _size(store: Store) -> int:
+    with store.read() as view:
+        return view.size
