@@ -25,8 +25,8 @@ format: setup ## rewrite the sources in the one format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test: setup ## run every test but the long campaigns (ARGS=... go to pytest)
-	$(BIN)/pytest $(ARGS)
+test: setup ## run every test but the long campaigns, on all cores (ARGS=... go to pytest; -n0: in one process)
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 demo: setup ## play a whole transfer on a regtest chain of its own
 	$(BIN)/custody demo

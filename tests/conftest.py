@@ -81,6 +81,16 @@ def any_chain(request):
             yield chain
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes `-n auto` means: as many as cores, but one for what is chosen by another -m.
+
+    A device is asked one question at a time, and its holder is told on the terminal, which only one process has.
+    """
+    is_usual = config.getoption("markexpr") in config.getini("addopts")
+    return None if is_usual else 0
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("devices", "hardware devices and their emulators (-m device)")
     group.addoption("--device", metavar="TYPE[=PATH]", help="the device to test, such as ledger=tcp:127.0.0.1:9999")

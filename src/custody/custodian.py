@@ -43,12 +43,13 @@ from custody.log import (
     Checkpoint,
     Cosignature,
     LogEntry,
+    NotInLog,
     SignedCheckpoint,
     sign_checkpoint,
     verify_checkpoint,
     witnesses_of,
 )
-from custody.log.witnessing import WitnessRequest
+from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
@@ -107,6 +108,7 @@ class Witness(Protocol):
 
         Raises:
             WitnessConflict: it has seen another history.
+            WitnessBehind: it has seen less than the request begins with.
         """
 
 
@@ -312,10 +314,21 @@ class Custodian:
 
         return write_log(history.charter_envelope, signed, entries(), since)
 
-    def checkpoint(self) -> WitnessRequest:
-        """A checkpoint of the log as it stands, signed, with the leaf hashes a witness needs."""
+    def checkpoint(self, since: int | None = None) -> WitnessRequest:
+        """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
+
+        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
+
+        Raises:
+            NotInLog: the log has fewer entries.
+        """
         with self._store.read() as view:
-            return self._checkpoint_in(view)
+            return self._checkpoint_in(view, since)
+
+    def sizes_seen(self) -> dict[str, int]:
+        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
+        with self._store.read() as view:
+            return sizes_seen(view.checkpoints(), _witness_keys(self._logbook.history_in(view).charter))
 
     def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
         """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
@@ -324,7 +337,7 @@ class Custodian:
             verify_checkpoint(signed, charter.origin, charter.coordinator)
             known = work.store.checkpoint(signed.checkpoint.size)
             merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
-            cosignatures = witnesses_of(merged, {each.name: each.key for each in charter.witnesses})
+            cosignatures = witnesses_of(merged, _witness_keys(charter))
             work.store.save_checkpoint(merged.text())
         return cosignatures
 
@@ -436,17 +449,31 @@ class Custodian:
         request = self.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self._outside.witnesses:
-            signed = _merged(signed, witness.cosign(request))
+            try:
+                answered = witness.cosign(request)
+            except WitnessBehind as behind:
+                answered = witness.cosign(self._made_again(request, behind.size))
+            signed = _merged(signed, answered)
         with self._store.transaction() as transaction:
             transaction.save_checkpoint(signed.text())
         return signed
 
-    def _checkpoint_in(self, view: StoreView) -> WitnessRequest:
+    def _made_again(self, request: WitnessRequest, since: int) -> WitnessRequest:
+        """The same checkpoint for a witness that has seen less."""
+        with self._store.read() as view:
+            leaves = tuple(view.leaves(since, request.signed().checkpoint.size))
+        return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
+
+    def _checkpoint_in(self, view: StoreView, since: int | None) -> WitnessRequest:
         charter = self._logbook.history_in(view).charter
         frontier = view.frontier()
+        if since is None:
+            since = min(sizes_seen(view.checkpoints(), _witness_keys(charter)).values(), default=0)
+        if since > frontier.size:
+            raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
         checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
         signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
-        return WitnessRequest(checkpoint=signed.text(), leaves=tuple(view.leaves()))
+        return WitnessRequest(checkpoint=signed.text(), since=since, leaves=tuple(view.leaves(since)))
 
 
 def why_unready(view: ChainView, now: int) -> str | None:
@@ -462,8 +489,12 @@ def why_unready(view: ChainView, now: int) -> str | None:
     return None
 
 
+def _witness_keys(charter: Charter) -> dict[str, bytes]:
+    return {each.name: each.key for each in charter.witnesses}
+
+
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
-    found = witnesses_of(signed, {each.name: each.key for each in charter.witnesses})
+    found = witnesses_of(signed, _witness_keys(charter))
     return len(found) >= charter.witness_threshold
 
 

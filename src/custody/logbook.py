@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
-from custody.bitcoin.transaction import OutPoint, PreviousTransaction
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction, TransactionEncoding
 from custody.charter.document import refuse_other_charter
 from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
@@ -144,11 +144,18 @@ def vault_of(history: History, transfer: Transfer) -> Vault:
 def previous(history: History, store: StoreView, outpoint: OutPoint) -> bytes | None:
     """The raw transaction, without witness, that made a coin: a deposit's, or a released one of our own."""
     kept = store.document(outpoint.txid)
-    if kept is not None and PreviousTransaction(kept).txid == outpoint.txid:
+    if kept is not None and _is_transaction(kept, outpoint.txid):
         return kept
     released = history.state.get(tables.RELEASED, outpoint.txid)
     parent = None if released is None else history.transfer(released.value)
     return None if parent is None or parent.verified is None else PreviousTransaction(parent.verified.raw).stripped
+
+
+def _is_transaction(raw: bytes, txid: bytes) -> bool:
+    try:
+        return PreviousTransaction(raw).txid == txid
+    except TransactionEncoding:
+        return False
 
 
 def all_previous(history: History, store: StoreView, drafted: Draft) -> list[bytes]:

@@ -391,6 +391,9 @@ class StoreView(Protocol):
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint kept for the log of `size` entries, or the largest one; None when there is none."""
 
+    def checkpoints(self) -> Iterator[str]:
+        """All that are kept, the largest first."""
+
 
 class StoreTransaction(StoreView, Protocol):
     """One atomic change. What it appended, held and queued becomes durable together, or not at all."""

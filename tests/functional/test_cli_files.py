@@ -112,5 +112,5 @@ def test_every_command_names_a_file_of_another_kind_and_where_it_goes(office):
             message = " ".join(ended.stderr.split())
             assert "error FILE_KIND" in message, (kind, given, ended.output)
             assert f" is {kind}; this command needs " in message
-            assert f"goes to {kind.taken_by}. custody-station inspect FILE" in message
+            assert f"Give it to {kind.taken_by}. custody-station inspect FILE" in message
     assert not Path(office.path("never.out")).exists()

@@ -18,6 +18,7 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import OutPoint, TxOut
 from custody.charter.document import AddressPayee
 from custody.envelope import sign
+from custody.history.holdings import holding
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, payee_address
 from custody.testing.node import OfflineNode
@@ -396,7 +397,7 @@ def test_every_kind_of_difference_is_told(node_chain):
         found = differences(history, replace(scan, outputs=(*outputs, *rest)), known)
         return {each.outpoint: each.what for each in found}
 
-    seen = history.holdings[spent].seen
+    seen = holding(history, spent)
     back = UnspentOutput(spent, TxOut(seen.amount, seen.script_pubkey), seen.height, is_coinbase=False)
     stranger = replace(first, outpoint=OutPoint(bytes(32), 7))
     richer = replace(first, output=TxOut(first.output.amount + 1, first.output.script_pubkey))

@@ -117,7 +117,7 @@ def test_a_file_goes_to_stdout_when_asked_and_the_rest_to_stderr(office):
     office.set_up()
     result = office.types("log", "checkpoint", "-o", "-", "--json")
     assert result.exit_code == 0
-    assert set(json.loads(result.stdout)) == {"checkpoint", "leaves"}
+    assert set(json.loads(result.stdout)) == {"_type", "checkpoint", "leaves", "since"}
     assert json.loads(result.stderr)["size"] == len(json.loads(result.stdout)["leaves"])
 
 

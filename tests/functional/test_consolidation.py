@@ -135,7 +135,7 @@ def test_coins_whose_file_nobody_would_take_back_are_refused_while_the_draft_can
         assert caught.error.inputs == FIT
         assert not scenario.transfer(drafted.transfer_id).is_bearer
         scenario.custodian.withdraw(scenario.withdrawal(drafted.transfer_id))
-        assert len(scenario.history().spendable(scenario.cast.vault.id)) == len(scripts)
+        assert len(scenario.spendable) == len(scripts)
         # The same coins can be moved in smaller parts.
         few, _ = scenario.drafted(scenario.request((SUPPLIER, 5_000_000)))
         assert len(few.outpoints) < FIT

@@ -6,7 +6,11 @@ from pydantic import TypeAdapter
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Verdict
-from custody.history import kinds
+from custody.history import kinds, tables
+from custody.history.fold import fold
+from custody.history.questions import History
+from custody.history.relations import children
+from custody.history.state import State
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import Scenario
@@ -73,7 +77,7 @@ def cancelled(story: Scenario, transfer_id: bytes) -> object:
     return story.request(purpose=Purpose.CANCELLATION, replaces=(transfer_id,))
 
 
-def kinds(story: Scenario) -> list[str]:
+def entered(story: Scenario) -> list[str]:
     with story.store.read() as view:
         return [entry.head.entry for entry in view.entries()]
 
@@ -220,7 +224,7 @@ def test_a_child_takes_its_parent_into_the_next_block(on_any):
     assert story.transfer(parent).seen.block == story.transfer(child).seen.block
     assert story.balance == before - PAID - fees(story, parent, child)
     assert story.history().frozen_by is None
-    assert kinds.UNEXPLAINED_SPEND not in kinds(story)
+    assert kinds.UNEXPLAINED_SPEND not in entered(story)
     assert not queued(story)
     # What came back is a coin as any other.
     story.confirmed(story.request((TAX_OFFICE, 90_000_000)))
@@ -272,13 +276,13 @@ def test_a_station_proves_the_amount_from_the_parent_s_own_transaction(begin):
     story = begin(setting=Setting(script_type=ScriptType.SH_WSH))
     parent = story.sent(rate=LOW)
     child = story.authorized(child_of(story, parent), rate=HIGH)
-    (previous,) = story.custodian.evidence(child).body.previous
+    (previous,) = story.custodian.evidence(child).previous
     assert previous == raw(story, parent).stripped()
     assert any(each.script_sig for each in Transaction.parse(previous).inputs)
     # Once the parent stands in a block it is a deposit like others: the evidence is the same to the byte.
-    before = story.custodian.evidence(child).body
+    before = story.custodian.evidence(child).previous
     story.mine()
-    assert story.custodian.evidence(child).body == before
+    assert story.custodian.evidence(child).previous == before
     story.signed(child)
     story.custodian.release(child)
     story.custodian.deliver()
@@ -314,9 +318,9 @@ def test_a_child_that_was_given_up_frees_the_change(story):
     story.mine()
     assert story.transfer(parent).status is Status.CONFIRMED
     change = OutPoint(txid(story, parent), drafted.outpoints[0].index)
-    assert change not in {coin.outpoint for coin in story.history().spendable(story.cast.vault.id)}
+    assert change not in {coin.outpoint for coin in story.spendable}
     story.custodian.withdraw(story.withdrawal(drafted.transfer_id))
-    assert change in {coin.outpoint for coin in story.history().spendable(story.cast.vault.id)}
+    assert change in {coin.outpoint for coin in story.spendable}
 
 
 # --- parent and child, whatever becomes of them -----------------------------------------------------------------------
@@ -414,14 +418,14 @@ def test_a_spend_of_change_ends_when_the_change_can_never_be(story):
     instead = raw(story, second)
     story.chain.mine(1, transactions=[old])
     story.custodian.observe()
-    (change,) = (coin for coin in story.history().coins(story.cast.vault.id) if coin.outpoint.txid == old.txid)
+    (change,) = (coin for coin in story.coins if coin.outpoint.txid == old.txid)
     later = story.sent(story.request((TAX_OFFICE, 100_000_000)), rate=LOW)
     assert change.outpoint in story.transfer(later).draft.outpoints
     story.chain.reorganise(1, leave_out=[old.txid], instead=[instead])
     story.custodian.observe()
     assert statuses(story, first, second, later) == [Status.ENDED, Status.CONFIRMED, Status.ENDED]
     assert first.hex() in story.transfer(later).ended.detail
-    assert story.history().held() == {}
+    assert list(story.history().state.scan(tables.HELD)) == []
 
 
 def test_whoever_folds_the_log_anew_sees_the_same(story):
@@ -430,11 +434,11 @@ def test_whoever_folds_the_log_anew_sees_the_same(story):
     story.sent(cancelled(story, parent), rate=HIGHER)
     story.mine()
     with story.store.read() as view:
-        anew = replay(view.entries(), story.cast.digest)
+        anew = History(fold(State(story.cast.digest), view.entries()))
     own = story.history().transfer(child)
     assert anew.transfer(child) == own
     assert anew.transfer(child).parent.id == parent
-    assert [each.id for each in anew.children(anew.transfer(parent))] == [child]
+    assert [each.id for each in children(anew, anew.transfer(parent))] == [child]
 
 
 # --- what is not sped up ----------------------------------------------------------------------------------------------
@@ -538,6 +542,4 @@ def test_what_the_supplier_was_paid_is_paid_once(on_any):
     script = script_of(payee_address(SUPPLIER), Network.REGTEST)
     paid = [unspent.output.amount for _, unspent in story.chain.view.unspent_of(script)]
     assert paid == [PAID]
-    assert story.cast.vault.script_pubkey(Branch.CHANGE, 2) in {
-        coin.script_pubkey for coin in story.history().coins(story.cast.vault.id)
-    }
+    assert story.cast.vault.script_pubkey(Branch.CHANGE, 2) in {coin.script_pubkey for coin in story.coins}

@@ -11,6 +11,7 @@ from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.custodian import Custodian
 from custody.envelope import sign
 from custody.history import kinds
+from custody.history.holdings import holdings
 from custody.ports import Standing
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
@@ -102,7 +103,7 @@ def test_a_deposit_counts_from_its_block_and_is_a_coin_at_its_depth(begin):
     spendable = []
     for _ in range(4):
         story.mine()
-        spendable.append(sum(coin.amount for coin in story.history().spendable(story.cast.vault.id)))
+        spendable.append(sum(coin.amount for coin in story.spendable))
     assert story.balance == 30_000_000
     assert spendable == [10_000_000, 10_000_000, 30_000_000, 30_000_000]
 
@@ -166,7 +167,7 @@ def test_the_node_as_judge_stops_a_release_whose_coin_was_never_paid_in_the_end(
     transfer_id = story.authorized()
     story.signed(transfer_id)
     # Whoever paid the deposit takes it back, in a longer branch that the custodian has not looked at.
-    deposit = next(each.decode() for each in story.chain.view.block(104).transactions if each.txid == outpoint.txid)
+    deposit = next(each for each in story.chain.view.block(104).transactions if each.txid == outpoint.txid)
     story.chain.reorganise(1, leave_out=[deposit.txid], instead=[taken_back(story.chain, deposit)])
     with refuses("JUDGE_REFUSED") as caught:
         story.custodian.release(transfer_id)
@@ -178,7 +179,7 @@ def test_the_node_as_judge_stops_a_release_whose_coin_was_never_paid_in_the_end(
 def taken_back(chain, deposit):
     coin = deposit.inputs[0].outpoint
     spent = next(
-        block.transactions[0].decode().outputs[0]
+        block.transactions[0].outputs[0]
         for block in map(chain.view.block, range(1, 104))
         if block.transactions[0].txid == coin.txid
     )
@@ -276,7 +277,7 @@ def test_a_vault_younger_than_what_was_pruned_is_looked_at_from_its_birthday(bit
                 with refuses("BLOCK_UNKNOWN") as caught:
                     custodian.observe()
                 assert caught.error.block == f"height {birthday}"
-                assert custodian.history().tips == []
+                assert custodian.history().newest_block is None
             else:
                 assert custodian.observe().height == 804
-                assert set(custodian.history().holdings) == {later}
+                assert [each.outpoint for each in holdings(custodian.history(), cast.vault.id)] == [later]

@@ -73,7 +73,7 @@ def wanted(random, story):
     """Payments that about `count` coins make up, exactly in half of the cases so that nothing comes back."""
     count, payees = random.randint(1, MOST_INPUTS), random.sample(PAYEES, random.randint(1, len(PAYEES)))
     rate = random.choice([1_000, 2_500, 9_999, 30_000])
-    coins = random.sample(story.history().spendable(story.cast.vault.id), count)
+    coins = random.sample(story.spendable, count)
     vault = story.cast.vault
     base = fee_at(rate, 11 + 43 * len(payees)) + count * fee_at(rate, vsize(vault.input_weight))
     total = sum(coin.amount for coin in coins) - base
@@ -88,8 +88,8 @@ def made(random, story, node):
     payments, rate = wanted(random, story)
     custodian, vault, signers = story.custodian, story.cast.vault, story.cast.signers
     drafted, _ = story.drafted(story.request(*payments), rate)
-    holdings = story.history().holdings
-    previous = {each.txid: holdings[each].seen.transaction for each in drafted.outpoints}
+    with story.store.read() as view:
+        previous = {each.txid: view.document(each.txid) for each in drafted.outpoints}
     sent = signing_psbt(drafted, vault, previous)
     psbt = Psbt.parse(sent.to_psbt().serialize())
     chosen = random.sample(signers, vault.threshold)

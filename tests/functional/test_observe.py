@@ -4,14 +4,14 @@ import random
 from dataclasses import replace
 
 import pytest
-from custody.transfer.history import History
 
 from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
-from custody.history import kinds
+from custody.history import kinds, tables
+from custody.history.questions import History
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView
 from custody.testing.asserts import refuses
@@ -26,7 +26,7 @@ from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
 
 
-def kinds(story: Scenario, since: int = 0) -> list[str]:
+def entered(story: Scenario, since: int = 0) -> list[str]:
     with story.store.read() as view:
         return [entry.head.entry for entry in view.entries(since)]
 
@@ -45,8 +45,8 @@ def from_scratch(story: Scenario, *views: object) -> Custodian:
 
 def deposits(history: History) -> dict[OutPoint, tuple[bytes, int, int, bool]]:
     return {
-        outpoint: (each.seen.block, each.seen.height, each.seen.amount, each.is_mature)
-        for outpoint, each in history.holdings.items()
+        row.outpoint: (row.block, row.height, row.amount, row.is_mature)
+        for _, row in history.state.scan(tables.HOLDINGS)
     }
 
 
@@ -113,13 +113,13 @@ def test_a_deposit_that_lands_in_another_block_is_another_deposit(begin, depth):
     story = begin(setting=Setting(confirmations=2))
     outpoint = story.deposit(5_000_000)
     story.mine(depth)
-    before = story.history().holdings[outpoint].seen.block
+    before = story.holdings[outpoint].block
     story.chain.reorganise(depth)
     added = story.custodian.observe().added
     assert kinds.DEPOSIT_REVERSED in added
     assert kinds.DEPOSIT_SEEN in added
-    after = story.history().holdings[outpoint]
-    assert after.seen.block != before
+    after = story.holdings[outpoint]
+    assert after.block != before
     assert after.is_mature is (depth + 1 >= 2)
     fresh = from_scratch(story)
     fresh.observe()
@@ -134,7 +134,7 @@ def test_a_deposit_that_was_replaced_is_gone(story):
     story.chain.reorganise(1, leave_out=[outpoint.txid])
     story.custodian.observe()
     assert story.balance == before
-    assert outpoint not in story.history().holdings
+    assert outpoint not in story.holdings
     story.mine()
     assert story.balance == before + 5_000_000
 
@@ -149,9 +149,9 @@ def test_a_reorganisation_takes_back_only_what_stood_in_lost_blocks(story):
     since = story.history().size
     story.chain.reorganise(2, leave_out=[lost.txid])
     story.custodian.observe()
-    assert kinds(story, since).count(kinds.DEPOSIT_REVERSED) == 1
-    assert kept in story.history().holdings
-    assert lost not in story.history().holdings
+    assert entered(story, since).count(kinds.DEPOSIT_REVERSED) == 1
+    assert kept in story.holdings
+    assert lost not in story.holdings
 
 
 def test_a_branch_that_lost_and_wins_again_is_read_again(story):
@@ -159,10 +159,10 @@ def test_a_branch_that_lost_and_wins_again_is_read_again(story):
     story.mine(2)
     lost = story.chain.reorganise(2)
     story.custodian.observe()
-    in_other = story.history().holdings[outpoint].seen.block
+    in_other = story.holdings[outpoint].block
     come_back(story.chain, lost, 2)
     story.custodian.observe()
-    held = story.history().holdings[outpoint].seen
+    held = story.holdings[outpoint]
     assert held.block != in_other
     assert held.block == story.chain.view.block_hash(held.height)
     fresh = from_scratch(story)
@@ -248,7 +248,7 @@ def test_a_transfer_that_lost_its_block_holds_its_coins_and_is_sent_again(begin)
     assert (transfer.seen, transfer.confirmation) == (None, None)
     with story.store.read() as view:
         assert set(view.held(transfer_id)) == set(transfer.draft.outpoints)
-    free = {coin.outpoint for coin in story.history().spendable(story.cast.vault.id)}
+    free = {coin.outpoint for coin in story.spendable}
     assert free.isdisjoint(transfer.draft.outpoints)
     assert [each.transfer for each in story.custodian.deliver()] == [transfer_id]
     story.mine()
@@ -257,10 +257,10 @@ def test_a_transfer_that_lost_its_block_holds_its_coins_and_is_sent_again(begin)
 
 def test_the_change_of_a_transfer_that_lost_its_block_is_no_deposit_any_more(story):
     transfer_id = story.confirmed()
-    with_change = len(story.history().holdings)
+    with_change = len(story.holdings)
     story.chain.reorganise(1, leave_out=[story.transfer(transfer_id).release.txid])
     story.custodian.observe()
-    assert len(story.history().holdings) == with_change - 1
+    assert len(story.holdings) == with_change - 1
     assert story.balance == 130_000_000
 
 
@@ -348,7 +348,7 @@ def test_a_coin_spent_in_the_very_block_it_came_in_is_noticed(story):
     before = story.balance
     since = story.history().size
     story.mine()
-    found = kinds(story, since)
+    found = entered(story, since)
     assert found.index(kinds.DEPOSIT_SEEN) < found.index(kinds.UNEXPLAINED_SPEND)
     assert story.balance == before
     assert story.history().frozen_by is not None
@@ -364,7 +364,7 @@ def test_a_theft_in_a_block_that_is_read_twice_is_told_once(story):
     story.custodian.observe()
     story.chain.reorganise(1)
     story.custodian.observe()
-    assert kinds(story).count(kinds.UNEXPLAINED_SPEND) == 1
+    assert entered(story).count(kinds.UNEXPLAINED_SPEND) == 1
 
 
 def test_a_freeze_outlives_the_block_of_the_theft(story):
@@ -387,7 +387,7 @@ def pay_at(story: Scenario, *indexes: int, branch: Branch = Branch.RECEIVE) -> T
 
 
 def found_indexes(story: Scenario, branch: Branch = Branch.RECEIVE) -> list[int]:
-    held = (each.seen for each in story.history().holdings.values())
+    held = story.holdings.values()
     return sorted(each.index for each in held if each.branch == branch)
 
 
@@ -447,7 +447,7 @@ def test_a_chain_younger_than_the_vault_is_looked_at_and_looked_at_again():
         assert custodian.observe().height == 3
         chain.reorganise(3)
         assert custodian.observe().height == 4
-        assert custodian.history().tips[-1].block == chain.view.tip().hash
+        assert custodian.history().newest_block[1].block == chain.view.tip().hash
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

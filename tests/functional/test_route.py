@@ -11,8 +11,9 @@ from custody.bitcoin.transaction import Transaction
 from custody.charter.decide import Verdict
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
-from custody.examine.evidence import Stage, Trust, examine
+from custody.examine.evidence import Stage, examine
 from custody.history import kinds
+from custody.history.state import State
 from custody.ports import RelayRefused
 from custody.testing.asserts import refuses
 from custody.testing.cast import (
@@ -28,6 +29,7 @@ from custody.testing.cast import (
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, RATE, Scenario
 from custody.transfer.approval import Approval, Opinion
+from custody.transfer.observe import ChainSeen
 from custody.transfer.request import Purpose
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status
@@ -46,10 +48,10 @@ def on_chain(story: Scenario, transfer_id: bytes) -> Transaction:
     seen = story.transfer(transfer_id).seen
     assert seen is not None
     block = story.chain.view.block(seen.height)
-    return next(each.decode() for each in block.transactions if each.txid == seen.txid)
+    return next(each for each in block.transactions if each.txid == seen.txid)
 
 
-def kinds(story: Scenario) -> list[str]:
+def entered(story: Scenario) -> list[str]:
     with story.store.read() as view:
         return [entry.head.entry for entry in view.entries()]
 
@@ -113,7 +115,7 @@ def test_a_sweep_sends_everything_and_leaves_no_change(begin):
 def test_a_consolidation_turns_many_coins_into_one(begin):
     story = begin(*(3_000_000 + each for each in range(6)))
     transfer_id = story.confirmed(story.request(purpose=Purpose.CONSOLIDATION))
-    (coin,) = story.history().coins(story.cast.vault.id)
+    (coin,) = story.coins
     assert (coin.branch, coin.index) == (Branch.CHANGE, 0)
     assert coin.amount == 18_000_015 - story.transfer(transfer_id).draft.fee
 
@@ -151,7 +153,7 @@ def test_a_charter_without_witnesses_works_and_says_so(begin):
 
 
 def free_coins(story: Scenario) -> int:
-    return len(story.history().spendable(story.cast.vault.id))
+    return len(story.spendable)
 
 
 def test_a_withdrawal_frees_the_coins(story):
@@ -372,7 +374,7 @@ def test_every_step_may_be_repeated_and_adds_nothing(story):
     size = story.history().size
     story.custodian.deliver()
     assert story.history().size == size
-    found = kinds(story)
+    found = entered(story)
     for kind in (
         kinds.AUTHORIZED,
         kinds.SIGNING_REQUESTED,
@@ -477,7 +479,7 @@ def test_a_transfer_is_cancelled_by_a_conflicting_spend_back_to_the_vault(story)
     assert story.transfer(first).ended.reason is Ending.SUPERSEDED
     assert story.transfer(second).status is Status.CONFIRMED
     assert story.balance == before - story.transfer(second).draft.fee
-    assert len(story.history().spendable(story.cast.vault.id)) == 3
+    assert len(story.spendable) == 3
 
 
 def test_a_transfer_that_was_signed_but_never_sent_is_cancelled_the_same_way(story):
@@ -594,7 +596,7 @@ def test_a_spend_that_nobody_released_freezes_everything(story):
         story.custodian.release(other)
     with refuses("FROZEN"):
         story.custodian.authorize(waiting.transfer_id)
-    examine(before, Trust(story.cast.digest), Stage.APPROVE, story.chain.now())
+    examine(before, State(story.cast.digest), Stage.APPROVE, story.chain.now())
     with refuses("FROZEN"):
         story.desks[OFFICERS[2]].examine(story.custodian.evidence(waiting.transfer_id), Stage.APPROVE)
     with refuses("FROZEN"):
@@ -616,8 +618,8 @@ def test_a_theft_is_told_once(story):
     stolen(story)
     story.mine(3)
     story.custodian.observe()
-    thefts = kinds(story).count(kinds.UNEXPLAINED_SPEND)
-    assert thefts == len(story.transfer(next(iter(story.history().transfers))).draft.outpoints)
+    thefts = entered(story).count(kinds.UNEXPLAINED_SPEND)
+    assert thefts == len(story.transfer(next(story.history().transfers()).id).draft.outpoints)
 
 
 # --- several coordinators, and the same one again ---------------------------------------------------------------------
@@ -707,7 +709,7 @@ def test_two_coordinators_send_once_and_settle_once(fleet):
     story.chain.mine()
     one.observe()
     assert other.observe().added == ()
-    found = kinds(story)
+    found = entered(story)
     for kind in (kinds.RELEASED, kinds.BROADCAST, kinds.CONFIRMED):
         assert found.count(kind) == 1
     with refuses("NOTHING_TO_SEND"):
@@ -736,9 +738,15 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
         story.custodian._delivery._gate((row,))
 
 
+def looked(story: Scenario) -> ChainSeen:
+    """A look at the chain that shows nothing new."""
+    height, row = story.history().newest_block
+    return ChainSeen(height=height, block=row.block, at=row.at)
+
+
 def test_what_is_not_written_yet_is_read_by_nobody(story):
     before = story.history().size
-    seen = story.history().tips[-1]
+    seen = looked(story)
     with story.custodian._logbook.write(story.chain.now()) as work:
         work.append(kinds.CHAIN_SEEN, seen)
         assert story.custodian.history().size == before
@@ -747,7 +755,7 @@ def test_what_is_not_written_yet_is_read_by_nobody(story):
 
 def test_a_unit_of_work_that_fails_leaves_nothing_behind(story):
     before = story.history().frontier
-    seen = story.history().tips[-1]
+    seen = looked(story)
 
     def interrupted() -> None:
         with story.custodian._logbook.write(story.chain.now()) as work:

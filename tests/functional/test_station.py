@@ -20,7 +20,8 @@ from custody.bitcoin.psbt import Psbt
 from custody.charter.document import Charter, parse_charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import Ed25519Signer, Envelope, sign
-from custody.examine.evidence import Stage, Trust, examine
+from custody.examine.evidence import Stage, examine
+from custody.history.state import State
 from custody.log import SignedCheckpoint
 from custody.testing.cast import (
     OFFICERS,
@@ -464,8 +465,8 @@ def test_a_copy_of_the_charter_that_was_swapped_is_noticed(tmp_path, station):
 
 
 def test_a_plain_psbt_is_checked_against_the_vault_as_far_as_it_goes(tmp_path, scenario, station, transfer):
-    evidence, trust = scenario.custodian.evidence(transfer), Trust(scenario.cast.digest)
-    psbt = examine(evidence, trust, Stage.APPROVE, scenario.chain.now()).psbt.to_psbt()
+    evidence, known = scenario.custodian.evidence(transfer), State(scenario.cast.digest)
+    psbt = examine(evidence, known, Stage.APPROVE, scenario.chain.now()).psbt.to_psbt()
     (tmp_path / "a.psbt").write_bytes(psbt.serialize())
     (tmp_path / "a.txt").write_text(psbt.to_base64() + "\n")
     bare = station.tells("inspect", tmp_path / "a.txt")

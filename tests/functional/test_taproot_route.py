@@ -73,15 +73,15 @@ def test_each_witness_holds_exactly_three_signatures_in_the_order_of_the_script(
         assert script.endswith(b"\x53\x9c")
         assert sorted(len(each) for each in signatures) == [0, 0, 64, 64, 64]
     # What the fee was reckoned with is what the transaction weighs, to the byte: Schnorr signatures have one size.
-    fee = sum(each.amount for each in story.history().transfers[_only(story)].draft.identity.spent) - sum(
+    fee = sum(each.amount for each in story.transfer(_only(story)).draft.identity.spent) - sum(
         output.amount for output in transaction.outputs
     )
     assert fee == -(-RATE * vsize(transaction.weight) // 1000)
 
 
 def _only(story: Scenario) -> bytes:
-    (transfer_id,) = story.history().transfers
-    return transfer_id
+    (transfer,) = story.history().transfers()
+    return transfer.id
 
 
 @pytest.mark.parametrize("cosigners", [(0, 1, 2), (4, 2, 0), (3, 4, 2)])

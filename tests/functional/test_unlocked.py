@@ -7,7 +7,7 @@ import pytest
 from custody import observer
 from custody.custodian import Custodian
 from custody.delivery import _judged_still
-from custody.history import kinds
+from custody.history import kinds, tables
 from custody.ports import NodeUnavailable
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting
@@ -80,11 +80,12 @@ def from_scratch(story, **outside):
 
 def known(history):
     return {
-        o: (each.seen.block, each.seen.height, each.is_mature, each.spent_by) for o, each in history.holdings.items()
+        row.outpoint: (row.block, row.height, row.is_mature, row.spent_by)
+        for _, row in history.state.scan(tables.HOLDINGS)
     }
 
 
-def kinds(store):
+def entered(store):
     with store.read() as view:
         return [entry.head.entry for entry in view.entries()]
 
@@ -161,7 +162,7 @@ def test_two_that_verify_at_once_enter_it_once(story):
     transfer_id = combined(story)
     slow = with_judge(story, lambda: story.custodian.verify(transfer_id))
     assert slow.verify(transfer_id) == story.transfer(transfer_id).verified
-    assert kinds(story.store).count(kinds.VERIFIED) == 1
+    assert entered(story.store).count(kinds.VERIFIED) == 1
 
 
 def test_two_that_release_at_once_queue_it_once(story):
@@ -169,7 +170,7 @@ def test_two_that_release_at_once_queue_it_once(story):
     story.custodian.verify(transfer_id)
     slow = with_judge(story, lambda: story.custodian.release(transfer_id))
     assert slow.release(transfer_id) == story.transfer(transfer_id).release
-    assert kinds(story.store).count(kinds.RELEASED) == 1
+    assert entered(story.store).count(kinds.RELEASED) == 1
     with story.store.read() as view:
         assert len(view.outbox()) == 1
 
@@ -229,9 +230,9 @@ def test_a_look_that_another_has_overtaken_begins_again_and_enters_nothing_twice
     story.chain.mine(3)
     view = Asked(story.chain.view, Once(story.custodian.observe), "block")
     late = custodian(story, views=(view,))
-    before = len(kinds(story.store))
+    before = len(entered(story.store))
     assert late.observe().added == ()
-    added = kinds(story.store)[before:]
+    added = entered(story.store)[before:]
     assert sorted(added) == [kinds.CHAIN_SEEN, kinds.COIN_MATURED, kinds.DEPOSIT_SEEN]
     assert known(late.history()) == known(from_scratch_seen(story))
 
@@ -253,22 +254,22 @@ def test_a_look_that_was_overtaken_by_one_of_a_newer_chain_tells_of_that(story):
     # Everything is read, and nothing entered yet.
     clock = Asked(story.chain, Once(other), "now")
     assert custodian(story, clock=clock).observe().height == story.chain.view.tip().height
-    assert outpoint not in story.history().holdings
+    assert outpoint not in story.holdings
     assert known(story.history()) == known(from_scratch_seen(story))
 
 
 def test_a_chain_that_moves_between_the_fork_and_its_first_block_is_not_read_over(story):
     outpoint = story.deposit(5_000_000)
     story.mine()
-    assert outpoint in story.history().holdings
+    assert outpoint in story.holdings
     story.chain.mine()
     moved = Asked(story.chain.view, Once(lambda: story.chain.reorganise(2, leave_out=[outpoint.txid])), "first_block")
-    before = len(kinds(story.store))
+    before = len(entered(story.store))
     with refuses("CHAIN_MOVED"):
         custodian(story, views=(moved,)).observe()
-    assert len(kinds(story.store)) == before
+    assert len(entered(story.store)) == before
     story.custodian.observe()
-    assert outpoint not in story.history().holdings
+    assert outpoint not in story.holdings
 
 
 # --- long looks -------------------------------------------------------------------------------------------------------
@@ -303,7 +304,7 @@ def test_a_long_look_tells_the_same_as_many_short_ones_and_how_far_it_is(story, 
     assert seen.height == height
     assert known(late.history()) == known(expected)
     assert told == [(reached, height) for reached in range(in_batches - 1, height, in_batches)]
-    assert list(seen.added) == kinds(late._store)[1:]
+    assert list(seen.added) == entered(late._store)[1:]
     # Coins mature when the tip is reached, and are not to be had before.
     first = seen.added.index(kinds.COIN_MATURED)
     assert set(seen.added[first:]) == {kinds.COIN_MATURED}
@@ -359,7 +360,7 @@ def test_a_chain_that_moves_between_two_batches_is_followed(story, in_batches):
 
     late.observe(moves)
     assert late.history().height == tip + 1
-    assert outpoint not in late.history().holdings
+    assert outpoint not in known(late.history())
     assert known(late.history()) == known(from_scratch_seen(story))
 
 
@@ -387,4 +388,4 @@ def test_two_long_looks_at_once_divide_the_work(story, in_batches):
     one.observe(batch_of_the_other)
     assert heights == sorted(heights)
     assert known(one.history()) == known(from_scratch_seen(story))
-    assert kinds(store).count(kinds.DEPOSIT_SEEN) == len(known(one.history()))
+    assert entered(store).count(kinds.DEPOSIT_SEEN) == len(known(one.history()))

@@ -23,6 +23,7 @@ from custody.testing.cast import Setting, make_cast
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import Scenario
 from custody.transfer.request import Purpose
+from custody.transfer.state import Transfer
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
@@ -58,6 +59,12 @@ def main(bitcoind: str, coins: int, in_one_payment: int) -> None:
             transfer_id, sizes = consolidate(story, Path(place))
             transfers.append(story.transfer(transfer_id))
             files += sizes
+        # Read while the store is there: a transfer reads what it is asked for.
+        report(transfers, files)
+
+
+def report(transfers: list[Transfer], files: list[int]) -> None:
+    """Print what two transfers and their PSBTs took."""
     told = {
         "inputs": [len(each.draft.outpoints) for each in transfers],
         "weight": [Transaction.parse(each.verified.raw).weight for each in transfers],

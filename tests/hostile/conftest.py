@@ -33,7 +33,8 @@ from custody.record import Record
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Cast, make_cast
 from custody.testing.forge import Forge, Story, believed
 from custody.transfer.approval import Approval, Authorization, Opinion
-from custody.transfer.draft import Draft, Plan, case_of, draft, outputs_of
+from custody.transfer.draft import Draft, Plan, draft, outputs_of
+from custody.transfer.proposal import propose
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.signing import signing_psbt
@@ -156,9 +157,9 @@ class Forger:
         record = TransferRequest.from_bytes(request.body)
         charter = self.cast.charter
         try:
-            honest = decide(drafted.transfer_id, case_of(drafted, record, charter), charter, Facts(at=self.now))
+            honest = decide(drafted.transfer_id, propose(drafted, record, charter).case, charter, Facts(at=self.now))
         except CustodyError:
-            case = case_of(self.draft(), TransferRequest.from_bytes(self.request().body), charter)
+            case = propose(self.draft(), TransferRequest.from_bytes(self.request().body), charter).case
             honest = decide(drafted.transfer_id, case, charter, Facts(at=self.now))
         # A refusal would end it: the liar writes down what it needs.
         return edited(honest, verdict=Verdict.NEEDS) if honest.verdict is Verdict.DENY else honest

@@ -13,7 +13,6 @@ from custody.bitcoin.transaction import TxOut
 from custody.envelope import sign
 from custody.examine.evidence import Evidence, Stage
 from custody.history import kinds
-from custody.history.holdings import spendable
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER
 from custody.testing.scenario import HOUR, RATE, Scenario
@@ -65,7 +64,7 @@ def test_an_expired_transfer_keeps_its_coins(story):
     transfer = story.transfer(story.authorized())
     story.chain.wait(365 * 24 * HOUR)
     story.mine(1)
-    free = {coin.outpoint for coin in spendable(story.history(), story.cast.vault.id)}
+    free = {coin.outpoint for coin in story.spendable}
     assert free.isdisjoint(transfer.draft.outpoints)
     again, _ = story.drafted(story.request((SUPPLIER, 20_000_000)))
     assert set(again.outpoints).isdisjoint(transfer.draft.outpoints)

@@ -205,7 +205,7 @@ def test_a_checkpoint_with_a_line_that_lies_is_refused(terminal, forger, lie):
     assert note != honest.text()
     terminal.refuses("CHECKPOINT_INVALID", "inspect", terminal.file("note", note.encode()))
     leaves = tuple(entry.leaf for entry in log.entries)
-    request = WitnessRequest(checkpoint=note, leaves=leaves)
+    request = WitnessRequest(checkpoint=note, since=0, leaves=leaves)
     terminal.refuses("CHECKPOINT_INVALID", "inspect", terminal.file("request", request.to_bytes()))
 
 
@@ -227,7 +227,7 @@ def test_words_and_names_that_were_typed_are_shown_with_their_escapes_written_ou
         "KEY_NOT_LISTED",
         *(
             "witness",
-            terminal.file("r", WitnessRequest(checkpoint="", leaves=()).to_bytes()),
+            terminal.file("r", WitnessRequest(checkpoint="", since=0, leaves=()).to_bytes()),
             "--name",
             f"x{ESCAPE}",
             *key,

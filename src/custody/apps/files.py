@@ -32,7 +32,7 @@ class WrongFile(InvalidInput, code="FILE_KIND"):
     """A file of another kind than the command works on."""
 
     message = "{path} is {found}; this command needs {expected}"
-    hint = "{found} goes to {taken_by}. custody-station inspect FILE shows what any file says."
+    hint = "Give it to {taken_by}. custody-station inspect FILE shows what any file says."
     path: str
     found: str
     taken_by: str

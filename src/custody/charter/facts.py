@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from custody.record import Record, Text
+from custody.record import MAX_TEXT, Record, Text
 
 FROZEN_BY: Final = "frozen_by"
 
@@ -45,4 +45,5 @@ class Facts:
 
     def asked(self) -> tuple[Fact, ...]:
         """The earned facts that rules ask for, in the order of their names."""
-        return (Fact(name=FROZEN_BY, value=self.frozen_by),)
+        why = self.frozen_by
+        return (Fact(name=FROZEN_BY, value=None if why is None else why[:MAX_TEXT].strip()),)

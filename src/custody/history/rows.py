@@ -202,12 +202,22 @@ def _plain(kind: _Value) -> tuple[_Plain, _Plain]:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return (lambda value: value.value), kind
     if kind in (int, str, bool):
-        return _same, _same
+        return _same, _exactly(kind)
     raise TypeError(f"no row holds a {kind}")
 
 
 def _same(value: _Value) -> _Value:
     return value
+
+
+def _exactly(kind: type) -> _Plain:
+    def checked(value: _Value) -> _Value:
+        # JSON's true is no number here, though Python's is.
+        if type(value) is not kind:
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return checked
 
 
 def _plain_fields(kind: _Value) -> tuple[_Plain, _Plain]:

@@ -198,7 +198,7 @@ class Cosignature:
 
 @dataclass(frozen=True, slots=True)
 class WitnessState:
-    """What a witness remembers of one log: the last size and root it cosigned."""
+    """What one rule for witnesses turns on: the last size and root that one of them cosigned."""
 
     size: int
     root: bytes

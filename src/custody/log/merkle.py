@@ -99,6 +99,18 @@ class Frontier:
         """The log's root, 32 bytes."""
         return _fold(self.peaks)
 
+    def consistency(self, leaves: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The proof that this log begins the one in which `leaves` follow it. Source: RFC 6962, 2.1.2.
+
+        It is empty when there are none, or this log has no entries.
+        """
+        peaks = reversed(self.peaks)
+        # What a proof shows of the old log are its peaks, the last one nearest; so no older leaf is needed.
+        return tuple(
+            next(peaks) if stop <= self.size else Frontier.of(leaves[start - self.size : stop - self.size]).root
+            for start, stop in _proving(self.size, self.size + len(leaves))
+        )
+
 
 class MerkleTree:
     """Every leaf hash of a log and every complete subtree above them: 64 bytes an entry.
@@ -165,22 +177,7 @@ class MerkleTree:
             NotInLog: unless old size <= new size <= its own size.
         """
         self._check_range(old_size, new_size)
-        if old_size == 0:
-            return ()
-        path: list[bytes] = []
-        start, stop = 0, new_size
-        while stop != old_size:
-            middle = start + _split(stop - start)
-            if old_size <= middle:
-                path.append(self._range(middle, stop))
-                stop = middle
-            else:
-                path.append(self._range(start, middle))
-                start = middle
-        # From leaf 0 on, this subtree is the whole old log, whose root the verifier has.
-        if start:
-            path.append(self._range(start, stop))
-        return tuple(reversed(path))
+        return tuple(self._range(start, stop) for start, stop in _proving(old_size, new_size))
 
     def _complete(self) -> None:
         """Hash the pairs of each level that have become complete."""
@@ -279,6 +276,26 @@ def _to_left_edge(at: int, last: int) -> tuple[int, int]:
     while at and not at & 1:
         at, last = at >> 1, last >> 1
     return at, last
+
+
+def _proving(old_size: int, new_size: int) -> list[tuple[int, int]]:
+    """The leaves, from and to, whose roots prove that the old log begins the new one, nearest first."""
+    if old_size == 0:
+        return []
+    path: list[tuple[int, int]] = []
+    start, stop = 0, new_size
+    while stop != old_size:
+        middle = start + _split(stop - start)
+        if old_size <= middle:
+            path.append((middle, stop))
+            stop = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    # From leaf 0 on, this subtree is the whole old log, whose root the verifier has.
+    if start:
+        path.append((start, stop))
+    return path[::-1]
 
 
 def _split(width: int) -> int:

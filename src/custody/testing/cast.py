@@ -17,7 +17,7 @@ from custody.charter.makers import CosignerDevice
 from custody.charter.people import Person, Role, Witness
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule, Rule
 from custody.envelope import Ed25519Signer, Envelope, sign
-from custody.log import SignedCheckpoint, WitnessState
+from custody.log import Frontier, SignedCheckpoint
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.ports import Clock
 from custody.transfer.address import ExpectedDeposit
@@ -218,7 +218,7 @@ class SoftwareWitness:
 
     def __init__(self, name: str, signer: Ed25519Signer, log: LogKey, clock: Clock) -> None:
         self._name, self._signer, self._log, self._clock = name, signer, log, clock
-        self.state: WitnessState | None = None
+        self.state: Frontier | None = None
 
     def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
         """The checkpoint, cosigned, if it extends what this witness saw before."""

@@ -15,7 +15,6 @@ from custody.bitcoin.transaction import Transaction, TxOut
 from custody.errors import CustodyError
 from custody.examine.evidence import Evidence
 from custody.examine.shown import lines_of
-from custody.history.holdings import holdings, spendable
 from custody.ports import Store
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, TAX_OFFICE, expected, payee_address
 from custody.testing.chain import RegtestChain
@@ -240,9 +239,9 @@ class _Story:
 
     def _accounts(self, transfer_id: bytes) -> None:
         scenario = self._scenario
-        history, vault = scenario.history(), scenario.cast.vault
+        history = scenario.history()
         paid, fee = TO_SUPPLIER + TO_TAX_OFFICE, scenario.transfer(transfer_id).draft.fee
-        came_in = sum(each.amount for each in holdings(history, vault.id) if each.branch == Branch.RECEIVE)
+        came_in = sum(each.amount for each in scenario.holdings.values() if each.branch == Branch.RECEIVE)
         left = scenario.balance
         self._say(
             "The balances add up",
@@ -262,7 +261,7 @@ class _Story:
 
 
 def _spendable(scenario: Scenario) -> int:
-    return sum(coin.amount for coin in spendable(scenario.history(), scenario.cast.vault.id))
+    return sum(coin.amount for coin in scenario.spendable)
 
 
 def _refusal(attempt: Callable[[], object]) -> CustodyError:

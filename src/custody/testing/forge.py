@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self, TypeVar
 
 from custody.bitcoin.script import NetworkMismatch
@@ -49,6 +49,20 @@ class Story:
     previous: tuple[bytes, ...]
     approvals: tuple[Envelope, ...] = ()
     authorization: Authorization | None = None
+
+    def dated(self, size: int) -> Story:
+        """The story with its decision made on `size` entries, and authorized as such if it was authorized before."""
+        decision = dated(self.decision, size)
+        authorization = self.authorization
+        if authorization is not None and authorization.decision == self.decision.digest():
+            authorization = Authorization(
+                transfer=authorization.transfer,
+                charter=authorization.charter,
+                decision=decision.digest(),
+                approvals=authorization.approvals,
+                at=authorization.at,
+            )
+        return replace(self, decision=decision, authorization=authorization)
 
     def body(self, charter: Envelope) -> EvidenceBody:
         """What a reader of this story judges."""
@@ -99,7 +113,7 @@ class Forge:
         self.entries.append(seal(self.size, kind, author, subjects, body, _salt(self.size)))
 
     def copy(self, *entries: LogEntry) -> None:
-        """Enter next what other entries say, bodies and salts as they are."""
+        """Enter next what other entries say, bodies and salts as they are; a decision is judged where it stands now."""
         self.entries.extend([moved(entry, index) for index, entry in enumerate(entries, self.size)])
 
     def rewrite(self, index: int, body: Record) -> None:
@@ -110,6 +124,7 @@ class Forge:
     def tell(self, story: Story) -> None:
         """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request."""
         self.write(kinds.DRAFTED, story.draft)
+        story = story.dated(self.size)
         self.write(kinds.DECIDED, story.decision)
         for each in story.approvals:
             self.write(kinds.APPROVED, each)
@@ -150,7 +165,8 @@ class Forge:
 
     def asked(self) -> WitnessRequest:
         """What a witness is asked to cosign."""
-        return WitnessRequest(checkpoint=self.signed().text(), leaves=tuple(entry.leaf for entry in self.entries))
+        leaves = tuple(entry.leaf for entry in self.entries)
+        return WitnessRequest(checkpoint=self.signed().text(), since=0, leaves=leaves)
 
     def cosigned(self) -> SignedCheckpoint:
         """The checkpoint after the witness has cosigned it, who sees this log for the first time."""
@@ -184,15 +200,30 @@ def sealed(
 
 
 def moved(entry: LogEntry, index: int) -> LogEntry:
-    """What an entry says, at another place of a log.
+    """What an entry says, at another place of a log; a decision, as judged there.
 
     Raises:
         ValueError: its body is withheld.
     """
     if entry.body is None:
         raise ValueError("an entry whose body is withheld cannot be sealed again")
-    head = entry.head
-    return seal(index, head.entry, head.author, head.subjects, entry.body, entry.salt)
+    head, body = entry.head, entry.body
+    if head.entry == kinds.DECIDED:
+        body = dated(Decision.from_bytes(body), index).to_bytes()
+    return seal(index, head.entry, head.author, head.subjects, body, entry.salt)
+
+
+def dated(decision: Decision, size: int) -> Decision:
+    """The decision as it is when the log has `size` entries and nothing that was asked of it is another."""
+    return Decision(
+        transfer=decision.transfer,
+        charter=decision.charter,
+        size=size,
+        facts=decision.facts,
+        verdict=decision.verdict,
+        findings=decision.findings,
+        demands=decision.demands,
+    )
 
 
 def believed(pinned: bytes, lines: Iterable[str]) -> State:

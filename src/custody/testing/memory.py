@@ -212,6 +212,9 @@ class _View:
             size = max(notes, default=0)
         return notes.get(size)
 
+    def checkpoints(self) -> Iterator[str]:
+        return (self._state.notes[size] for size in sorted(self._state.notes, reverse=True))
+
 
 class _Transaction(_View):
     """The same, and changes."""

@@ -18,11 +18,12 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import Evidence
 from custody.examine.statement import DAY, StatementPaper, state_address, write_paper
-from custody.history.holdings import balance
+from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
 from custody.history.rows import NoRows, Rows
 from custody.history.state import State
+from custody.history.tables import HoldingRow
 from custody.log import SignedCheckpoint
 from custody.log.witnessing import LogKey
 from custody.ports import StationState, Store
@@ -47,6 +48,7 @@ from custody.transfer.draft import Draft
 from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
 from custody.transfer.state import Transfer
 from custody.units import Network
+from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 from custody.words import show_words
 
@@ -155,7 +157,22 @@ class Scenario:
     @property
     def balance(self) -> int:
         """Sats of the vault's unspent deposits."""
-        return balance(self.custodian.history(), self.cast.vault.id)
+        return balance(self.history(), self.cast.vault.id)
+
+    @property
+    def holdings(self) -> dict[OutPoint, HoldingRow]:
+        """The vault's deposits by where they are, spent ones too."""
+        return {each.outpoint: each for each in holdings(self.history(), self.cast.vault.id)}
+
+    @property
+    def coins(self) -> tuple[Coin, ...]:
+        """The vault's mature, unspent coins, those that a transfer holds too."""
+        return coins(self.history(), self.cast.vault.id)
+
+    @property
+    def spendable(self) -> tuple[Coin, ...]:
+        """Those of them that no transfer holds."""
+        return spendable(self.history(), self.cast.vault.id)
 
     # --- the people --------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ def test_a_file_is_known_by_what_it_says_it_is(data, kind):
 
 
 def test_every_record_that_travels_alone_is_a_kind_of_file():
-    kinds = {each.kind for each in FileRecord.__subclasses__()}
+    ours = (each for each in FileRecord.__subclasses__() if each.__module__.startswith("custody."))
+    kinds = {each.kind for each in ours}
     assert {kind_of(b'{"_type":"custody/%b/v1"' % each.encode()) for each in kinds} == set(files._ALONE.values())
     assert len(kinds) == len(files._ALONE)
 
@@ -73,7 +74,7 @@ def test_a_key_file_given_for_a_charter_is_named_and_where_it_goes_said(key_file
     with refuses("FILE_KIND") as caught:
         signed_in(key_file.to_bytes(), Charter, "aigerim\x1b[2J.json")
     assert "is a key file; this command needs a charter" in str(caught.error)
-    assert "A key file goes to the --key of a command that signs" in caught.error.advice()
+    assert "Give it to the --key of a command that signs" in caught.error.advice()
     assert "\x1b" not in str(caught.error)
 
 

@@ -12,7 +12,7 @@ from custody.apps.views.layout import grouped, sats
 from custody.apps.views.transfer import transfer_data
 from custody.envelope import sign
 from custody.examine.evidence import Examination, Stage
-from custody.log import Cosignature, SignedCheckpoint
+from custody.log import Cosignature
 from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import REQUESTER, WITNESS, Setting, make_cast
@@ -251,9 +251,8 @@ def test_an_approval_counts_as_signed_only_by_the_officer_it_names(witnessed):
 def test_a_checkpoint_says_who_stands_behind_it(witnessed):
     scenario = witnessed.scenario
     request = scenario.custodian.checkpoint()
-    signed = SignedCheckpoint.parse(request.checkpoint)
-    _, text = checkpoint_paper(signed, request.leaves, scenario.cast.charter)
+    _, text = checkpoint_paper(request.signed(), request, scenario.cast.charter)
     assert "signed by the coordinator" in text
     assert "cosigned" not in text
     with refuses("PROOF_INVALID"):
-        checkpoint_paper(signed, request.leaves[:-1], scenario.cast.charter)
+        checkpoint_paper(request.signed(), request.model_copy(update={"since": 1}), scenario.cast.charter)

@@ -26,6 +26,7 @@ from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, TAX_OF
 from custody.testing.forge import Forge, Story, believed
 from custody.transfer.approval import Authorization, Opinion
 from custody.transfer.draft import Draft
+from custody.transfer.proposal import propose
 from custody.transfer.request import RequestedPayment, TransferRequest
 from custody.transfer.settlement import Ended, Ending
 
@@ -430,7 +431,7 @@ def test_step_6_a_payee_at_the_vault_s_own_change_address_is_read_two_ways_and_r
     made = edit(made, identity=edit(made.identity, charter=charter.digest(), request=request.digest()))
     transfer = retold(told.transfer, draft=made, request=request)
     with refuses("STATE_CHANGED"):
-        judge_draft(transfer, request, charter, told.previous, told.until(kinds.SIGNED).height)
+        judge_draft(transfer, propose(made, request, charter), told.previous, told.until(kinds.SIGNED).height)
 
 
 # --- 7: the rules -----------------------------------------------------------------------------------------------------

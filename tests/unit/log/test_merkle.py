@@ -191,6 +191,12 @@ def test_consistency_holds_for_its_own_sizes_and_roots_only(data, new):
             verify_consistency(old, old_root, new, new_root, (*proof[:at], b"", *proof[at + 1 :]))
 
 
+@given(st.data(), sizes)
+def test_a_frontier_proves_what_the_whole_tree_proves(data, new):
+    old = data.draw(st.integers(min_value=0, max_value=new))
+    assert Frontier.of(LEAVES[:old]).consistency(LEAVES[old:new]) == TREE.consistency(old, new)
+
+
 @given(st.lists(st.sampled_from(LEAVES[:4]), max_size=12), sizes, sizes)
 def test_made_up_proofs_end_in_a_refusal(proof, one, other):
     with refuses("PROOF_INVALID"):

@@ -62,16 +62,16 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, find):
 
 def test_the_first_transaction_of_a_block_is_mined(vault, find):
     mined = Transaction(2, spending(), (TxOut(9, vault.script_pubkey(Branch.RECEIVE, 0)),), 0)
-    (found,) = deposits_in(block(coinbase=mined), find, 77)
+    ((found, _),) = deposits_in(block(coinbase=mined), find, 77)
     assert found.is_coinbase
 
 
 def test_the_proof_of_an_amount_does_not_depend_on_a_witness(vault, find):
     paying = Transaction(2, spending(), (TxOut(6, vault.script_pubkey(Branch.RECEIVE, 1)),), 0, ((b"\x01", b"\x02"),))
-    (one,) = deposits_in(block(paying), find, 77)
-    (other,) = deposits_in(block(replace(paying, witness=((b"\x03",),))), find, 77)
-    assert one == other
-    proof = PreviousTransaction(one.transaction)
+    ((one, first),) = deposits_in(block(paying), find, 77)
+    ((other, second),) = deposits_in(block(replace(paying, witness=((b"\x03",),))), find, 77)
+    assert (one, first.stripped()) == (other, second.stripped())
+    proof = PreviousTransaction(first.stripped())
     assert (proof.txid, proof.output(0)) == (paying.txid, paying.outputs[0])
 
 
@@ -82,8 +82,8 @@ def test_two_vaults_are_told_apart(vault):
     paying = Transaction(
         2, spending(), tuple(TxOut(6, each.script_pubkey(Branch.RECEIVE, 0)) for each in (vault, second)), 0
     )
-    assert [each.vault for each in deposits_in(block(paying), both.find, 77)] == [vault.id, second.id]
-    assert [each.vault for each in deposits_in(block(paying), other.find, 77)] == [second.id]
+    assert [each.vault for each, _ in deposits_in(block(paying), both.find, 77)] == [vault.id, second.id]
+    assert [each.vault for each, _ in deposits_in(block(paying), other.find, 77)] == [second.id]
 
 
 def test_each_input_that_spends_a_coin_of_ours_is_a_spend():

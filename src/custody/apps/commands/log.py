@@ -17,6 +17,7 @@ from custody.apps.files import FileKind, read_text, refuse_existing
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
+from custody.charter.document import UnknownName
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
 
@@ -25,22 +26,38 @@ LINES_TOLD: Final = 1_000
 
 
 @click.command(cls=Verb, epilog="Example: custody log checkpoint -o checkpoint.json")
+@click.option("--since", type=click.IntRange(min=0), metavar="SIZE", help="For a witness that has seen SIZE entries.")
+@click.option("--for-witness", "name", metavar="NAME", help="For this witness, from what it cosigned last.")
 @out_option("the checkpoint")
 @passphrase_option("the coordinator's key")
-def checkpoint(*, out: str, passphrase_file: str | None) -> None:
+def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file: str | None) -> None:
     """Sign the log as it stands, for witnesses to cosign.
 
-    The file holds the checkpoint and the hashes of all entries; a witness sees no amounts and no names.
+    The file holds the checkpoint and the hashes of the entries that the witness who is furthest behind has not cosigned
+    yet; no amounts and no names. One that has seen more skips some, one that has seen less says where to begin.
     """
+    if since is not None and name is not None:
+        raise click.UsageError("give --since or --for-witness, not both")
     refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
+        if name is not None:
+            sizes = work.custodian.sizes_seen()
+            if name not in sizes:
+                raise UnknownName(what="witness", name=ascii(name[:60]), known=", ".join(sizes) or "none")
+            since = sizes[name]
         work.key.unlock()
-        request = work.custodian.checkpoint()
+        request = work.custodian.checkpoint(since)
     write_output(out, request.to_bytes())
-    made = SignedCheckpoint.parse(request.checkpoint).checkpoint
+    made = request.signed().checkpoint
     output().emit(
-        {"origin": made.origin, "size": made.size, "root": made.root.hex(), "file": out},
-        f"checkpoint of {made.size} entries under root {made.root.hex()}",
+        {
+            "origin": made.origin,
+            "size": made.size,
+            "since": request.since,
+            "root": made.root.hex(),
+            "file": out,
+        },
+        f"checkpoint of {made.size} entries under root {made.root.hex()}, with those after the first {request.since}",
     )
     output().next_step(f"at each witness: custody-station witness {shown(out)} --key KEYFILE --name NAME -o FILE")
 
@@ -122,7 +139,7 @@ Examples:
 @out_option("the log")
 @passphrase_option("the coordinator's key")
 def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str | None) -> None:
-    """Write the log, a line an entry.
+    """Write the whole log, a line an entry.
 
     Each line carries its leaf hash, so that anybody can check it against a checkpoint. It shows everything: amounts,
     addresses and names.

@@ -1,6 +1,6 @@
 """What does a station work with: a folder of its own, a clock, and what people must not be told first?
 
-The folder holds what must not be forgotten: which charter is trusted and how far its log was seen (`station.json`), a
+The folder holds what must not be forgotten: which charter is trusted and how far its log was seen (`station.db`), a
 copy of that charter (verified again at every use), and what each witness on this machine has cosigned. One command at a
 time works with it. Nothing else of the machine is read: no configuration of the coordinator, no network, no database.
 """
@@ -17,6 +17,7 @@ from typing import ClassVar, Final, TypeVar
 
 import click
 import platformdirs
+from pydantic import model_validator
 
 from custody.apps.files import signed_in
 from custody.apps.terminal import read_input, shown
@@ -26,7 +27,7 @@ from custody.backends.station import FileStationMemory
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import BackendError
-from custody.log import WitnessState
+from custody.log import Frontier
 from custody.ports import Clock, FileMissing
 from custody.record import MAX_RECORD, Digest, Record, Text, tagged_hash
 from custody.station import Station
@@ -47,7 +48,7 @@ class StationBusy(BackendError, code="STATION_BUSY"):
 
 
 class WitnessMemory(Record):
-    """The last checkpoint that a witness on this machine cosigned, of one log with one key."""
+    """The log, of this name and key, as far as a witness on this machine has cosigned it: its size and its peaks."""
 
     kind: ClassVar[str] = "witness-memory"
 
@@ -55,7 +56,17 @@ class WitnessMemory(Record):
     log: Digest
     witness: Text
     size: Count
-    root: Digest
+    peaks: tuple[Digest, ...]
+
+    @model_validator(mode="after")
+    def _has_a_root(self) -> WitnessMemory:
+        # A frontier that cannot be is a damaged file, and found as one.
+        self.frontier()
+        return self
+
+    def frontier(self) -> Frontier:
+        """What is remembered, as a value."""
+        return Frontier(self.size, self.peaks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +129,18 @@ class Desk:
 
     # --- what witnesses remember -------------------------------------------------------------------------------------
 
-    def witness_state(self, charter: Charter, name: str) -> WitnessState | None:
+    def witness_state(self, charter: Charter, name: str) -> Frontier | None:
         """What the witness `name` remembers of the charter's log; None before its first checkpoint."""
         try:
             data = read_file(self._witness(charter, name), MAX_STATE)
         except FileMissing:
             return None
-        known = WitnessMemory.from_bytes(data)
-        return WitnessState(size=known.size, root=known.root)
+        return WitnessMemory.from_bytes(data).frontier()
 
-    def remember_witnessed(self, charter: Charter, name: str, state: WitnessState) -> None:
+    def remember_witnessed(self, charter: Charter, name: str, state: Frontier) -> None:
         """Keep what the witness has seen. Do it before the cosignature leaves."""
         memory = WitnessMemory(
-            origin=charter.origin, log=charter.coordinator, witness=name, size=state.size, root=state.root
+            origin=charter.origin, log=charter.coordinator, witness=name, size=state.size, peaks=state.peaks
         )
         replace_atomically(self._witness(charter, name), memory.to_bytes())
 

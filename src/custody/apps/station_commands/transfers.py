@@ -114,7 +114,7 @@ def _paper(
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
         case FileKind.WITNESS_REQUEST:
             request = alone_in(data, WitnessRequest, path)
-            return checkpoint_paper(SignedCheckpoint.parse(request.checkpoint), request.leaves, charter)
+            return checkpoint_paper(request.signed(), request, charter)
         case FileKind.CHECKPOINT:
             return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
     known = (

@@ -44,7 +44,8 @@ from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
 from custody.examine.statement import AddressStatement, count_signers
-from custody.log import MerkleTree, ProofInvalid, SignedCheckpoint, verify_checkpoint, witnesses_of
+from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
+from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.record import Record
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.request import TransferRequest, check_request
@@ -382,24 +383,25 @@ def _vault_name(vault_id: bytes, charter: Charter | None) -> str:
 # --- checkpoints and key files ----------------------------------------------------------------------------------------
 
 
-def checkpoint_paper(signed: SignedCheckpoint, leaves: Sequence[bytes] | None, charter: Charter | None) -> Shown:
-    """A checkpoint of a log, with the leaf hashes under it when they came along.
+def checkpoint_paper(signed: SignedCheckpoint, request: WitnessRequest | None, charter: Charter | None) -> Shown:
+    """A checkpoint of a log, with the leaf hashes under it when they came along in a `request`.
 
     Raises:
         ProofInvalid: the leaves are not those under the checkpoint.
         CheckpointInvalid: not signed by the trusted charter's log, or a witness's line does not verify.
     """
     checkpoint = signed.checkpoint
-    if leaves is not None:
-        tree = MerkleTree(leaves)
-        if tree.size != checkpoint.size or tree.root() != checkpoint.root:
-            claim = f"the leaves under a checkpoint of {checkpoint.size} entries"
-            raise ProofInvalid(claim=claim, problem="they have another size or root")
+    leaves = "not in this file"
+    if request is not None:
+        refuse_wrong_root(request)
+        leaves = "all there; the root was computed from them"
+        if request.since:
+            leaves = f"without the first {request.since}; a witness that has seen those computes the root"
     rows = [
         ("log", checkpoint.origin),
         ("entries", str(checkpoint.size)),
         ("root", checkpoint.root.hex()),
-        ("leaves", "not in this file" if leaves is None else "all there; the root was computed from them"),
+        ("leaves", leaves),
         *_stands_behind(signed, charter),
     ]
     data: JsonValue = {

@@ -370,6 +370,10 @@ class _View:
         statement = select(table.c.note).order_by(table.c.size.desc()).limit(1)
         return self._connection.scalar(statement if size is None else statement.where(table.c.size == size))
 
+    def checkpoints(self) -> Iterator[str]:
+        table = schema.checkpoints
+        return iter(self._connection.scalars(select(table.c.note).order_by(table.c.size.desc())))
+
 
 class _Transaction(_View):
     """The same, and changes. The log's head is written once, at the end."""
