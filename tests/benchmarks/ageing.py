@@ -47,15 +47,13 @@ from custody.custodian import Custodian, Outside
 from custody.examine.catchup import catch_up
 from custody.examine.evidence import Evidence, Stage, examine
 from custody.history import kinds
-from custody.history.questions import History
 from custody.history.state import State
-from custody.log import SignedCheckpoint
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
 from custody.ports import StationState, StoreTransaction
 from custody.rebuild import rebuild
 from custody.testing.cast import OFFICERS, SUPPLIER, WITNESS, Chance, SoftwareWitness, expected, make_cast
-from custody.testing.years import HUGE, LARGE, SMALL, RATE, MadeUpChain, People, Size, kept_years
+from custody.testing.years import HUGE, LARGE, RATE, SMALL, MadeUpChain, People, Size, kept_years
 from custody.transfer.address import AddressIssued
 from custody.units import Network
 from custody.vault.descriptor import Branch
@@ -76,12 +74,15 @@ def ageing(entries: int, laps: int) -> list[Row]:
 def _age(entries: int, laps: int) -> list[Row]:
     with TemporaryDirectory() as folder:
         offices = [_Office(SIZES[each], Path(folder)) for each in (FEW_ENTRIES, entries)]
-        for _ in range(laps + 1):
-            for office in offices:
-                gc.collect()
-                office.lap()
         for office in offices:
             office.read_again()
+        gc.collect()
+        gc.freeze()
+        for _ in range(laps + 1):
+            for office in offices:
+                office.lap()
+        for office in offices:
+            office.examine()
         young, old = (office.times() for office in offices)
     return [Row.of(goal, old[goal.name], _theirs(goal.peer, young.get(goal.name))) for goal in ageing_goals(entries)]
 
@@ -127,12 +128,10 @@ class _Office:
         outside = Outside((chain,), chain, (), chain, self._chance.below, self._chance.salt, (self._witness,))
         self._custodian = Custodian(self._store, self._cast.digest, self._cast.coordinator, outside)
         self._found: dict[str, list[float]] = {}
+        self._kept: dict[str, list[float]] = {}
         self._laps = 0
         self._memory = FileStationMemory(folder / f"{size.entries}.station")
-        self._behind = self._logbook.read().size
         _fresh_memory(self._memory, self._cast.charter.origin, self._cast.digest)
-        # Whoever cosigns has seen the log so far.
-        self._custodian.log_file()
 
     def times(self) -> dict[str, float]:
         """What was found, the median of each."""
@@ -141,8 +140,8 @@ class _Office:
     def lap(self) -> None:
         """One transfer from request to release, and one process that looks at it; the first time nothing is noted."""
         self._laps += 1
-        if self._laps == 2:  # noqa: PLR2004
-            self._found.clear()
+        if self._laps == 2:
+            self._found = dict(self._kept)
         self._store.longest = 0.0
         transfer_id = self._transfer()
         self._note(LOCKED, self._store.longest)
@@ -150,11 +149,10 @@ class _Office:
         self._append()
 
     def read_again(self) -> None:
-        """Read the whole log as a new reader does, judge a file of many lines, and make the rows again."""
+        """Make the rows of the whole log again, and read it as a new reader does."""
+        cast, size = self._cast, self._logbook.read().size
+        self._note(REBUILD, _cpu(lambda: rebuild(self._store, cast.digest)) / size)
         lines = list(self._custodian.log_file())
-        cast = self._cast
-        history = self._logbook.read()
-        size, count = history.size, min(NEW_LINES, history.size // 2)
 
         def keep(shown: Any) -> State:
             self._memory.save(_trusted(cast.charter.origin, cast.digest), shown.state)
@@ -162,17 +160,16 @@ class _Office:
 
         spent = _cpu(lambda: catch_up(lambda: iter(lines), State.over(self._memory.rows(), cast.digest), keep))
         self._note(CATCH_UP, spent / size)
-        del lines
-        known = State.over(self._memory.rows(), cast.digest)
-        # Enough happens elsewhere before this reader sees a file again.
-        self._issue(count)
+        self._kept = dict(self._found)
+
+    def examine(self) -> None:
+        """Judge a transfer by a file of many lines that this reader has not seen."""
+        known = State.over(self._memory.rows(), self._cast.digest)
+        self._issue(max(0, NEW_LINES - (self._logbook.read().size - known.size)))
         transfer_id = self._requested()
         evidence = self._custodian.evidence(transfer_id, known.size)
         raw = evidence.to_bytes()
         self._note(EXAMINE, _cpu(lambda: examine(Evidence.from_bytes(raw), known, Stage.SIGN, self._clock.now())))
-        with self._store.read() as view:
-            size = view.size
-        self._note(REBUILD, _cpu(lambda: rebuild(self._store, cast.digest)) / size)
 
     # --- one transfer ------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ LONG_TERM_RATE = 10_000
 
 
 class Course:
-    """Everything that is raced, as rows; `node` is None where there is no bitcoind, `aged` what `growth` and `ageing` gave."""
+    """Everything that is raced, as rows. `node` is None where there is no bitcoind; `aged` are rows that are there."""
 
     def __init__(
         self, aged: list[Row], peers: Sequence[Peer], node: Node | None, programs: Programs, laps: int
