@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from custody.backends.sql import schema
 from custody.history import tables
@@ -211,12 +211,16 @@ def write_rows(connection: Connection, state: State) -> Head:
     head = Head(state.frontier, state.total_with(encoded))
     oldest = max(0, size - KEPT)
     if before // PAGE != size // PAGE:
-        connection.execute(delete(schema.state_rows).where(_rows.until <= oldest))
+        connection.execute(_DELETE_ENDED, {"oldest": oldest})
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
     connection.execute(update(schema.state_head).values(values))
     return head
 
 
+# The second condition is the index's own, in its own words: without it SQLite would look through all rows.
+_DELETE_ENDED: Final = delete(schema.state_rows).where(
+    _rows.until <= bindparam("oldest"), _rows.until < literal_column(str(schema.FOREVER))
+)
 _KNOWN: Final = frozenset(tables.ALL)
 _END: Final = update(schema.state_rows).where(
     _rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER
