@@ -11,12 +11,11 @@ such rows are compared only while nothing was erased.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from custody.history import tables
+from custody.history import kinds, tables
 from custody.history.fold import fold
 from custody.history.rows import Sealing, StateCorrupt, Table
 from custody.history.state import State
@@ -86,15 +85,25 @@ class _Folding:
         while self.state.size < size:
             with self.store.read() as view:
                 batch = list(_batch(view, self.state.size, size))
-            self.take(iter(batch))
+            self.take(batch)
             if progress is not None:
                 progress(self.state.size, size)
 
-    def take(self, entries: Iterator[LogEntry]) -> None:
+    def take(self, entries: Iterable[LogEntry]) -> None:
         """Fold these too."""
-        while batch := list(islice(entries, BATCH)):
-            self.erased += sum(each.body is None for each in batch)
-            self.state = self.scratch.add(fold(self.state, batch))
+        batch: list[LogEntry] = []
+        for entry in entries:
+            # What a seal is compared with is known once the rows before it are written.
+            if batch and (len(batch) == BATCH or entry.head.entry == kinds.STATE_SEALED):
+                self._add(batch)
+                batch = []
+            batch.append(entry)
+        if batch:
+            self._add(batch)
+
+    def _add(self, batch: list[LogEntry]) -> None:
+        self.erased += sum(each.body is None for each in batch)
+        self.state = self.scratch.add(fold(self.state, batch))
 
 
 _SEALED: Final[tuple[Table[Any], ...]] = tuple(each for each in tables.ALL if each.sealing is Sealing.SEALED)

@@ -1,7 +1,7 @@
 """What is so after so many entries: rows over a base, as a value.
 
 A state never changes. Folding an entry gives a new one, which shares with the old one all that stayed; both may be read
-by any thread, and compared. What was put stands in layers above the base, each at least twice the size of the next, so
+by any thread, and compared. What was put stands in layers above the base, each about twice the size of the next, so
 that a change copies little and a question looks at few. Nothing here knows what rows mean: `on/` and `history` do.
 """
 
@@ -16,6 +16,9 @@ from typing import Any, Final
 from custody.history.multiset import Multiset
 from custody.history.rows import Key, NoRows, Row, Rows, Sealing, Table, beyond
 from custody.log import Frontier
+
+_FEW: Final = 16
+"""Rows of a layer up to which it is copied whole for one more."""
 
 
 class _Layer:
@@ -151,11 +154,16 @@ class State:
 
     def put(self, table: Table[Row], key: Key, row: Row | None) -> State:
         """With this row; None takes the one that is there away."""
-        layer = _Layer({(table, key): row})
-        layers = self._layers
-        while layers and len(layers[-1].rows) <= len(layer.rows):
-            layer = layer.above(layers[-1])
+        layers, rows = self._layers, {(table, key): row}
+        if layers and len(layers[-1].rows) < _FEW:
+            rows = {**layers[-1].rows, **rows}
             layers = layers[:-1]
+        layer = _Layer(rows)
+        if len(rows) == _FEW:
+            # Full: from now on it is merged with others of its size, and a new one begins above it.
+            while layers and len(layers[-1].rows) <= len(layer.rows):
+                layer = layer.above(layers[-1])
+                layers = layers[:-1]
         return State(self.pinned, self.base, self.frontier, (*layers, layer))
 
     def appended(self, leaf: bytes) -> State:

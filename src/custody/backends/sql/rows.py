@@ -199,13 +199,13 @@ def write_rows(connection: Connection, state: State) -> Head:
             continue
         if table not in _KNOWN:
             raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
-        changed.append({"_name": table.name, "_key": key})
+        changed.append({"_name": table.name, "_key": key, "_size": size})
         if value is not None:
             written.append({"name": table.name, "key": key, "since": size, "until": schema.FOREVER, "value": value})
     if size == before:
         return state.base.head
     if before and changed:
-        connection.execute(_END.values(until=size), changed)
+        connection.execute(_END, changed)
     if written:
         connection.execute(insert(schema.state_rows), written)
     head = Head(state.frontier, state.total_with(encoded))
@@ -213,7 +213,7 @@ def write_rows(connection: Connection, state: State) -> Head:
     if before // PAGE != size // PAGE:
         connection.execute(_DELETE_ENDED, {"oldest": oldest})
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
-    connection.execute(update(schema.state_head).values(values))
+    connection.execute(update(schema.state_head), values)
     return head
 
 
@@ -222,6 +222,8 @@ _DELETE_ENDED: Final = delete(schema.state_rows).where(
     _rows.until <= bindparam("oldest"), _rows.until < literal_column(str(schema.FOREVER))
 )
 _KNOWN: Final = frozenset(tables.ALL)
-_END: Final = update(schema.state_rows).where(
-    _rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER
+_END: Final = (
+    update(schema.state_rows)
+    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
+    .values(until=bindparam("_size"))
 )

@@ -498,7 +498,7 @@ class _Transaction(_View):
         if self._frontier is self._begun_with:
             return
         values = {"size": self._frontier.size, "peaks": b"".join(self._frontier.peaks)}
-        self._connection.execute(update(schema.log_head).values(values))
+        self._connection.execute(update(schema.log_head), values)
 
     def _holders(self, outpoints: list[bytes]) -> dict[bytes, bytes]:
         """Who holds which of `outpoints` (36 bytes each), free ones left out."""
