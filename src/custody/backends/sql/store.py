@@ -393,7 +393,7 @@ class _Transaction(_View):
         self._frontier = frontier
 
     def save(self, state: State) -> None:
-        if (state.frontier, state.base.head.frontier) != (self._frontier, self._rows.head.frontier):
+        if (state.frontier, state.base.head.frontier) != (self._frontier, self.rows().head.frontier):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         write_rows(self._connection, state)
