@@ -23,13 +23,14 @@ class MapRows:
         """The rows of a state over such a base, or over none."""
         below = state.base.tables if isinstance(state.base, MapRows) else {}
         tables = {name: dict(rows) for name, rows in below.items()}
-        for table, key, row in state.changes():
+        encoded = state.encoded()
+        for table, key, data in encoded:
             rows = tables.setdefault(table.name, {})
-            if row is None:
+            if data is None:
                 rows.pop(key, None)
             else:
-                rows[key] = table.encode(row)
-        return cls(Head(state.frontier, state.total()), tables)
+                rows[key] = data
+        return cls(Head(state.frontier, state.total_with(encoded)), tables)
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -118,18 +118,23 @@ class State:
 
     def total(self) -> Multiset:
         """What `digest` is the digest of."""
+        return self.total_with(self.encoded())
+
+    def total_with(self, encoded: Iterable[tuple[Table[Any], Key, bytes | None]]) -> Multiset:
+        """The same for whoever has this state's `encoded` changes at hand."""
         put: list[bytes] = []
         taken: list[bytes] = []
-        for table, key, row in self.changes():
+        for table, key, data in encoded:
             if table.sealing is not Sealing.SEALED:
                 continue
-            before = self.base.get(table, key)
-            if before == row:
+            row = self.base.get(table, key)
+            before = None if row is None else table.encode(row)
+            if before == data:
                 continue
             if before is not None:
                 taken.append(table.element(key, before))
-            if row is not None:
-                put.append(table.element(key, row))
+            if data is not None:
+                put.append(table.element(key, data))
         return self.base.head.total.changed(put, taken)
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:
@@ -137,6 +142,10 @@ class State:
         whole = functools.reduce(lambda older, newer: newer.above(older), self._layers, _Layer({}))
         for table, key in sorted(whole.rows, key=lambda place: (place[0].name, place[1])):
             yield table, key, whole.rows[table, key]
+
+    def encoded(self) -> list[tuple[Table[Any], Key, bytes | None]]:
+        """The same as they are written."""
+        return [(table, key, None if row is None else table.encode(row)) for table, key, row in self.changes()]
 
     # --- to be folded ------------------------------------------------------------------------------------------------
 

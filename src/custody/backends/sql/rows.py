@@ -166,14 +166,14 @@ def write_rows(connection: Connection, state: State) -> Head:
     before, size = state.base.head.frontier.size, state.size
     changed: list[dict[str, object]] = []
     written: list[dict[str, object]] = []
-    for table, key, row in state.changes():
+    encoded = state.encoded()
+    for table, key, value in encoded:
         if table.sealing is Sealing.LOG:
             continue
         if table not in _KNOWN:
             raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
         changed.append({"_name": table.name, "_key": key})
-        if row is not None:
-            value = table.encode(row)
+        if value is not None:
             written.append({"name": table.name, "key": key, "since": size, "until": schema.FOREVER, "value": value})
     if size == before:
         return state.base.head
@@ -181,7 +181,7 @@ def write_rows(connection: Connection, state: State) -> Head:
         connection.execute(_END.values(until=size), changed)
     if written:
         connection.execute(insert(schema.state_rows), written)
-    head = Head(state.frontier, state.total())
+    head = Head(state.frontier, state.total_with(encoded))
     oldest = max(0, size - KEPT)
     if before // PAGE != size // PAGE:
         connection.execute(delete(schema.state_rows).where(_rows.until <= oldest))

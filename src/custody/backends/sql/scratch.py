@@ -25,6 +25,8 @@ from custody.history.state import State
 PAGE: Final = 1_000
 """Rows compared at once."""
 _CACHE_KIB: Final = 64 * 1024
+_RECENT: Final = 5_000
+"""Bodies kept in memory."""
 
 
 class _Paged(Protocol):
@@ -42,6 +44,8 @@ class ScratchRows:
         self.head: Head = NoRows.head
         self._log: Final = log
         self._from_log: Final = from_log
+        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+        self._recent: Final[dict[tuple[Table[Any], Key], bytes]] = {}
         self._own: Final = sqlite3.connect("", isolation_level=None)
         # Nothing of it has to outlive the process.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
@@ -59,30 +63,46 @@ class ScratchRows:
 
     def add(self, state: State) -> State:
         """Take in what a state has above these rows; the same state over them. Of states before it nothing is left."""
-        head = Head(state.frontier, state.total())
+        encoded = state.encoded()
+        head = Head(state.frontier, state.total_with(encoded))
         written, gone = [], []
-        for table, key, row in state.changes():
+        for table, key, data in encoded:
             if table.sealing is Sealing.LOG:
-                continue
-            if row is None:
+                self._remember(table, key, data)
+            elif data is None:
                 gone.append((table.name, key))
             else:
-                written.append((table.name, key, table.encode(row)))
+                written.append((table.name, key, data))
         self._own.execute("BEGIN")
         self._own.executemany("DELETE FROM rows WHERE name = ? AND key = ?", gone)
         self._own.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", written)
         self._own.execute("COMMIT")
         self.head = head
+        self._known.clear()
         return State.over(self, state.pinned)
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
+        place = (table, key)
+        if place not in self._known:
+            self._known[place] = self._read(table, key)
+        found: Row | None = self._known[place]
+        return found
+
+    def _read(self, table: Table[Row], key: Key) -> Row | None:
         if table.sealing is Sealing.LOG:
-            data = self._from_log(self._log, table, key)
+            data = self._recent.get((table, key)) or self._from_log(self._log, table, key)
         else:
             found = self._own.execute("SELECT value FROM rows WHERE name = ? AND key = ?", (table.name, key)).fetchone()
             data = None if found is None else found[0]
         return None if data is None else table.decode(key, data)
+
+    def _remember(self, table: Table[Any], key: Key, data: bytes | None) -> None:
+        """Keep the newest bodies: what is asked for is mostly about the transfers that are under way."""
+        if table is tables.BODIES and data is not None:
+            self._recent[table, key] = data
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
@@ -318,7 +318,7 @@ class _View:
             return Frontier().root
         if not 0 < size < self.size:
             raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
-        root: bytes | None = self._connection.scalar(select(schema.entries.c.root).where(_index == size - 1))
+        root: bytes | None = self._connection.scalar(_ROOT, {"at": size - 1})
         if root is None:
             raise LogCorrupt(index=size - 1, problem="it is missing")
         return root
@@ -526,6 +526,9 @@ _ROWS: Final = (
     .select_from(schema.entries.outerjoin(schema.bodies, schema.bodies.c.index == _index))
     .order_by(_index)
 )
+_RANGE: Final = _ROWS.where(_index >= bindparam("start"), _index < bindparam("stop"))
+_ONE: Final = _ROWS.where(_index == bindparam("at"))
+_ROOT: Final = select(schema.entries.c.root).where(_index == bindparam("at"))
 _HEAD: Final = select(schema.log_head.c.size, schema.log_head.c.peaks)
 _LAST: Final = select(_index.label("at"), schema.entries.c.root).order_by(_index.desc()).limit(1)
 
@@ -547,8 +550,7 @@ def _page(connection: Connection, start: int, stop: int) -> list[_EntryRow]:
     Raises:
         LogCorrupt: there is none.
     """
-    statement = _ROWS.where(_index >= start, _index < min(stop, start + PAGE))
-    rows = [_EntryRow(*row) for row in connection.execute(statement)]
+    rows = [_EntryRow(*row) for row in connection.execute(_RANGE, {"start": start, "stop": min(stop, start + PAGE)})]
     if not rows:
         raise LogCorrupt(index=start, problem="it is missing")
     return rows
@@ -585,9 +587,9 @@ def _from_log(connection: Connection, table: Table[Any], key: bytes) -> bytes | 
     if table is tables.ROOTS:
         if index == 0:
             return Frontier().root
-        root: bytes | None = connection.scalar(select(schema.entries.c.root).where(_index == index - 1))
+        root: bytes | None = connection.scalar(_ROOT, {"at": index - 1})
         return root
-    row = connection.execute(_ROWS.where(_index == index)).first()
+    row = connection.execute(_ONE, {"at": index}).first()
     return None if row is None else _read_entry(_EntryRow(*row), index).body
 
 
