@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from custody.apps.commands.telling import tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
@@ -20,6 +21,7 @@ from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
+from custody.rebuild import verify_deep
 
 LINES_TOLD: Final = 1_000
 """Lines after which a person is told how far it is."""
@@ -95,21 +97,24 @@ def cosign(*, files: tuple[str, ...]) -> None:
 
 
 @click.command(cls=Verb)
-def verify() -> None:
-    """Recompute every hash of the log, and fold it anew.
+@click.option("--deep", "is_deep", is_flag=True, help="Fold the log anew as well, and compare what is kept of it.")
+def verify(*, is_deep: bool) -> None:
+    """Recompute every hash of the log.
 
-    Checks each entry and its body, the root, every kept checkpoint, and that each entry fits what stands before it. It
-    trusts nothing in the store but the charter's digest, which is pinned outside.
+    Checks each entry and its body, the root, and every kept checkpoint. With --deep also that each entry fits what
+    stands before it, and that what is kept beside the log is what the log makes: it trusts nothing in the store but the
+    charter's digest, which is pinned outside. Nothing is changed; custody store rebuild does that.
     """
     desk = coordinator()
-    frontier = desk.store.verify()
+    store, charter = desk.store, desk.settings.charter
+    frontier = verify_deep(store, charter, tell_folded).frontier if is_deep else store.verify()
     history = desk.history()
     with desk.store.read() as view:
         desk.folders.check_seen(view)
         note = view.checkpoint()
         desk.folders.remember_seen(view)
     rows = [
-        ("entries", f"{frontier.size}, every one in its place and folded"),
+        ("entries", f"{frontier.size}, every one in its place{' and folded' if is_deep else ''}"),
         ("root", frontier.root.hex()),
         *witnessed_rows(note, history.charter),
     ]
@@ -117,6 +122,7 @@ def verify() -> None:
         {
             "size": frontier.size,
             "root": frontier.root.hex(),
+            "is_folded": is_deep,
             "charter": desk.settings.charter.hex(),
             "frozen_by": history.frozen_by,
             "checkpoint": witnessed_data(note, history.charter),
