@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ CREATE TABLE rows (
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
 """
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
+_GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
 
 
 class FileStationMemory:
@@ -83,7 +85,8 @@ class FileStationMemory:
         if not os.path.lexists(self._path):
             return NoRows()
         with self._reading() as connection:
-            return _FileRows(self, _read_head(connection))
+            head = _read_head(connection)
+        return _FileRows(self, head)
 
     def save(self, trusted: StationState, seen: State) -> None:
         """Keep both.
@@ -123,9 +126,13 @@ class FileStationMemory:
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """A connection, which closes and so gives up whatever an error left undone."""
+        with self._translating(), closing(self._open()) as connection:
+            yield connection
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
         try:
-            with closing(self._open()) as connection:
-                yield connection
+            yield
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             if name in _DAMAGE:
@@ -134,7 +141,10 @@ class FileStationMemory:
 
     def _open(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        # A state may be read by any thread, and sqlite3 serializes what several ask of one connection.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -167,20 +177,28 @@ class FileStationMemory:
 
 
 class _FileRows:
-    """The rows as of one save. Implements `Rows`."""
+    """The rows as of one save. Implements `Rows`.
+
+    They keep a connection as long as somebody keeps them: a fold asks thousands of questions. Between two questions it
+    is in no transaction and keeps nobody from saving.
+    """
 
     def __init__(self, memory: FileStationMemory, head: Head) -> None:
         self.head: Final = head
         self._memory: Final = memory
         self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+        with memory._translating():  # noqa: SLF001 - the two are one file's
+            self._connection: Final = memory._open()  # noqa: SLF001
+            weakref.finalize(self, self._connection.close)
+            self._connection.execute("PRAGMA query_only=ON")
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
         place = (table, key)
         if place not in self._known:
             asked = {"name": table.name, "size": self.head.frontier.size, "key": key}
-            with self._memory._reading() as connection:  # noqa: SLF001 - the two are one file's
-                row = connection.execute(f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key", asked).fetchone()  # noqa: S608
+            with self._memory._translating():  # noqa: SLF001
+                row = self._connection.execute(_GET, asked).fetchone()
             self._known[place] = None if row is None else table.decode(key, row[0])
         found: Row | None = self._known[place]
         return found
@@ -199,8 +217,8 @@ class _FileRows:
         while True:
             high = "" if asked["high"] is None else "AND key < :high"
             query = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key {after} :low {high} ORDER BY key {order} LIMIT {PAGE}"  # noqa: E501, S608 - words of this file
-            with self._memory._reading() as connection:  # noqa: SLF001
-                page = connection.execute(query, asked).fetchall()
+            with self._memory._translating():  # noqa: SLF001
+                page = self._connection.execute(query, asked).fetchall()
             for key, data in page:
                 yield key, table.decode(key, data)
             if len(page) < PAGE:
@@ -232,16 +250,17 @@ def _write(connection: sqlite3.Connection, seen: State) -> None:
     size = seen.size
     changed: list[tuple[int, str, bytes]] = []
     written: list[tuple[str, bytes, int, int, bytes]] = []
-    for table, key, row in seen.changes():
+    encoded = seen.encoded()
+    for table, key, data in encoded:
         if table not in _KNOWN:
             raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
         changed.append((size, table.name, key))
-        if row is not None:
-            written.append((table.name, key, size, _FOREVER, table.encode(row)))
+        if data is not None:
+            written.append((table.name, key, size, _FOREVER, data))
     if seen.base.head.frontier.size:
         connection.executemany(f"UPDATE rows SET until = ? WHERE name = ? AND key = ? AND until = {_FOREVER}", changed)  # noqa: S608
     connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", written)
-    values = (size, b"".join(seen.frontier.peaks), seen.total().to_bytes())
+    values = (size, b"".join(seen.frontier.peaks), seen.total_with(encoded).to_bytes())
     connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?", values)
 
 

@@ -75,8 +75,12 @@ class Table(Generic[Row]):
             pass
         raise StateCorrupt(table=self.name, key=key.hex(), problem="it does not read")
 
-    def element(self, key: Key, data: bytes) -> bytes:
-        """What stands for a row, given as its bytes, in the digest of the state: no two rows have the same."""
+    def element(self, key: Key, row: Row) -> bytes:
+        """What stands for a row in the digest of the state: no two rows have the same."""
+        return self.element_of(key, self.encode(row))
+
+    def element_of(self, key: Key, data: bytes) -> bytes:
+        """The same for a row that is encoded already."""
         return b"%s/%d/%s/%s" % (self.name.encode("ascii"), len(key), key, data)
 
 

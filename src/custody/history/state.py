@@ -132,9 +132,9 @@ class State:
             if before == data:
                 continue
             if before is not None:
-                taken.append(table.element(key, before))
+                taken.append(table.element_of(key, before))
             if data is not None:
-                put.append(table.element(key, data))
+                put.append(table.element_of(key, data))
         return self.base.head.total.changed(put, taken)
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:
