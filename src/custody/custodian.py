@@ -36,13 +36,12 @@ from custody.examine.evidence import (
     gather,
     judge_draft,
 )
-from custody.examine.shown import EvidenceInvalid, check_witnesses
+from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
 from custody.history import kinds, tables
 from custody.history.questions import History
 from custody.log import (
     Checkpoint,
     Cosignature,
-    LogEntry,
     NotInLog,
     SignedCheckpoint,
     sign_checkpoint,
@@ -50,7 +49,7 @@ from custody.log import (
     witnesses_of,
 )
 from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
-from custody.logbook import Logbook, Work, all_previous
+from custody.logbook import Logbook, Work, all_previous, read_entries
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
@@ -85,8 +84,6 @@ from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
-LOG_PAGE: Final = 1_000
-"""Entries read from the store at once when the log is written to a file."""
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
 
@@ -278,6 +275,7 @@ class Custodian:
         Raises:
             HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
             EvidenceInvalid: the transfer was not decided yet, or the log is not that long.
+            FileTooLong: the reader has to catch up first.
         """
         signed = self._witnessed(transfer_id, since)
         with self._store.read() as view:
@@ -289,7 +287,8 @@ class Custodian:
             if since > size:
                 raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
             previous = all_previous(history, view, transfer.draft)
-            return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
+        refuse_long(since, size)
+        return evidence_of(transfer_id, signed, read_entries(self._store, since, size), since, previous)
 
     def log_file(self, since: int = 0) -> Iterator[bytes]:
         """The log from entry `since` on, line by line, for readers who are new or far behind.
@@ -304,15 +303,8 @@ class Custodian:
         if signed is None or not _is_witnessed(signed, history.charter):
             signed = self._cosigned_now()
         check_witnesses(signed, history.charter)
-        size = signed.checkpoint.size
-
-        def entries() -> Iterator[LogEntry]:
-            # A page at a time, so that nobody who writes has to wait for a slow medium.
-            for start in range(since, size, LOG_PAGE):
-                with self._store.read() as view:
-                    yield from list(view.entries(start, min(size, start + LOG_PAGE)))
-
-        return write_log(history.charter_envelope, signed, entries(), since)
+        entries = read_entries(self._store, since, signed.checkpoint.size)
+        return write_log(history.charter_envelope, signed, entries, since)
 
     def checkpoint(self, since: int | None = None) -> WitnessRequest:
         """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.

@@ -37,6 +37,8 @@ from custody.vault.descriptor import Vault
 from custody.vault.ownership import PrevtxMissing
 
 Body = TypeVar("Body", bound=Record)
+PAGE: Final = 1_000
+"""Entries that are read while a view is open."""
 SEAL_EVERY: Final = 1_000
 """Entries after which the log says what its state is."""
 
@@ -171,6 +173,14 @@ def all_previous(history: History, store: StoreView, drafted: Draft) -> list[byt
             raise PrevtxMissing(index=index)
         found[outpoint.txid] = raw
     return list(found.values())
+
+
+def read_entries(store: Store, start: int, stop: int) -> Iterator[LogEntry]:
+    """Entries from index `start` up to but not including `stop`, a page at a time: nobody who writes waits for long."""
+    for at in range(start, stop, PAGE):
+        with store.read() as view:
+            page = list(view.entries(at, min(stop, at + PAGE)))
+        yield from page
 
 
 class Logbook:

@@ -21,6 +21,7 @@ from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
+from custody.logbook import read_entries
 from custody.rebuild import verify_deep
 
 LINES_TOLD: Final = 1_000
@@ -180,7 +181,4 @@ def _told(line: bytes, counted: Counter[str]) -> bytes:
 def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:
     with desk.store.read() as view:
         size = view.size
-    # A page at a time, so that nobody who writes has to wait for a slow medium.
-    for start in range(since, size, LINES_TOLD):
-        with desk.store.read() as view:
-            yield from [write_line(entry) for entry in view.entries(start, min(size, start + LINES_TOLD))]
+    return (write_line(entry) for entry in read_entries(desk.store, since, size))

@@ -22,6 +22,7 @@ from custody.apps.views.statement import (
 from custody.backends.clock import SystemClock
 from custody.charter.card import card_of
 from custody.envelope import Envelope, unsafe_payload
+from custody.examine.shown import refuse_long
 from custody.examine.statement import (
     DAY,
     MAX_DAYS,
@@ -35,6 +36,7 @@ from custody.examine.statement import (
 )
 from custody.history.questions import History
 from custody.log import SignedCheckpoint
+from custody.logbook import read_entries
 from custody.transfer.address import AddressIssued
 
 
@@ -91,9 +93,9 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     found = examine_own_statement(asked, history, checkpoint, now)
     tally = signed_so_far(signed, asked, found.quorum)
     if out is not None:
-        with desk.store.read() as view:
-            entries = view.entries(begin, checkpoint.checkpoint.size)
-            paper = write_paper(asked, history.charter_envelope, checkpoint, entries, begin)
+        refuse_long(begin, checkpoint.checkpoint.size)
+        entries = read_entries(desk.store, begin, checkpoint.checkpoint.size)
+        paper = write_paper(asked, history.charter_envelope, checkpoint, entries, begin)
         write_output(out, paper.to_bytes())
     card = card_of(found.charter)
     output().emit(
