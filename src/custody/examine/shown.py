@@ -81,8 +81,8 @@ class FileTooLong(Refused, code="LOG_LINES"):
 
     message = "the file would have {lines} log lines, from entry {since} on; it holds {most} at most"
     hint = (
-        "Have the reader take in the log first (custody log export --for-stations, custody-station catch-up), then make "
-        "the file for that reader: --for-reader NAME, or --since SIZE."
+        "Have the reader take in the log first (custody log export --for-stations, custody-station catch-up), then "
+        "make the file for that reader: --for-reader NAME, or --since SIZE."
     )
     lines: int
     since: int
