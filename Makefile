@@ -4,10 +4,10 @@ BIN := .venv/bin
 SOURCES := src tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench fuzz agree errors fixtures lock clean
+.PHONY: help setup check format test demo bench bench-million fuzz agree errors fixtures lock clean
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
 setup: ## make .venv with the locked packages (PYTHON=... chooses the interpreter)
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -35,6 +35,9 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: \
 		-r requirements/bench.txt || echo "bench: not every peer could be installed; those that are missing are not raced" >&2
 	$(BIN)/python tests/benchmarks $(ARGS)
+
+bench-million: setup ## what is done on a log, where it has 1,000,000 entries; writing them takes an hour the first time
+	$(BIN)/python tests/benchmarks --million $(ARGS)
 
 fuzz: setup ## run the long fuzzing campaigns
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)

@@ -12,11 +12,13 @@ from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ageing import ageing
 from contests import Course
 from growth import growth
 from measure import Row, conclusion, show, write, write_page
 from node import Node
 from peers import library_peers
+from plan import MANY_ENTRIES, MILLION
 from programs import Programs
 
 from custody.ports import NodeUnavailable
@@ -31,8 +33,14 @@ def main() -> int:
     parser.add_argument("--laps", type=int, default=LAPS, help="timed laps of each contest (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="where the rows go")
     parser.add_argument("--page", type=Path, help="a page with marks for the table, to put it in")
+    parser.add_argument("--million", action="store_true", help="only what is done on a log, of 1,000,000 entries")
     options = parser.parse_args()
     # Before this process has made anything, because it is a copy of this one.
+    aged = ageing(MILLION if options.million else MANY_ENTRIES, options.laps)
+    if options.million:
+        show(aged, with_headings=True)
+        sys.stdout.write("\n" + "\n".join(conclusion(aged)) + "\n")
+        return 0
     grown = growth(options.laps)
     with ExitStack() as stack:
         node = _node(stack)
@@ -42,7 +50,7 @@ def main() -> int:
         sys.stdout.write(introduction + "\n")
         show([], with_headings=True)
         rows: list[Row] = []
-        for found in Course(grown, peers, node, programs, options.laps).rows():
+        for found in Course([*grown, *aged], peers, node, programs, options.laps).rows():
             show(found)
             rows += found
     sys.stdout.write("\n" + "\n".join(conclusion(rows)) + "\n")

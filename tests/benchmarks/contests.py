@@ -61,12 +61,12 @@ LONG_TERM_RATE = 10_000
 
 
 class Course:
-    """Everything that is raced, as rows; `node` is None where there is no bitcoind, `growth` what `growth` gave."""
+    """Everything that is raced, as rows. `node` is None where there is no bitcoind; `aged` are rows that are there."""
 
     def __init__(
-        self, growth: list[Row], peers: Sequence[Peer], node: Node | None, programs: Programs, laps: int
+        self, aged: list[Row], peers: Sequence[Peer], node: Node | None, programs: Programs, laps: int
     ) -> None:
-        self._growth = growth
+        self._aged = aged
         self._bitcoind = [Bitcoind(node)] if node else []
         self._peers = [*peers, *self._bitcoind]
         self._node = node
@@ -82,7 +82,7 @@ class Course:
         assert given == [(goal.title, goal.size, goal.peer, goal.target) for goal in PLAN], "these are not the plan's"
 
     def _contests(self) -> Iterator[list[Row]]:
-        yield self._growth
+        yield self._aged
         vault, _ = make_vault()
         for count in (FEW_ADDRESSES, ADDRESSES):
             yield self._derive(DERIVE, vault, count, self._peers)

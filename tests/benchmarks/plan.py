@@ -52,6 +52,34 @@ STEPS = (
 )
 """Our own steps, at 10,000 inputs held against themselves at 1,000."""
 
+FEW_ENTRIES, MANY_ENTRIES, MILLION = 1_000, 100_000, 1_000_000
+"""Of logs, about: what is done on the longer ones is held against the same on the short one."""
+NEW_LINES = 10_000
+DEEDS = {
+    each: f"one transfer: {each}"
+    for each in (
+        "submit",
+        "draft",
+        "decide",
+        "approve",
+        "authorize",
+        "request signatures",
+        "write the evidence",
+        "receive",
+        "combine",
+        "verify",
+        "release",
+    )
+}
+"""The coordinator's steps, on one transfer among all that stand in the log."""
+LOOK, BALANCE = "a new process shows one transfer", "a new process shows one balance"
+MEMORY = "a new process shows one transfer, MB"
+EVIDENCE_SIZE = "evidence for who is current, kB"
+EXAMINE = "examine with 10,000 new lines"
+ALONE, AMORTISED = "append one entry in a unit of its own", "append one entry of 1,000 together"
+LOCKED = "longest hold of the store in any step"
+REBUILD, CATCH_UP = "make the rows again, an entry", "a new reader's whole log, an entry"
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -106,8 +134,30 @@ def _route(size: int) -> list[Goal]:
     ]
 
 
+def ageing_goals(entries: int) -> list[Goal]:
+    """Work on a log so long, beside the same on one of 1,000 entries or a bound of its own."""
+    young = f"ours at {FEW_ENTRIES:,}"
+    return [
+        *(Goal(deed, entries, young, 1.3) for deed in DEEDS.values()),
+        Goal(DEEDS["decide"], entries, "5 ms", 1.0),
+        Goal(LOCKED, entries, "20 ms", 1.0),
+        Goal(LOOK, entries, young, 1.3),
+        Goal(LOOK, entries, "1 s", 1.0),
+        Goal(BALANCE, entries, young, 1.3),
+        Goal(MEMORY, entries, "150 MB", 1.0),
+        Goal(EVIDENCE_SIZE, entries, "60 kB", 1.0),
+        Goal(EXAMINE, entries, "4 s", 1.0),
+        Goal(ALONE, entries, young, 1.3),
+        Goal(AMORTISED, entries, "1 ms", 1.0),
+        Goal(REBUILD, entries, young, 1.3),
+        Goal(REBUILD, entries, "300 us", 1.0),
+        Goal(CATCH_UP, entries, young, 1.3),
+    ]
+
+
 PLAN: Sequence[Goal] = (
     *(Goal(f"growth: {step}", max(GROWTH), f"ours at {min(GROWTH):,}", 11.0) for step in STEPS),
+    *ageing_goals(MANY_ENTRIES),
     *_derivation(),
     *(goal for size in SIZES for goal in _route(size)),
     Goal(SELECT, COINS, "bitcoind walletcreatefundedpsbt", 0.3),

@@ -96,6 +96,9 @@ class FileStationMemory:
             FileUnusable: the file cannot be written; what was there stands.
         """
         self._make()
+        encoded = seen.encoded()
+        # Asked before anything is written: a large save locks the file early, and this asks through another connection.
+        head = Head(seen.frontier, seen.total_with(encoded))
         with self._writing() as connection:
             before = _read_head(connection).frontier
             if before != seen.base.head.frontier:
@@ -106,7 +109,7 @@ class FileStationMemory:
             connection.execute("DELETE FROM rows WHERE until <= ?", (before.size,))
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
-                _write(connection, seen)
+                _write(connection, head, encoded)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -245,22 +248,21 @@ def _read_head(connection: sqlite3.Connection) -> Head:
         raise StateCorrupt(table="head", key="", problem="it does not read") from None
 
 
-def _write(connection: sqlite3.Connection, seen: State) -> None:
-    """Write what the state has above its base."""
-    size = seen.size
+def _write(connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table[Any], Key, bytes | None]]) -> None:
+    """Write what a state has above its base, and where the rows stand then."""
+    size = head.frontier.size
     changed: list[tuple[int, str, bytes]] = []
     written: list[tuple[str, bytes, int, int, bytes]] = []
-    encoded = seen.encoded()
     for table, key, data in encoded:
         if table not in _KNOWN:
             raise StateCorrupt(table=table.name, key=key.hex(), problem="there is no such table")
         changed.append((size, table.name, key))
         if data is not None:
             written.append((table.name, key, size, _FOREVER, data))
-    if seen.base.head.frontier.size:
+    if _read_head(connection).frontier.size:
         connection.executemany(f"UPDATE rows SET until = ? WHERE name = ? AND key = ? AND until = {_FOREVER}", changed)  # noqa: S608
     connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", written)
-    values = (size, b"".join(seen.frontier.peaks), seen.total_with(encoded).to_bytes())
+    values = (size, b"".join(head.frontier.peaks), head.total.to_bytes())
     connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?", values)
 
 

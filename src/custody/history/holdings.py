@@ -42,12 +42,10 @@ def coins(history: History, vault_id: bytes) -> tuple[Coin, ...]:
 
 def spendable(history: History, vault_id: bytes, groups: frozenset[bytes] = frozenset()) -> tuple[Coin, ...]:
     """Coins that no live transfer holds, or only one of `groups`."""
-    found: list[Coin] = []
-    for coin in coins(history, vault_id):
-        holder = held_by(history, coin.outpoint)
-        if holder is None or holder in groups:
-            found.append(coin)
-    return tuple(found)
+    found = coins(history, vault_id)
+    held = history.state.get_many(tables.HELD, [outpoint_key(coin.outpoint) for coin in found])
+    holders = ((coin, held.get(outpoint_key(coin.outpoint))) for coin in found)
+    return tuple(coin for coin, holder in holders if holder is None or holder.value in groups)
 
 
 def held_by(history: History, outpoint: OutPoint) -> bytes | None:

@@ -1,0 +1,280 @@
+"""Does anything cost more because much has happened? The same work on a log of 1,000 entries and on a long one.
+
+Both histories are what `custody.testing.years` writes, kept in build/ between runs, and worked on in copies. Each lap
+takes one new transfer on each of them from its request to its release, and every step has its own time; so does what a
+process costs that starts, opens the store and looks at one transfer. Reading a whole log again is done once.
+
+Everything happens in a process of its own, as in `growth`.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from measure import Row
+from plan import (
+    ALONE,
+    AMORTISED,
+    BALANCE,
+    CATCH_UP,
+    DEEDS,
+    EVIDENCE_SIZE,
+    EXAMINE,
+    FEW_ENTRIES,
+    LOCKED,
+    LOOK,
+    MEMORY,
+    NEW_LINES,
+    REBUILD,
+    ageing_goals,
+)
+
+from custody.backends.sql.store import SqlStore
+from custody.backends.station import FileStationMemory
+from custody.custodian import Custodian, Outside
+from custody.examine.catchup import catch_up
+from custody.examine.evidence import Evidence, Stage, examine
+from custody.history import kinds
+from custody.history.state import State
+from custody.log.witnessing import LogKey
+from custody.logbook import Logbook
+from custody.ports import StationState, StoreTransaction
+from custody.rebuild import rebuild
+from custody.testing.cast import OFFICERS, SUPPLIER, WITNESS, Chance, SoftwareWitness, expected, make_cast
+from custody.testing.years import HUGE, LARGE, RATE, SMALL, MadeUpChain, People, Size, kept_years
+from custody.transfer.address import AddressIssued
+from custody.units import Network
+from custody.vault.descriptor import Branch
+
+BUILD = Path("build")
+SIZES = {size.entries: size for size in (SMALL, LARGE, HUGE)}
+TOGETHER = 1_000
+"""Entries appended in one unit of work."""
+_LOOK = Path(__file__).with_name("look.py")
+
+
+def ageing(entries: int, laps: int) -> list[Row]:
+    """The rows of a long log beside a short one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as other:
+        return other.submit(_age, entries, laps).result()
+
+
+def _age(entries: int, laps: int) -> list[Row]:
+    with TemporaryDirectory() as folder:
+        offices = [_Office(SIZES[each], Path(folder)) for each in (FEW_ENTRIES, entries)]
+        for office in offices:
+            office.read_again()
+        gc.collect()
+        gc.freeze()
+        for _ in range(laps + 1):
+            for office in offices:
+                office.lap()
+        for office in offices:
+            office.examine()
+        young, old = (office.times() for office in offices)
+    return [Row.of(goal, old[goal.name], _theirs(goal.peer, young.get(goal.name))) for goal in ageing_goals(entries)]
+
+
+def _theirs(peer: str, young: float | None) -> float | None:
+    """The peer's time: of the young log, or a bound as the goal words it, such as "150 MB"."""
+    if peer.startswith("ours"):
+        return young
+    number, unit = peer.split()
+    return float(number) * {"us": 1.0, "ms": 1e3, "s": 1e6, "kB": 1e3, "MB": 1e3}[unit]
+
+
+class _LockedStore(SqlStore):
+    """A store that notes the CPU time of its longest transaction, in microseconds."""
+
+    longest = 0.0
+
+    @contextmanager
+    def transaction(self) -> Iterator[StoreTransaction]:
+        start = time.process_time_ns()
+        with super().transaction() as transaction:
+            yield transaction
+        self.longest = max(self.longest, (time.process_time_ns() - start) / 1000)
+
+
+class _Office:
+    """Everybody around one store. What is measured lies in `_found`, in microseconds, bytes or kB."""
+
+    def __init__(self, size: Size, folder: Path) -> None:
+        self._size = size
+        self._cast = make_cast(size.setting)
+        self._chance = Chance(size.entries)
+        self._people = People(self._cast, self._chance)
+        self._path = folder / f"{size.entries}.sqlite"
+        shutil.copy(kept_years(size, BUILD, _tell(size)), self._path)
+        self._store = _LockedStore(self._path, Network.REGTEST, 10)
+        self._logbook = Logbook(self._store, self._cast.digest, self._chance.salt)
+        newest = self._logbook.read().newest_block
+        chain = MadeUpChain(0 if newest is None else newest[0])
+        self._clock = chain
+        charter = self._cast.charter
+        self._witness = SoftwareWitness(WITNESS, self._cast.witness, LogKey(charter.origin, charter.coordinator), chain)
+        outside = Outside((chain,), chain, (), chain, self._chance.below, self._chance.salt, (self._witness,))
+        self._custodian = Custodian(self._store, self._cast.digest, self._cast.coordinator, outside)
+        self._found: dict[str, list[float]] = {}
+        self._kept: dict[str, list[float]] = {}
+        self._laps = 0
+        self._memory = FileStationMemory(folder / f"{size.entries}.station")
+        _fresh_memory(self._memory, self._cast.charter.origin, self._cast.digest)
+
+    def times(self) -> dict[str, float]:
+        """What was found, the median of each."""
+        return {name: statistics.median(found) for name, found in self._found.items()}
+
+    def lap(self) -> None:
+        """One transfer from request to release, and one process that looks at it; the first time nothing is noted."""
+        self._laps += 1
+        if self._laps == 2:
+            self._found = dict(self._kept)
+        self._store.longest = 0.0
+        transfer_id = self._transfer()
+        self._note(LOCKED, self._store.longest)
+        self._look(transfer_id)
+        self._append()
+
+    def read_again(self) -> None:
+        """Make the rows of the whole log again, and read it as a new reader does."""
+        cast, size = self._cast, self._logbook.read().size
+        self._note(REBUILD, _cpu(lambda: rebuild(self._store, cast.digest)) / size)
+        lines = list(self._custodian.log_file())
+
+        def keep(shown: Any) -> State:
+            self._memory.save(_trusted(cast.charter.origin, cast.digest), shown.state)
+            return State.over(self._memory.rows(), cast.digest)
+
+        spent = _cpu(lambda: catch_up(lambda: iter(lines), State.over(self._memory.rows(), cast.digest), keep))
+        self._note(CATCH_UP, spent / size)
+        self._kept = dict(self._found)
+
+    def examine(self) -> None:
+        """Judge a transfer by a file of many lines that this reader has not seen."""
+        known = State.over(self._memory.rows(), self._cast.digest)
+        self._issue(max(0, NEW_LINES - (self._logbook.read().size - known.size)))
+        transfer_id = self._requested()
+        evidence = self._custodian.evidence(transfer_id, known.size)
+        raw = evidence.to_bytes()
+        self._note(EXAMINE, _cpu(lambda: examine(Evidence.from_bytes(raw), known, Stage.SIGN, self._clock.now())))
+
+    # --- one transfer ------------------------------------------------------------------------------------------------
+
+    def _transfer(self) -> bytes:
+        custodian, cast, now = self._custodian, self._cast, self._clock.now()
+        with self._store.read() as view:
+            since = view.size
+        vault = self._vault()
+        request = self._people.request(now, vault, SUPPLIER)
+        asked = self._timed("submit", lambda: custodian.submit(request))
+        transfer_id = self._timed("draft", lambda: custodian.draft(asked.digest(), RATE)).transfer_id
+        self._timed("decide", lambda: custodian.decide(transfer_id))
+        for officer in OFFICERS[:2]:
+            with self._logbook.write(now) as work:
+                approval = self._people.approval(work, work.history.transfer(transfer_id), officer)
+            self._timed("approve", lambda approval=approval: custodian.approve(approval))
+        self._timed("authorize", lambda: custodian.authorize(transfer_id))
+        self._timed("request signatures", lambda: custodian.request_signatures(transfer_id))
+        evidence = self._timed("write the evidence", lambda: custodian.evidence(transfer_id, since))
+        self._note(EVIDENCE_SIZE, len(evidence.to_bytes()) - 2 * sum(len(each) for each in evidence.previous))
+        with self._logbook.write(now) as work:
+            psbt = work.psbt(work.history.transfer(transfer_id)).to_psbt()
+        for signer in cast.signers[: cast.vault.threshold]:
+            signed = signer.sign(psbt)
+            self._timed("receive", lambda signed=signed: custodian.receive(transfer_id, signed))
+        self._timed("combine", lambda: custodian.combine(transfer_id))
+        self._timed("verify", lambda: custodian.verify(transfer_id))
+        self._timed("release", lambda: custodian.release(transfer_id))
+        return transfer_id
+
+    def _requested(self) -> bytes:
+        """A transfer whose signatures are asked for, not timed."""
+        asked = self._custodian.submit(self._people.request(self._clock.now(), self._vault(), SUPPLIER))
+        transfer_id = self._custodian.draft(asked.digest(), RATE).transfer_id
+        self._custodian.decide(transfer_id)
+        for officer in OFFICERS[:2]:
+            with self._logbook.write(self._clock.now()) as work:
+                approval = self._people.approval(work, work.history.transfer(transfer_id), officer)
+            self._custodian.approve(approval)
+        self._custodian.authorize(transfer_id)
+        self._custodian.request_signatures(transfer_id)
+        return transfer_id
+
+    def _vault(self) -> bytes:
+        """A vault that has not paid in this run, as far as there is one."""
+        vaults = self._cast.charter.vaults
+        return self._cast.charter.vault(vaults[self._laps % len(vaults)].name).id
+
+    # --- the rest ----------------------------------------------------------------------------------------------------
+
+    def _look(self, transfer_id: bytes) -> None:
+        """A new process for one transfer, and one for a balance."""
+        for name, what in ((LOOK, transfer_id.hex()), (BALANCE, self._vault().hex())):
+            arguments = [sys.executable, _LOOK, self._path, self._cast.digest.hex(), name, what]
+            done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+            spent, memory = done.stdout.split()[-2:]
+            self._note(name, float(spent))
+            if name == LOOK:
+                self._note(MEMORY, float(memory))
+
+    def _append(self) -> None:
+        self._note(ALONE, _cpu(lambda: self._issue(1)))
+        self._note(AMORTISED, _cpu(lambda: self._issue(TOGETHER)) / TOGETHER)
+
+    def _issue(self, count: int) -> None:
+        """So many addresses are given out in one unit of work."""
+        with self._logbook.write(self._clock.now()) as work:
+            vault = work.history.charter.vault_by_id(self._vault())[1]
+            for _ in range(count):
+                index = work.history.next_index(vault.id, Branch.RECEIVE)
+                work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected(), vault.id, index, work.now))
+
+    def _timed(self, name: str, step: Callable[[], Any]) -> Any:
+        start = time.process_time_ns()
+        answer = step()
+        self._note(DEEDS[name], (time.process_time_ns() - start) / 1000)
+        return answer
+
+    def _note(self, name: str, value: float) -> None:
+        self._found.setdefault(name, []).append(value)
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """Microseconds of CPU."""
+    start = time.process_time_ns()
+    work()
+    return (time.process_time_ns() - start) / 1000
+
+
+def _trusted(origin: str, charter: bytes) -> StationState:
+    return StationState(network=Network.REGTEST, origin=origin, charter=charter, charter_version=1, witnessed_at=0)
+
+
+def _fresh_memory(memory: FileStationMemory, origin: str, charter: bytes) -> None:
+    memory.save(_trusted(origin, charter), State(charter))
+
+
+def _tell(size: Size) -> Callable[[int, int], None] | None:
+    """Say on a terminal how far a history is that is being written."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, of: int) -> None:
+        end = "\n" if done == of else ""
+        sys.stderr.write(f"\r{size.entries:,} entries of history: week {done} of {of}{end}")
+        sys.stderr.flush()
+
+    return tell
