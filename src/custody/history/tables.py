@@ -171,7 +171,7 @@ FURTHEST: Final = Table("furthest", Number, Sealing.LOCAL)
 IN_BLOCKS: Final = Table("in_blocks", Nothing, Sealing.LOCAL)
 """What stands in a block: by height, block, and an outpoint (36 bytes) or a TransferId (32)."""
 UNTOLD: Final = Table("untold", Number, Sealing.LOCAL)
-"""Deposits of a transaction whose bodies this copy of the log has not, by txid."""
+"""How often a deposit of a transaction was seen or taken back by an entry whose body this copy has not, by txid."""
 
 # The log itself.
 BODIES: Final = Table("bodies", bytes, Sealing.LOG)

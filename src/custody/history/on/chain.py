@@ -30,7 +30,11 @@ def _see_chain(state: State, seen: ChainSeen, _: int) -> State:
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
     key = outpoint_key(seen.deposit.outpoint)
-    require(not state.has(tables.HOLDINGS, key), "repeats a deposit that stands already")
+    before = state.get(tables.HOLDINGS, key)
+    if before is not None:
+        # It could not be seen again, had it not been taken back in between: by an entry that this copy does not have.
+        require(state.has(tables.UNTOLD, seen.txid), "repeats a deposit that stands already")
+        state = _take_back(state, before)
     History(state).charter.vault_by_id(seen.vault)
     row = HoldingRow(
         vault=seen.vault,
@@ -61,6 +65,11 @@ def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
     if row is None:
         require(state.has(tables.UNTOLD, reversed_.txid), "reverses a deposit that was never seen")
         return state
+    return _take_back(state, row)
+
+
+def _take_back(state: State, row: HoldingRow) -> State:
+    """Without a deposit, wherever it stands."""
     key = outpoint_key(row.outpoint)
     state = state.put(tables.HOLDINGS, key, None).put(tables.UNSPENT, row.vault + key, None)
     state = state.put(tables.RECEIVED, tables.index_key(row.vault, row.seen), None)
@@ -74,11 +83,12 @@ def _mature(state: State, matured: CoinMatured, _: int) -> State:
     if row is None:
         require(state.has(tables.UNTOLD, matured.txid), "names a deposit that is not there")
         return state
-    require(not row.is_mature, "matures a coin again")
+    # Seen again in the same block, it matures again: of that, this copy need not have every entry.
+    require(not row.is_mature or state.has(tables.UNTOLD, matured.txid), "matures a coin again")
     return _become(state, row, replace(row, is_mature=True))
 
 
-def _withhold_deposit(state: State, head: EntryHead) -> State:
+def _withhold(state: State, head: EntryHead) -> State:
     """Remember that this copy does not say all about a transaction: what follows upon it is not contradicted."""
     if len(head.subjects) != 1:
         raise Misfit("does not name one transaction")
@@ -134,7 +144,7 @@ DEPOSIT_SEEN: Final = EntryKind(
     _see_deposit,
     subjects=lambda seen: (seen.txid,),
     needed=Needed.BY_COORDINATOR,
-    withheld=_withhold_deposit,
+    withheld=_withhold,
 )
 DEPOSIT_REVERSED: Final = EntryKind(
     "deposit_reversed",
@@ -142,6 +152,7 @@ DEPOSIT_REVERSED: Final = EntryKind(
     _reverse_deposit,
     subjects=lambda reversed_: (reversed_.txid,),
     needed=Needed.BY_COORDINATOR,
+    withheld=_withhold,
 )
 COIN_MATURED: Final = EntryKind(
     "coin_matured",
