@@ -20,10 +20,11 @@ from custody.log import Frontier, LogEntry, seal, withhold
 from custody.record import Record
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, Chance, expected
-from custody.testing.forge import moved
+from custody.testing.forge import moved, sealed
 from custody.transfer.address import AddressIssued
 from custody.transfer.approval import Approval, Authorization
 from custody.transfer.draft import Draft, Plan, draft
+from custody.transfer.observe import DepositReversed
 from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.settlement import Ended, Ending, Unconfirmation, broadcast
 from custody.transfer.state import Status
@@ -194,6 +195,34 @@ def test_a_withheld_entry_still_has_its_author(told, kind):
     entry = told.entry(kind)
     with refuses("ENTRY_AUTHOR"):
         more(told.until(kind), withhold(refiled(entry, author=OFFICERS[0])))
+
+
+def seen_again(told, add, edit, block: bytes, *, has_reversal: bool) -> History:
+    """A deposit that is a coin, taken back, seen again in `block`, and a coin again."""
+    seen, matured = told.body(kinds.DEPOSIT_SEEN), told.body(kinds.COIN_MATURED)
+    history = told.until(kinds.REQUESTED)
+    reversed_ = DepositReversed(txid=seen.txid, vout=seen.vout, block=seen.block, at=seen.at)
+    entry = sealed(history.size, kinds.DEPOSIT_REVERSED, reversed_)
+    history = more(history, entry if has_reversal else withhold(entry))
+    history = add(history, kinds.DEPOSIT_SEEN, edit(seen, block=block, height=seen.height + 1))
+    return add(history, kinds.COIN_MATURED, edit(matured, block=block))
+
+
+def test_a_deposit_whose_reversal_is_withheld_may_be_seen_again(told, add, edit):
+    whole, partly = (seen_again(told, add, edit, b"\x07" * 32, has_reversal=each) for each in (True, False))
+    kept = [each for each in tables.ALL if each is not tables.UNTOLD]
+    assert rows(partly, *kept) == rows(whole, *kept)
+    assert partly.state.digest() == whole.state.digest()
+
+
+def test_a_coin_whose_return_to_its_block_is_withheld_may_mature_again(told, add):
+    seen, matured = told.body(kinds.DEPOSIT_SEEN), told.body(kinds.COIN_MATURED)
+    history = told.until(kinds.REQUESTED)
+    reversed_ = DepositReversed(txid=seen.txid, vout=seen.vout, block=seen.block, at=seen.at)
+    for kind, body in ((kinds.DEPOSIT_REVERSED, reversed_), (kinds.DEPOSIT_SEEN, seen)):
+        history = more(history, withhold(sealed(history.size, kind, body)))
+    before = rows(history)
+    assert rows(add(history, kinds.COIN_MATURED, matured)) == before
 
 
 @every_kind

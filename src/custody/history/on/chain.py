@@ -30,11 +30,11 @@ def _see_chain(state: State, seen: ChainSeen, _: int) -> State:
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
     key = outpoint_key(seen.deposit.outpoint)
-    standing = state.get(tables.HOLDINGS, key)
-    if standing is not None:
-        # It may have been reversed by an entry whose body this copy has not.
+    before = state.get(tables.HOLDINGS, key)
+    if before is not None:
+        # It could not be seen again, had it not been taken back in between: by an entry that this copy does not have.
         require(state.has(tables.UNTOLD, seen.txid), "repeats a deposit that stands already")
-        state = _take_back(state, standing)
+        state = _take_back(state, before)
     History(state).charter.vault_by_id(seen.vault)
     row = HoldingRow(
         vault=seen.vault,
@@ -69,6 +69,7 @@ def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
 
 
 def _take_back(state: State, row: HoldingRow) -> State:
+    """Without a deposit, wherever it stands."""
     key = outpoint_key(row.outpoint)
     state = state.put(tables.HOLDINGS, key, None).put(tables.UNSPENT, row.vault + key, None)
     state = state.put(tables.RECEIVED, tables.index_key(row.vault, row.seen), None)
@@ -82,9 +83,8 @@ def _mature(state: State, matured: CoinMatured, _: int) -> State:
     if row is None:
         require(state.has(tables.UNTOLD, matured.txid), "names a deposit that is not there")
         return state
-    if row.is_mature:
-        require(state.has(tables.UNTOLD, matured.txid), "matures a coin again")
-        return state
+    # Seen again in the same block, it matures again: of that, this copy need not have every entry.
+    require(not row.is_mature or state.has(tables.UNTOLD, matured.txid), "matures a coin again")
     return _become(state, row, replace(row, is_mature=True))
 
 
@@ -160,7 +160,6 @@ COIN_MATURED: Final = EntryKind(
     _mature,
     subjects=lambda matured: (matured.txid,),
     needed=Needed.BY_COORDINATOR,
-    withheld=_withhold,
 )
 UNEXPLAINED_SPEND: Final = EntryKind(
     "unexplained_spend", UnexplainedSpend, _see_theft, subjects=lambda spend: (spend.txid,)
