@@ -36,9 +36,9 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 		-r requirements/bench.txt || echo "bench: not every peer could be installed; those that are missing are not raced" >&2
 	$(BIN)/python tests/benchmarks $(ARGS)
 
-fuzz: setup ## run the long fuzzing campaigns
+fuzz: setup ## run the long campaigns: spoiled files, and offices that do anything at random
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
-	$(BIN)/pytest tests/hostile -m campaign $(ARGS)
+	$(BIN)/pytest tests/hostile tests/functional/random_history -m campaign $(ARGS)
 
 agree: setup ## compare the addresses of 1,000 vaults with bdkpython's and wallycore's
 	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt
