@@ -21,6 +21,7 @@ from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
 from custody.history.entry import EntryKind, HistoryInvalid
 from custody.history.fold import fold
+from custody.history.holdings import held_by
 from custody.history.on.charter import StateSealed
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
@@ -107,9 +108,17 @@ class Work:
         self.free(transfer)
 
     def free(self, transfer: Transfer) -> None:
-        """Let go of what a transfer held, unless a conflicting one is still live."""
-        if not any(other.is_live for other in members(self.history, transfer.group)):
-            self.store.release_holds(transfer.group)
+        """Let go of what a transfer held: the store holds what the log says is held, and for whom."""
+        history, group = self.history, transfer.group
+        others = (each for each in members(history, group) if each.is_live)
+        concerned = dict.fromkeys(outpoint for each in (transfer, *others) for outpoint in each.draft.outpoints)
+        self.store.release_holds(group)
+        held: dict[bytes, list[OutPoint]] = {}
+        for outpoint in concerned:
+            if (holder := held_by(history, outpoint)) is not None:
+                held.setdefault(holder, []).append(outpoint)
+        for holder, outpoints in held.items():
+            self.store.hold(outpoints, holder)
 
     def shelve_children(self, transfer: Transfer) -> None:
         """Stop sending the children of what `transfer` replaces: with it they wait for a parent that nodes threw out.
