@@ -25,4 +25,7 @@ else:
     case = history.case(transfer)
     sys.stdout.write(f"{transfer.status} {transfer.request.reason} {case.outflow} {transfer.draft.fee}\n")
 used = resource.getrusage(resource.RUSAGE_SELF)
-sys.stdout.write(f"{(used.ru_utime + used.ru_stime) * 1e6:.0f} {used.ru_maxrss}\n")
+# Not ru_maxrss, which begins with what the process had that started this one.
+status = Path("/proc/self/status").read_text(encoding="ascii")
+(peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+sys.stdout.write(f"{(used.ru_utime + used.ru_stime) * 1e6:.0f} {peak}\n")

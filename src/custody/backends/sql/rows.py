@@ -10,10 +10,12 @@ Rows that ended more than `KEPT` entries ago are taken away. Who reads a log as 
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -42,24 +44,38 @@ _MANY: Final = select(_rows.key, _rows.value).where(*_AS_OF)
 _FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(bindparam("most"))
 _BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(bindparam("most"))
 
-Connect = Callable[[], AbstractContextManager[Connection]]
 LogRow = Callable[[Connection, Table[Any], Key], bytes | None]
+
+
+class Home(Protocol):
+    """The store that rows lie in."""
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+
+    def asker(self) -> Connection:
+        """A connection that holds the store for one question at a time."""
+
+    def translating(self) -> AbstractContextManager[None]:
+        """What the database raises, in the words of the port."""
 
 
 class SqlRows:
     """The rows as of one size of the log. Implements `Rows`; what was read once is kept, since it cannot change.
 
-    Within a transaction its connection is used, by the thread that has it open; otherwise one is opened for each
-    question, so that nobody who writes waits for a reader that thinks.
+    Within a transaction its connection is used, by the thread that has it open. Otherwise there is one for each thread
+    that asks, as long as somebody keeps these rows: between two questions it is in no transaction, so that nobody who
+    writes waits for a reader that thinks.
     """
 
-    def __init__(self, head: Head, connect: Connect, from_log: LogRow, store: str) -> None:
-        """`connect` opens a connection to read, `from_log` reads what repeats the log."""
+    def __init__(self, head: Head, home: Home, from_log: LogRow) -> None:
+        """`from_log` reads what repeats the log."""
         self.head: Final = head
-        self._connect: Final = connect
+        self._home: Final = home
         self._from_log: Final = from_log
-        self._store: Final = store
         self._bound: tuple[int, Connection] | None = None
+        self._askers: Final[dict[tuple[int, int], Connection]] = {}
         self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
 
     @contextmanager
@@ -134,11 +150,22 @@ class SqlRows:
         if self._bound is not None and self._bound[0] == threading.get_ident():
             yield self._bound[1]
             return
-        with self._connect() as connection:
-            oldest = connection.scalar(_OLDEST)
-            if oldest is None or oldest > self.head.frontier.size:
-                raise StateGone(store=self._store, size=self.head.frontier.size, oldest=oldest or 0)
+        with self._home.translating():
+            connection = self._asker()
             yield connection
+            # Asked afterwards, since rows only ever go: what is kept now was there when the question was answered.
+            oldest = connection.scalar(_OLDEST)
+        if oldest is None or oldest > self.head.frontier.size:
+            raise StateGone(store=self._home.shown, size=self.head.frontier.size, oldest=oldest or 0)
+
+    def _asker(self) -> Connection:
+        # No connection is taken over a fork: SQLite's locks belong to the process that took them.
+        whose = (os.getpid(), threading.get_ident())
+        found = self._askers.get(whose)
+        if found is None:
+            found = self._askers[whose] = self._home.asker()
+            weakref.finalize(self, found.close)
+        return found
 
 
 def read_head(connection: Connection, store: str) -> Head:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -125,7 +125,8 @@ def upgrade_store(path: Path, network: Network, busy_seconds: int = BUSY_SECONDS
 class SqlStore:
     """A store in one SQLite file. Implements `Store`; make it with `create_store` or `open_store`.
 
-    It holds no connection between transactions, so it may be shared by threads and survives a fork.
+    It holds no connection between transactions, so it may be shared by threads and survives a fork. What it has read
+    keeps one of its own for each thread that asks on (`SqlRows`).
     """
 
     def __init__(self, path: Path, network: Network, busy_seconds: int) -> None:
@@ -133,6 +134,7 @@ class SqlStore:
         self._busy_seconds = busy_seconds
         self._writer = sqlite.writer(path, busy_seconds)
         self._reader = sqlite.reader(path, busy_seconds)
+        self._asker = sqlite.asker(path, busy_seconds)
         self._network = network
         with _translating(path, busy_seconds), self._reader.begin() as connection:
             self._origin = _check_identity(connection, path, network)
@@ -164,17 +166,23 @@ class SqlStore:
             with view.reading():
                 yield view
 
-    @contextmanager
-    def connected(self) -> Iterator[Connection]:
-        """A connection for one question of whoever holds no transaction."""
-        with _translating(self._path, self._busy_seconds), self._reader.begin() as connection:
-            yield connection
+    def asker(self) -> Connection:
+        """A connection for whoever holds no transaction."""
+        return self._asker.connect()
+
+    def translating(self) -> AbstractContextManager[None]:
+        """What the database raises, in the words of the port."""
+        return _translating(self._path, self._busy_seconds)
+
+    @property
+    def shown(self) -> str:
+        """What it is called in messages."""
+        return sqlite.shown(self._path)
 
     @contextmanager
     def scratch(self) -> Iterator[ScratchRows]:
         """Empty rows to fold into, which only this process sees."""
-        asker = sqlite.asker(self._path, self._busy_seconds)
-        with _translating(self._path, self._busy_seconds), asker.connect() as log:
+        with self.translating(), self.asker() as log:
             rows = ScratchRows(log, _from_log)
             try:
                 yield rows
@@ -184,8 +192,8 @@ class SqlStore:
     def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
         """The first row of these tables that is not what was folded into `scratch`; None when all are the same."""
         own = _scratch_rows(scratch)
-        with self.connected() as connection:
-            head = read_head(connection, sqlite.shown(self._path))
+        with self.translating(), self.asker() as connection:
+            head = read_head(connection, self.shown)
         found = first_difference(own, self.rows_of(own.head), compared)
         is_other = head.frontier == own.head.frontier and head.total.digest() != own.head.total.digest()
         if found is None and is_other:
@@ -194,7 +202,7 @@ class SqlStore:
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
-        return SqlRows(head, self.connected, _from_log, sqlite.shown(self._path))
+        return SqlRows(head, self, _from_log)
 
     @property
     def path(self) -> Path:
