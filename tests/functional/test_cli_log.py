@@ -33,19 +33,19 @@ def cosigns(office, request):
 
 def test_a_request_carries_what_the_witness_has_not_cosigned_yet(grown):
     out, said = asked(grown)
-    assert (said["since"], said["size"]) == (2, 4)
-    assert asked(grown, "--for-witness", WITNESS)[1]["since"] == 2
-    assert "without the first 2;" in grown.types_at(WITNESS, "inspect", out).output
+    assert (said["since"], said["size"]) == (3, 6)
+    assert asked(grown, "--for-witness", WITNESS)[1]["since"] == 3
+    assert "without the first 3;" in grown.types_at(WITNESS, "inspect", out).output
     answered = grown.at_station(WITNESS, "witness", *cosigns(grown, out))
-    assert (answered["before"], answered["size"]) == (2, 4)
+    assert (answered["before"], answered["size"]) == (3, 6)
     assert grown.does("log", "cosign", answered["file"])["is_enough"]
-    assert asked(grown)[1]["since"] == 4
+    assert asked(grown)[1]["since"] == 6
 
 
 def test_a_witness_skips_what_it_has_seen_already(grown):
     whole, _ = asked(grown, "--since", 0)
     assert "the root was computed from them" in grown.types_at(WITNESS, "inspect", whole).output
-    assert grown.at_station(WITNESS, "witness", *cosigns(grown, whole))["before"] == 2
+    assert grown.at_station(WITNESS, "witness", *cosigns(grown, whole))["before"] == 3
 
 
 def test_a_witness_that_has_lost_its_memory_says_where_to_begin(grown):
@@ -72,7 +72,7 @@ def test_a_memory_that_no_log_leads_to_is_refused(grown, peaks):
 def test_a_request_for_nobody_is_not_made(grown):
     out = grown.new_path("checkpoint.json")
     grown.refuses("NAME_UNKNOWN", "log", "checkpoint", "--for-witness", "Mallory", "-o", out)
-    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 5, "-o", out)
+    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 7, "-o", out)
     both = grown.types("log", "checkpoint", "--since", 0, "--for-witness", WITNESS, "-o", out)
     assert both.exit_code == 2
     assert not Path(out).exists()

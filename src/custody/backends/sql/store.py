@@ -23,7 +23,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, se
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
-from custody.backends.sql.rows import SqlRows, read_head, write_rows
+from custody.backends.sql.rows import KEPT, SqlRows, read_head, write_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
@@ -240,6 +240,7 @@ class _View:
         self._frontier = frontier
         self._begun_with = frontier
         self._rows = rows
+        self._has_erased = False
 
     @classmethod
     def begun(cls, connection: Connection, store: SqlStore, origin: str) -> Self:
@@ -361,7 +362,8 @@ class _Transaction(_View):
         if state.frontier != self._frontier:
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
-        write_rows(self._connection, state)
+        # Rows that have ended may say what an erased body said: then none is kept for those who read an older log.
+        write_rows(self._connection, state, 0 if self._has_erased else KEPT)
 
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
         table = schema.windows
@@ -388,6 +390,7 @@ class _Transaction(_View):
             raise StateChanged(what="the log's size", expected=f"more than {index}", actual=str(self.size))
         # The salt stands in the same row and goes with it: with the salt, likely bodies could be tried.
         self._connection.execute(delete(schema.bodies).where(schema.bodies.c.index == index))
+        self._has_erased = True
 
     def hold(self, outpoints: Iterable[OutPoint], holder: bytes) -> None:
         wanted = {outpoint.to_bytes(): outpoint for outpoint in outpoints}
