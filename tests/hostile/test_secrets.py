@@ -275,11 +275,11 @@ def test_no_document_says_a_secret(forger, edit, kind):
         charter=request.charter,
         transfer=bytes(32),
         person="Dana",
-        reason="no longer needed",
+        annex=bytes(32),
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0)
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
     for record, change in (
         (request, {"reason": private}),
