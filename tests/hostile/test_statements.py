@@ -224,7 +224,13 @@ def test_what_the_log_does_not_say_of_the_address_is_refused(paper_of, judge, wh
 def test_an_address_given_to_somebody_else_is_not_stated_for_this_payer(forger, paper_of, judge):
     # Index 1 was issued, but for other coins: each field alone would pass somewhere.
     with refuses("STATEMENT_MISMATCH") as caught:
-        judge(paper_of(index=1, address=forger.vault.address(Branch.RECEIVE, 1)))
+        judge(
+            paper_of(
+                index=1,
+                address=forger.vault.address(Branch.RECEIVE, 1),
+                annex=annex_of(expected("mined in May", "mined")),
+            )
+        )
     assert (caught.error.what, caught.error.expected) == ("purpose", "mined in May")
 
 
@@ -262,7 +268,7 @@ def test_a_log_that_no_witness_stands_behind_is_refused(paper_of, judge, edit):
 
 
 def test_a_log_that_is_shorter_or_another_than_the_one_seen_is_refused(issued, paper_of, judge):
-    paper, other = paper_of(), Forge(issued.cast, issued.now, issued.entries[:-1])
+    paper, other = paper_of(), Forge(issued.cast, issued.now, issued.entries[:-2])
     assert judge(paper, known=issued.history().state)
     issue(other, expected("another"), issued.cast.vault.id, 1)
     with refuses("HISTORY_FORKED"):
@@ -283,9 +289,10 @@ def test_a_station_remembers_the_log_that_a_paper_showed(issued, paper_of, offic
 def test_a_log_with_an_entry_altered_or_left_out_is_refused(paper_of, judge, edit):
     paper = paper_of()
     lines = paper.lines
-    altered = lines[2].replace(DEPOSITOR, "Ministry of Jvstice")
+    altered = lines[3].replace("seized", "seiyed")
+    assert altered != lines[3]
     with refuses("LOG_CORRUPT"):
-        judge(edit(paper, lines=(*lines[:2], altered, lines[3])))
+        judge(edit(paper, lines=(*lines[:3], altered, *lines[4:])))
     with refuses("EVIDENCE_INVALID"):
         judge(edit(paper, lines=lines[:3]))
 
