@@ -38,10 +38,12 @@ from custody.examine.evidence import (
 )
 from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
 from custody.history import kinds, tables
+from custody.history.on.annex import ERASABLE, Erased
 from custody.history.questions import History
 from custody.log import (
     Checkpoint,
     Cosignature,
+    EntryHead,
     NotInLog,
     SignedCheckpoint,
     sign_checkpoint,
@@ -49,17 +51,18 @@ from custody.log import (
     witnesses_of,
 )
 from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
-from custody.logbook import Logbook, Work, all_previous, read_entries
+from custody.logbook import Logbook, Work, all_previous, annex_of, read_entries
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
-from custody.transfer.address import AddressIssued, ExpectedDeposit
+from custody.transfer.address import ExpectedDeposit
 from custody.transfer.approval import (
     Approval,
     ApprovalTwice,
     Authorization,
     Opinion,
     Withdrawal,
+    WithdrawalPaper,
     authorize,
     check_approval,
     check_withdrawal,
@@ -68,7 +71,7 @@ from custody.transfer.approval import (
 )
 from custody.transfer.draft import Draft
 from custody.transfer.plain import leaving
-from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
+from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
 from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
@@ -95,6 +98,16 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     hint = "Cancel it by a conflicting spend: custody transfer request --cancel TRANSFER."
     transfer: str
     status: str
+
+
+class EraseRefused(Refused, code="ERASE_REFUSED"):
+    """An attempt to erase what may not be erased, or is gone already."""
+
+    message = "entry {index} ({entry}) cannot be erased: {problem}"
+    hint = "Only annexes (payers, purposes, reasons) and deposits may be: nobody needs them to read the log."
+    index: int
+    entry: str
+    problem: str
 
 
 class Witness(Protocol):
@@ -166,19 +179,24 @@ class Custodian:
         """The vault's next receive address, never one given out before, entered in the log with what it is for."""
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
-            index = work.history.next_index(vault.id, Branch.RECEIVE)
-            work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected, vault.id, index, work.now))
+            index = work.issue(vault.id, expected)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------
 
-    def submit(self, envelope: Envelope) -> TransferRequest:
-        """Enter a request that its requester signed."""
+    def submit(self, paper: RequestPaper) -> TransferRequest:
+        """Enter a request that its requester signed, and the annex with its reason.
+
+        Raises:
+            AnnexMismatch: the annex is not the one that was signed.
+        """
         with self._work() as work:
-            request = check_request(envelope, work.history.charter)
+            request = check_request(paper.signed, work.history.charter)
             refuse_expired_request(request, work.now)
+            read_reason(request.annex, paper.annex)
             if not work.state.has(tables.REQUESTS, request.digest()):
-                work.append(kinds.REQUESTED, envelope)
+                work.annex(paper.annex)
+                work.append(kinds.REQUESTED, paper.signed)
         return request
 
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
@@ -224,14 +242,20 @@ class Custodian:
                 work.end(transfer, Ending.VETOED, f"by {approval.officer}")
         return approval
 
-    def withdraw(self, envelope: Envelope) -> Transfer:
-        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
+    def withdraw(self, paper: WithdrawalPaper) -> Transfer:
+        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word.
+
+        Raises:
+            AnnexMismatch: the annex is not the one that was signed.
+        """
         with self._work() as work:
-            transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            check_withdrawal(envelope, work.history.proposal(transfer))
+            transfer = work.history.transfer(unsafe_payload(paper.signed, Withdrawal).transfer)
+            withdrawal = check_withdrawal(paper.signed, work.history.proposal(transfer))
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
-            work.append(kinds.WITHDRAWN, envelope)
+            read_reason(withdrawal.annex, paper.annex)
+            work.annex(paper.annex)
+            work.append(kinds.WITHDRAWN, paper.signed)
             work.free(transfer)
             return work.history.transfer(transfer.id)
 
@@ -248,6 +272,23 @@ class Custodian:
             authorization = authorize(proposal, transfer.decision, transfer.approvals, work.now)
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
+
+    # --- forgetting --------------------------------------------------------------------------------------------------
+
+    def erase(self, index: int, why: str) -> Erased:
+        """Erase the body of an entry for good, and enter that it was erased.
+
+        Raises:
+            NotInLog: there is no such entry.
+            EraseRefused: somebody needs its body, or it has none any more.
+        """
+        with self._work() as work:
+            head = erasable(work.store, index)
+            erased = Erased(index=index, entry=head.entry, body=head.body, why=why, at=work.now)
+            # Folded first: the fold takes out of the rows what it finds in the body.
+            work.append(kinds.ERASED, erased)
+            work.store.erase_body(index)
+        return erased
 
     # --- signing -----------------------------------------------------------------------------------------------------
 
@@ -287,8 +328,9 @@ class Custodian:
             if since > size:
                 raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
             previous = all_previous(history, view, transfer.draft)
+            annex = annex_of(history, view, transfer.request.annex)
         refuse_long(since, size)
-        return evidence_of(transfer_id, signed, read_entries(self._store, since, size), since, previous)
+        return evidence_of(transfer_id, signed, read_entries(self._store, since, size), since, previous, annex)
 
     def log_file(self, since: int = 0) -> Iterator[bytes]:
         """The log from entry `since` on, line by line, for readers who are new or far behind.
@@ -466,6 +508,24 @@ class Custodian:
         checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
         signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
         return WitnessRequest(checkpoint=signed.text(), since=since, leaves=tuple(view.leaves(since)))
+
+
+def erasable(store: StoreView, index: int) -> EntryHead:
+    """The head of the entry at `index`, when its body is there and may be erased.
+
+    Raises:
+        NotInLog: there is no such entry.
+        EraseRefused: somebody needs its body, or it has none any more.
+    """
+    if not 0 <= index < store.size:
+        raise NotInLog(index=index, size=store.size, entries=store.size)
+    entry = next(store.entries(index, index + 1))
+    problem = None if entry.body is not None else "it has no body any more"
+    if entry.head.entry not in ERASABLE:
+        problem = "whoever reads the log needs its body"
+    if problem is not None:
+        raise EraseRefused(index=index, entry=entry.head.entry, problem=problem)
+    return entry.head
 
 
 def why_unready(view: ChainView, now: int) -> str | None:

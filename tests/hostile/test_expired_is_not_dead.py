@@ -213,7 +213,7 @@ def test_a_withdrawal_in_the_log_after_signatures_were_asked_for_is_refused(forg
         charter=forger.cast.digest,
         transfer=first.transfer_id,
         person="Dana",
-        reason="no longer needed",
+        annex=bytes(32),
         issued=forger.now,
         nonce=bytes(16),
     )

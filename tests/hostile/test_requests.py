@@ -38,7 +38,7 @@ from custody.testing.forge import believed
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion, check_approval
 from custody.transfer.draft import Draft, VaultDestination
-from custody.transfer.request import read_request
+from custody.transfer.request import RequestPaper, read_request
 from custody.transfer.signing import SigningRequested
 from custody.units import Network
 from custody.words import check_spoken, show_words, words
@@ -99,13 +99,13 @@ FALSE_REQUESTS = (
 
 
 @pytest.mark.parametrize("which", FALSE_REQUESTS)
-def test_a_request_that_its_requester_did_not_sign_is_text(forger, story, stage, false_requests, which):
+def test_a_request_that_its_requester_did_not_sign_is_text(forger, story, annex_of, stage, false_requests, which):
     assert set(false_requests) == set(FALSE_REQUESTS)
     request = false_requests[which]
     with refuses("REQUEST_AUTHOR"):
         forger.judge(forger.draft(request), stage, request=request)
     with refuses("REQUEST_AUTHOR"):
-        story.custodian.submit(request)
+        story.custodian.submit(RequestPaper(signed=request, annex=annex_of()))
 
 
 @pytest.mark.parametrize("who", ["Nobody", OFFICERS[0]])
@@ -159,13 +159,15 @@ def test_an_officer_does_not_become_another_requester_by_a_second_name(edit):
     ],
     ids=["charter", "vault", "network"],
 )
-def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, stage, edit, changes, code):
+def test_a_request_for_another_charter_vault_or_network_is_refused(  # noqa: PLR0913, PLR0917 - fixtures
+    forger, story, annex_of, stage, edit, changes, code
+):
     request, honest = forger.request(**changes), forger.draft()
     drafted = edit(honest, identity=edit(honest.identity, request=read_request(request).digest()))
     with refuses(code):
         forger.judge(drafted, stage, request=request)
     with refuses(code):
-        story.custodian.submit(request)
+        story.custodian.submit(RequestPaper(signed=request, annex=annex_of()))
 
 
 def test_an_expired_request_is_shown_to_no_officer(forger):

@@ -65,6 +65,7 @@ _LOG: Final = {
     "cosign": Lazy(f"{_COMMANDS}.log:cosign", "Take in checkpoints that witnesses have cosigned."),
     "verify": Lazy(f"{_COMMANDS}.log:verify", "Recompute every hash of the log."),
     "export": Lazy(f"{_COMMANDS}.log:export", "Write the whole log, a line an entry."),
+    "erase": Lazy(f"{_COMMANDS}.log:erase", "Erase what an entry says about people, for good."),
 }
 _REGTEST: Final = {
     "mine": Lazy(f"{_COMMANDS}.regtest:mine", "Mine blocks on regtest, then look at the chain."),

@@ -15,10 +15,12 @@ import click
 from custody.apps.commands.telling import tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
+from custody.custodian import erasable
+from custody.history import kinds
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
 from custody.logbook import read_entries
@@ -26,6 +28,10 @@ from custody.rebuild import verify_deep
 
 LINES_TOLD: Final = 1_000
 """Lines after which a person is told how far it is."""
+_ERASABLE: Final = {
+    str(kinds.ANNEXED): "an annex: for whom an address was given out, or a reason",
+    str(kinds.DEPOSIT_SEEN): "a deposit: the coin will not be known here any more, and no transfer will spend it",
+}
 
 
 @click.command(cls=Verb, epilog="Example: custody log checkpoint -o checkpoint.json")
@@ -169,6 +175,30 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
     output().emit({"since": since, "size": size, "file": out}, f"{size - since} entries, up to {size}: {shown(out)}")
     if is_for_stations:
         output().next_step(f"at the station: custody-station catch-up {shown(out)}")
+
+
+@click.command(cls=Verb, epilog="Example: custody log erase 17 --why 'asked for by the payer, letter of 3 May'")
+@click.argument("index", type=click.IntRange(min=0))
+@click.option("--why", metavar="TEXT", required=True, help="Why. It stands in the log, for good: name nobody.")
+@yes_option()
+def erase(*, index: int, why: str, is_confirmed: bool) -> None:
+    """Erase what an entry says about people, for good.
+
+    INDEX is an entry of the log: the annex of an address (custody vault addresses) or of a request (custody transfer
+    show) or a deposit (custody coin list --json). No other may be erased. That it was erased is entered; the entry's
+    hash stays, and so does everything else that the log says. Backups and files written before are not touched.
+    """
+    desk = coordinator()
+    with desk.store.read() as view:
+        entry = erasable(view, index).entry
+    output().talk(f"entry {index} is {_ERASABLE[entry]}")
+    confirm("Erase it for good?", is_given=is_confirmed)
+    with desk.work() as work:
+        erased = work.custodian.erase(index, why)
+    output().emit(
+        {"index": erased.index, "entry": erased.entry, "why": erased.why, "at": erased.at},
+        f"entry {erased.index} ({erased.entry}) is erased, and the log says so",
+    )
 
 
 def _told(line: bytes, counted: Counter[str]) -> bytes:
