@@ -4,8 +4,8 @@
             -> [stations sign] -> receive -> combine -> verify -> release -> deliver -> observe (settles)
 
 Every method has one shape: inside one store transaction, read the history, call one pure verb, append. Nobody holds
-the store while the outside is asked: witnesses in `evidence`, nodes in `observe`, judges and nodes in the last steps,
-which are `delivery`'s. The log is the truth; what a method returns stands in it.
+the store while the outside is asked: witnesses by `showing`, nodes by `observer`, judges and nodes by `delivery`. The
+log is the truth; what a method returns stands in it.
 
 The custodian is the coordinator's side and is trusted by nobody: stations judge its evidence from bytes.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
@@ -25,36 +25,28 @@ from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import draft_for
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
-from custody.examine.catchup import write_log
 from custody.examine.evidence import (
     Evidence,
-    Examination,
     Stage,
     check_authorized,
-    evidence_of,
-    examine_own,
     gather,
     judge_draft,
 )
-from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
 from custody.history import kinds, tables
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.questions import History
 from custody.log import (
-    Checkpoint,
     Cosignature,
     EntryHead,
     NotInLog,
     SignedCheckpoint,
-    sign_checkpoint,
-    verify_checkpoint,
-    witnesses_of,
 )
-from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
-from custody.logbook import Logbook, Work, all_previous, annex_of, read_entries
+from custody.log.witnessing import WitnessRequest
+from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
+from custody.showing import Showing, Witness
 from custody.transfer.address import ExpectedDeposit
 from custody.transfer.approval import (
     Approval,
@@ -110,18 +102,6 @@ class EraseRefused(Refused, code="ERASE_REFUSED"):
     problem: str
 
 
-class Witness(Protocol):
-    """Somebody who cosigns checkpoints, reached by whatever carrier."""
-
-    def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
-        """The checkpoint with this witness's cosignature.
-
-        Raises:
-            WitnessConflict: it has seen another history.
-            WitnessBehind: it has seen less than the request begins with.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What a custodian needs from outside. Chance and time come in here, so that a run can be repeated exactly.
@@ -152,14 +132,11 @@ class Custodian:
 
     def __init__(self, store: Store, charter_digest: bytes, signer: DocumentSigner, outside: Outside) -> None:
         """`charter_digest` is pinned outside the store; `signer` is the coordinator's own key."""
-        self._store = store
         self._pinned = charter_digest
-        self._signer = signer
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
-        self._delivery = Delivery(
-            store, self._logbook, outside.clock, outside.relay, outside.judges, self._examine_for_release
-        )
+        self._showing = Showing(store, self._logbook, outside.clock, signer, outside.witnesses)
+        self._delivery = Delivery(store, self._logbook, outside.clock, outside.relay, outside.judges, self._showing)
 
     # --- what is so --------------------------------------------------------------------------------------------------
 
@@ -310,71 +287,6 @@ class Custodian:
             work.append(kinds.SIGNING_REQUESTED, requested)
         return requested
 
-    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
-        """The file for a reader who has seen `since` entries: the log from there, under a checkpoint that is cosigned.
-
-        Raises:
-            HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
-            EvidenceInvalid: the transfer was not decided yet, or the log is not that long.
-            FileTooLong: the reader has to catch up first.
-        """
-        signed = self._witnessed(transfer_id, since)
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            size = signed.checkpoint.size
-            transfer = history.transfer(transfer_id)
-            if transfer.decision is None:
-                raise EvidenceInvalid(problem="cannot be made: the transfer was not decided yet")
-            if since > size:
-                raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
-            previous = all_previous(history, view, transfer.draft)
-            annex = annex_of(history, view, transfer.request.annex)
-        refuse_long(since, size)
-        return evidence_of(transfer_id, signed, read_entries(self._store, since, size), since, previous, annex)
-
-    def log_file(self, since: int = 0) -> Iterator[bytes]:
-        """The log from entry `since` on, line by line, for readers who are new or far behind.
-
-        Raises:
-            HistoryUnwitnessed: there is none.
-        """
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            note = view.checkpoint()
-        signed = SignedCheckpoint.parse(note) if note else None
-        if signed is None or not _is_witnessed(signed, history.charter):
-            signed = self._cosigned_now()
-        check_witnesses(signed, history.charter)
-        entries = read_entries(self._store, since, signed.checkpoint.size)
-        return write_log(history.charter_envelope, signed, entries, since)
-
-    def checkpoint(self, since: int | None = None) -> WitnessRequest:
-        """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
-
-        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
-
-        Raises:
-            NotInLog: the log has fewer entries.
-        """
-        with self._store.read() as view:
-            return self._checkpoint_in(view, since)
-
-    def sizes_seen(self) -> dict[str, int]:
-        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
-        with self._store.read() as view:
-            return sizes_seen(view.checkpoints(), _witness_keys(self._logbook.history_in(view).charter))
-
-    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
-        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
-        with self._work() as work:
-            charter = work.history.charter
-            verify_checkpoint(signed, charter.origin, charter.coordinator)
-            known = work.store.checkpoint(signed.checkpoint.size)
-            merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
-            cosignatures = witnesses_of(merged, _witness_keys(charter))
-            work.store.save_checkpoint(merged.text())
-        return cosignatures
-
     def receive(self, transfer_id: bytes, returned: Psbt) -> tuple[SignedPsbt, ...]:
         """Take the signatures that a returned PSBT adds; nothing else of it is believed."""
         with self._work() as work:
@@ -409,8 +321,30 @@ class Custodian:
             plain = leaving(transfer, work.vault_of(transfer), work.psbt(transfer))
             refuse_denied_now(work.history, transfer, work.now)
         if transfer.release is None:
-            self._examined(transfer_id, Stage.SIGN)
+            self._showing.examined(transfer_id, Stage.SIGN)
         return plain
+
+    # --- what others are shown ---------------------------------------------------------------------------------------
+
+    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
+        """The file for a reader who has seen `since` entries. Raises as `Showing.evidence`."""
+        return self._showing.evidence(transfer_id, since)
+
+    def log_file(self, since: int = 0) -> Iterator[bytes]:
+        """The log from entry `since` on, line by line. Raises as `Showing.log_file`."""
+        return self._showing.log_file(since)
+
+    def checkpoint(self, since: int | None = None) -> WitnessRequest:
+        """A signed checkpoint of the log as it stands, for witnesses. Raises as `Showing.checkpoint`."""
+        return self._showing.checkpoint(since)
+
+    def sizes_seen(self) -> dict[str, int]:
+        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
+        return self._showing.sizes_seen()
+
+    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
+        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
+        return self._showing.cosigned(signed)
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -451,64 +385,6 @@ class Custodian:
             if reason := why_unready(view, now):
                 raise NodeNotReady(reason=reason)
 
-    def _witnessed(self, transfer_id: bytes, since: int = 0) -> SignedCheckpoint:
-        """A checkpoint with enough witnesses that holds all that a judge of this transfer must see.
-
-        Witnesses that can be reached from here are asked while nobody holds the store.
-        """
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
-            note = view.checkpoint()
-        signed = SignedCheckpoint.parse(note) if note else None
-        if signed is None or signed.checkpoint.size < needed or not _is_witnessed(signed, charter):
-            signed = self._cosigned_now()
-        check_witnesses(signed, charter)
-        return signed
-
-    def _examine_for_release(self, transfer_id: bytes) -> Examination:
-        return self._examined(transfer_id, Stage.RELEASE)
-
-    def _examined(self, transfer_id: bytes, stage: Stage) -> Examination:
-        """What our own log makes of a transfer, judged as every station judges it."""
-        signed = self._witnessed(transfer_id)
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            transfer = history.transfer(transfer_id)
-            previous = all_previous(history, view, transfer.draft)
-        return examine_own(transfer, history, signed, previous, stage, self._outside.clock.now())
-
-    def _cosigned_now(self) -> SignedCheckpoint:
-        """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
-        request = self.checkpoint()
-        signed = SignedCheckpoint.parse(request.checkpoint)
-        for witness in self._outside.witnesses:
-            try:
-                answered = witness.cosign(request)
-            except WitnessBehind as behind:
-                answered = witness.cosign(self._made_again(request, behind.size))
-            signed = _merged(signed, answered)
-        with self._store.transaction() as transaction:
-            transaction.save_checkpoint(signed.text())
-        return signed
-
-    def _made_again(self, request: WitnessRequest, since: int) -> WitnessRequest:
-        """The same checkpoint for a witness that has seen less."""
-        with self._store.read() as view:
-            leaves = tuple(view.leaves(since, request.signed().checkpoint.size))
-        return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
-
-    def _checkpoint_in(self, view: StoreView, since: int | None) -> WitnessRequest:
-        charter = self._logbook.history_in(view).charter
-        frontier = view.frontier()
-        if since is None:
-            since = min(sizes_seen(view.checkpoints(), _witness_keys(charter)).values(), default=0)
-        if since > frontier.size:
-            raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
-        checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
-        signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
-        return WitnessRequest(checkpoint=signed.text(), since=since, leaves=tuple(view.leaves(since)))
-
 
 def erasable(store: StoreView, index: int) -> EntryHead:
     """The head of the entry at `index`, when its body is there and may be erased.
@@ -539,27 +415,3 @@ def why_unready(view: ChainView, now: int) -> str | None:
     if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
         return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
     return None
-
-
-def _witness_keys(charter: Charter) -> dict[str, bytes]:
-    return {each.name: each.key for each in charter.witnesses}
-
-
-def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
-    found = witnesses_of(signed, _witness_keys(charter))
-    return len(found) >= charter.witness_threshold
-
-
-def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoint:
-    """One checkpoint with the signature lines of both.
-
-    Raises:
-        StateChanged: they are different checkpoints.
-    """
-    if known.checkpoint != other.checkpoint:
-        raise StateChanged(
-            what="the checkpoint", expected=known.checkpoint.root.hex(), actual=other.checkpoint.root.hex()
-        )
-    for line in other.signatures:
-        known = known.with_signature(line)
-    return known
