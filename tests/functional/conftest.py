@@ -430,7 +430,7 @@ def types_page(tmp_path: Path) -> Callable[..., int]:
             f"{{\n{step.command}\n}} > {out}/{n}.out 2>&1 < /dev/null; echo $? > {out}/{n}.code"
             for n, step in enumerate(steps)
         )
-        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=300)
+        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=900)
         for n, step in enumerate(steps):
             code, printed = int((out / f"{n}.code").read_text()), (out / f"{n}.out").read_text()
             if not step.is_met(code, printed):
