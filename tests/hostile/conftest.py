@@ -35,8 +35,8 @@ from custody.testing.forge import Forge, Story, believed
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Authorization, Opinion
 from custody.transfer.draft import Draft, Plan, draft, outputs_of
-from custody.transfer.proposal import propose
-from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, TransferRequest
+from custody.transfer.proposal import Proposal, propose
+from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, TransferRequest, read_request
 from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.signing import signing_psbt
 from custody.vault.coins import Coin
@@ -158,6 +158,11 @@ class Forger:
         spent = changes.pop("spent", drafted.identity.spent)
         identity = edited(drafted.identity, transactions=(made.stripped(),), spent=spent)
         return edited(drafted, identity=identity, **changes)
+
+    def proposal(self, drafted: Draft, request: Envelope | None = None) -> Proposal:
+        """The proposal of a draft, as a liar would pass it on who had none of it checked."""
+        request = request or self.request()
+        return replace(propose(self.draft(request), read_request(request), self.cast.charter), draft=drafted)
 
     def decision(self, drafted: Draft, request: Envelope) -> Decision:
         """What the rules say; where they could not even be asked, what they would say of an honest draft."""

@@ -24,7 +24,8 @@ from custody.testing.cast import (
     vault_of,
 )
 from custody.transfer.address import AddressIssued
-from custody.transfer.draft import Draft, VaultDestination, case_of
+from custody.transfer.draft import Draft, VaultDestination
+from custody.transfer.proposal import propose
 from custody.transfer.request import Purpose, TransferRequest, read_request
 from custody.vault.descriptor import Branch
 
@@ -170,7 +171,7 @@ def to_vault(forger, index: int) -> tuple[Envelope, Draft]:
         TxOut(each.amount, forger.vault.script_pubkey(Branch.RECEIVE, index)) if each.script_pubkey == old else each
         for each in drafted.transaction.outputs
     ]
-    assert case_of(drafted, record, forger.cast.charter)
+    assert propose(drafted, record, forger.cast.charter)
     destinations = (VaultDestination(payee="Reserve", index=index),)
     return request, forger.redrafted(drafted, outputs=outputs, destinations=destinations)
 

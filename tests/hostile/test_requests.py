@@ -130,7 +130,7 @@ def test_a_requester_does_not_approve_their_own_request(forger_of, recast, edit,
     request = forger.request(requester="Aigerim")
     drafted = forger.draft(request)
     with refuses("APPROVAL_SELF"):
-        check_approval(forger.approval(drafted, "Aigerim"), drafted, read_request(request), both.charter)
+        check_approval(forger.approval(drafted, "Aigerim"), forger.proposal(drafted, request))
     approvals = [forger.approval(drafted, officer) for officer in OFFICERS[:2]]
     with refuses("HISTORY_INVALID") as caught:
         forger.judge(drafted, stage, request=request, approvals=approvals)
@@ -237,7 +237,7 @@ def test_an_approval_is_not_carried_to_another_draft(forger, edit, which):
     assert set(drafts) == set(OTHER_DRAFTS)
     approval = forger.approval(forger.draft())
     with refuses("APPROVAL_MISMATCH"):
-        check_approval(approval, drafts[which], read_request(forger.request()), forger.cast.charter)
+        check_approval(approval, forger.proposal(drafts[which]))
 
 
 @pytest.mark.parametrize("which", ["another locktime", "other coins", "another request"])
@@ -268,7 +268,7 @@ def test_an_approval_made_for_another_place_is_refused(forger, changes, code):
     drafted, request = forger.draft(), forger.request()
     odd = forger.approval(drafted, OFFICERS[0], **changes)
     with refuses(code):
-        check_approval(odd, drafted, read_request(request), forger.cast.charter)
+        check_approval(odd, forger.proposal(drafted, request))
     if "transfer" in changes:
         return
     with refuses("HISTORY_INVALID") as caught:
@@ -287,7 +287,7 @@ def test_an_approval_that_its_officer_did_not_sign_is_refused(forger, how):
         "by nobody known": forger.approval(drafted, OFFICERS[0], person_key("eve"), officer="Eve"),
     }[how]
     with refuses("APPROVAL_AUTHOR"):
-        check_approval(false, drafted, read_request(forger.request()), forger.cast.charter)
+        check_approval(false, forger.proposal(drafted))
     with refuses("HISTORY_INVALID") as caught:
         forger.judge(drafted, Stage.SIGN, approvals=[false, forger.approval(drafted, OFFICERS[1])])
     assert caught.error.__cause__.code == "APPROVAL_AUTHOR"
@@ -300,7 +300,7 @@ def test_somebody_who_is_no_officer_does_not_approve(forger, who):
     key = {"coordinator": cast.coordinator, "parliament.example": cast.witness}.get(who) or cast.people[who]
     approval = forger.approval(drafted, OFFICERS[0], key, officer=who, key=key.public_key)
     with refuses("APPROVAL_AUTHOR"):
-        check_approval(approval, drafted, read_request(forger.request()), cast.charter)
+        check_approval(approval, forger.proposal(drafted))
 
 
 def test_one_officer_twice_is_one_officer(forger, story):
@@ -385,7 +385,7 @@ def test_two_officers_who_are_shown_different_transfers_read_different_words(for
         check_spoken(shown.transfer_id, show_words(honest.transfer_id))
     # And what an officer signs for one of them counts nowhere else.
     with refuses("APPROVAL_MISMATCH"):
-        check_approval(forger.approval(shown), honest, read_request(forger.request()), forger.cast.charter)
+        check_approval(forger.approval(shown), forger.proposal(honest))
 
 
 @pytest.mark.usefixtures("visits")

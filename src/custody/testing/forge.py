@@ -127,8 +127,11 @@ class Forge:
         kind = kinds.BY_NAME[self.entries[index].head.entry]
         self.entries[index] = sealed(index, kind, body)
 
-    def tell(self, story: Story) -> None:
-        """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request."""
+    def tell(self, story: Story, asked_at: int | None = None) -> None:
+        """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request.
+
+        Signatures were asked for at `asked_at` (Unix seconds), or now.
+        """
         self.write(kinds.DRAFTED, story.draft)
         story = story.dated(self.size)
         self.write(kinds.DECIDED, story.decision)
@@ -136,7 +139,7 @@ class Forge:
             self.write(kinds.APPROVED, each)
         if story.authorization is not None:
             self.write(kinds.AUTHORIZED, story.authorization)
-            self.ask_for_signatures(story, self.now)
+            self.ask_for_signatures(story, self.now if asked_at is None else asked_at)
 
     def ask_for_signatures(self, story: Story, at: int) -> None:
         """Enter that signatures were asked for at `at` (Unix seconds), on just this story."""
