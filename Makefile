@@ -39,9 +39,9 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 bench-million: setup ## what is done on a log, where it has 1,000,000 entries; writing them takes an hour the first time
 	$(BIN)/python tests/benchmarks --million $(ARGS)
 
-fuzz: setup ## run the long fuzzing campaigns
+fuzz: setup ## run the long campaigns: spoiled files, and offices that do anything at random
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
-	$(BIN)/pytest tests/hostile -m campaign $(ARGS)
+	$(BIN)/pytest tests/hostile tests/functional/random_history -m campaign $(ARGS)
 
 agree: setup ## compare the addresses of 1,000 vaults with bdkpython's and wallycore's
 	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt

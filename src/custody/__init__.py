@@ -19,7 +19,7 @@ The route, and who walks which part of it:
     observe                          buried deep enough, it is confirmed; reorganised, it is live again
 
 `Custodian` is the left side, `Station` the right one, `examine` what both and every officer use. Everything that
-happened stands in an append-only Merkle log, and one fold, `replay`, says what it means.
+happened stands in an append-only Merkle log, and one function, `fold`, says what it means.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from custody.custodian import Custodian, Outside
     from custody.envelope import Ed25519Signer, Envelope, sign
     from custody.errors import BackendError, CustodyError, IntegrityError, InvalidInput, Refused
-    from custody.examine.evidence import Evidence, Examination, Stage, examine
+    from custody.examine.evidence import Evidence, Examination, Stage
     from custody.examine.statement import verify_statement
     from custody.history.fold import fold
     from custody.history.questions import History
@@ -66,7 +66,7 @@ _HOMES = {
     "custody.custodian": ("Custodian", "Outside"),
     "custody.envelope": ("Ed25519Signer", "Envelope", "sign"),
     "custody.errors": ("BackendError", "CustodyError", "IntegrityError", "InvalidInput", "Refused"),
-    "custody.examine.evidence": ("Evidence", "Examination", "Stage", "examine"),
+    "custody.examine.evidence": ("Evidence", "Examination", "Stage"),
     "custody.examine.statement": ("verify_statement",),
     "custody.history.fold": ("fold",),
     "custody.history.questions": ("History",),
@@ -127,7 +127,6 @@ __all__ = [
     "Verdict",
     "__version__",
     "decide",
-    "examine",
     "fold",
     "parse_charter",
     "show_words",

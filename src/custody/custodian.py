@@ -4,8 +4,8 @@
             -> [stations sign] -> receive -> combine -> verify -> release -> deliver -> observe (settles)
 
 Every method has one shape: inside one store transaction, read the history, call one pure verb, append. Nobody holds
-the store while the outside is asked: witnesses in `evidence`, nodes in `observe`, judges and nodes in the last steps,
-which are `delivery`'s. The log is the truth; what a method returns stands in it.
+the store while the outside is asked: witnesses by `showing`, nodes by `observer`, judges and nodes by `delivery`. The
+log is the truth; what a method returns stands in it.
 
 The custodian is the coordinator's side and is trusted by nobody: stations judge its evidence from bytes.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
@@ -25,42 +25,36 @@ from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import draft_for
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
-from custody.examine.catchup import write_log
 from custody.examine.evidence import (
     Evidence,
-    Examination,
     Stage,
     check_authorized,
-    evidence_of,
-    examine_own,
     gather,
     judge_draft,
 )
-from custody.examine.shown import EvidenceInvalid, check_witnesses
 from custody.history import kinds, tables
+from custody.history.on.annex import ERASABLE, Erased
 from custody.history.questions import History
 from custody.log import (
-    Checkpoint,
     Cosignature,
-    LogEntry,
+    EntryHead,
     NotInLog,
     SignedCheckpoint,
-    sign_checkpoint,
-    verify_checkpoint,
-    witnesses_of,
 )
-from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
+from custody.log.witnessing import WitnessRequest
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
-from custody.transfer.address import AddressIssued, ExpectedDeposit
+from custody.showing import Showing, Witness
+from custody.transfer.address import ExpectedDeposit
 from custody.transfer.approval import (
     Approval,
     ApprovalTwice,
     Authorization,
     Opinion,
     Withdrawal,
+    WithdrawalPaper,
     authorize,
     check_approval,
     check_withdrawal,
@@ -69,7 +63,7 @@ from custody.transfer.approval import (
 )
 from custody.transfer.draft import Draft
 from custody.transfer.plain import leaving
-from custody.transfer.request import TransferRequest, check_request, refuse_expired_request
+from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
 from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
@@ -85,8 +79,6 @@ from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
-LOG_PAGE: Final = 1_000
-"""Entries read from the store at once when the log is written to a file."""
 MAX_TIP_AGE: Final = 2 * 3600
 """Seconds after which a newest block says that the node is cut off. Honest gaps this long come a few times a decade."""
 
@@ -100,16 +92,14 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     status: str
 
 
-class Witness(Protocol):
-    """Somebody who cosigns checkpoints, reached by whatever carrier."""
+class EraseRefused(Refused, code="ERASE_REFUSED"):
+    """An attempt to erase what may not be erased, or is gone already."""
 
-    def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
-        """The checkpoint with this witness's cosignature.
-
-        Raises:
-            WitnessConflict: it has seen another history.
-            WitnessBehind: it has seen less than the request begins with.
-        """
+    message = "entry {index} ({entry}) cannot be erased: {problem}"
+    hint = "Only annexes (payers, purposes, reasons) and deposits may be: nobody needs them to read the log."
+    index: int
+    entry: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +132,11 @@ class Custodian:
 
     def __init__(self, store: Store, charter_digest: bytes, signer: DocumentSigner, outside: Outside) -> None:
         """`charter_digest` is pinned outside the store; `signer` is the coordinator's own key."""
-        self._store = store
         self._pinned = charter_digest
-        self._signer = signer
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
-        self._delivery = Delivery(
-            store, self._logbook, outside.clock, outside.relay, outside.judges, self._examine_for_release
-        )
+        self._showing = Showing(store, self._logbook, outside.clock, signer, outside.witnesses)
+        self._delivery = Delivery(store, self._logbook, outside.clock, outside.relay, outside.judges, self._showing)
 
     # --- what is so --------------------------------------------------------------------------------------------------
 
@@ -169,19 +156,24 @@ class Custodian:
         """The vault's next receive address, never one given out before, entered in the log with what it is for."""
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
-            index = work.history.next_index(vault.id, Branch.RECEIVE)
-            work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected, vault.id, index, work.now))
+            index = work.issue(vault.id, expected)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------
 
-    def submit(self, envelope: Envelope) -> TransferRequest:
-        """Enter a request that its requester signed."""
+    def submit(self, paper: RequestPaper) -> TransferRequest:
+        """Enter a request that its requester signed, and the annex with its reason.
+
+        Raises:
+            AnnexMismatch: the annex is not the one that was signed.
+        """
         with self._work() as work:
-            request = check_request(envelope, work.history.charter)
+            request = check_request(paper.signed, work.history.charter)
             refuse_expired_request(request, work.now)
+            read_reason(request.annex, paper.annex)
             if not work.state.has(tables.REQUESTS, request.digest()):
-                work.append(kinds.REQUESTED, envelope)
+                work.annex(paper.annex)
+                work.append(kinds.REQUESTED, paper.signed)
         return request
 
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
@@ -227,14 +219,20 @@ class Custodian:
                 work.end(transfer, Ending.VETOED, f"by {approval.officer}")
         return approval
 
-    def withdraw(self, envelope: Envelope) -> Transfer:
-        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word."""
+    def withdraw(self, paper: WithdrawalPaper) -> Transfer:
+        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word.
+
+        Raises:
+            AnnexMismatch: the annex is not the one that was signed.
+        """
         with self._work() as work:
-            transfer = work.history.transfer(unsafe_payload(envelope, Withdrawal).transfer)
-            check_withdrawal(envelope, work.history.proposal(transfer))
+            transfer = work.history.transfer(unsafe_payload(paper.signed, Withdrawal).transfer)
+            withdrawal = check_withdrawal(paper.signed, work.history.proposal(transfer))
             if transfer.is_bearer:
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
-            work.append(kinds.WITHDRAWN, envelope)
+            read_reason(withdrawal.annex, paper.annex)
+            work.annex(paper.annex)
+            work.append(kinds.WITHDRAWN, paper.signed)
             work.free(transfer)
             return work.history.transfer(transfer.id)
 
@@ -251,6 +249,23 @@ class Custodian:
             authorization = authorize(proposal, transfer.decision, transfer.approvals, work.now)
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
+
+    # --- forgetting --------------------------------------------------------------------------------------------------
+
+    def erase(self, index: int, why: str) -> Erased:
+        """Erase the body of an entry for good, and enter that it was erased.
+
+        Raises:
+            NotInLog: there is no such entry.
+            EraseRefused: somebody needs its body, or it has none any more.
+        """
+        with self._work() as work:
+            head = erasable(work.store, index)
+            erased = Erased(index=index, entry=head.entry, body=head.body, why=why, at=work.now)
+            # Folded first: the fold takes out of the rows what it finds in the body.
+            work.append(kinds.ERASED, erased)
+            work.store.erase_body(index)
+        return erased
 
     # --- signing -----------------------------------------------------------------------------------------------------
 
@@ -271,75 +286,6 @@ class Custodian:
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
             work.append(kinds.SIGNING_REQUESTED, requested)
         return requested
-
-    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
-        """The file for a reader who has seen `since` entries: the log from there, under a checkpoint that is cosigned.
-
-        Raises:
-            HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
-            EvidenceInvalid: the transfer was not decided yet, or the log is not that long.
-        """
-        signed = self._witnessed(transfer_id, since)
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            size = signed.checkpoint.size
-            transfer = history.transfer(transfer_id)
-            if transfer.decision is None:
-                raise EvidenceInvalid(problem="cannot be made: the transfer was not decided yet")
-            if since > size:
-                raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
-            previous = all_previous(history, view, transfer.draft)
-            return evidence_of(transfer_id, signed, view.entries(since, size), since, previous)
-
-    def log_file(self, since: int = 0) -> Iterator[bytes]:
-        """The log from entry `since` on, line by line, for readers who are new or far behind.
-
-        Raises:
-            HistoryUnwitnessed: there is none.
-        """
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            note = view.checkpoint()
-        signed = SignedCheckpoint.parse(note) if note else None
-        if signed is None or not _is_witnessed(signed, history.charter):
-            signed = self._cosigned_now()
-        check_witnesses(signed, history.charter)
-        size = signed.checkpoint.size
-
-        def entries() -> Iterator[LogEntry]:
-            # A page at a time, so that nobody who writes has to wait for a slow medium.
-            for start in range(since, size, LOG_PAGE):
-                with self._store.read() as view:
-                    yield from list(view.entries(start, min(size, start + LOG_PAGE)))
-
-        return write_log(history.charter_envelope, signed, entries(), since)
-
-    def checkpoint(self, since: int | None = None) -> WitnessRequest:
-        """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
-
-        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
-
-        Raises:
-            NotInLog: the log has fewer entries.
-        """
-        with self._store.read() as view:
-            return self._checkpoint_in(view, since)
-
-    def sizes_seen(self) -> dict[str, int]:
-        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
-        with self._store.read() as view:
-            return sizes_seen(view.checkpoints(), _witness_keys(self._logbook.history_in(view).charter))
-
-    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
-        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
-        with self._work() as work:
-            charter = work.history.charter
-            verify_checkpoint(signed, charter.origin, charter.coordinator)
-            known = work.store.checkpoint(signed.checkpoint.size)
-            merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
-            cosignatures = witnesses_of(merged, _witness_keys(charter))
-            work.store.save_checkpoint(merged.text())
-        return cosignatures
 
     def receive(self, transfer_id: bytes, returned: Psbt) -> tuple[SignedPsbt, ...]:
         """Take the signatures that a returned PSBT adds; nothing else of it is believed."""
@@ -375,8 +321,30 @@ class Custodian:
             plain = leaving(transfer, work.vault_of(transfer), work.psbt(transfer))
             refuse_denied_now(work.history, transfer, work.now)
         if transfer.release is None:
-            self._examined(transfer_id, Stage.SIGN)
+            self._showing.examined(transfer_id, Stage.SIGN)
         return plain
+
+    # --- what others are shown ---------------------------------------------------------------------------------------
+
+    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
+        """The file for a reader who has seen `since` entries. Raises as `Showing.evidence`."""
+        return self._showing.evidence(transfer_id, since)
+
+    def log_file(self, since: int = 0) -> Iterator[bytes]:
+        """The log from entry `since` on, line by line. Raises as `Showing.log_file`."""
+        return self._showing.log_file(since)
+
+    def checkpoint(self, since: int | None = None) -> WitnessRequest:
+        """A signed checkpoint of the log as it stands, for witnesses. Raises as `Showing.checkpoint`."""
+        return self._showing.checkpoint(since)
+
+    def sizes_seen(self) -> dict[str, int]:
+        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
+        return self._showing.sizes_seen()
+
+    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
+        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
+        return self._showing.cosigned(signed)
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -417,63 +385,23 @@ class Custodian:
             if reason := why_unready(view, now):
                 raise NodeNotReady(reason=reason)
 
-    def _witnessed(self, transfer_id: bytes, since: int = 0) -> SignedCheckpoint:
-        """A checkpoint with enough witnesses that holds all that a judge of this transfer must see.
 
-        Witnesses that can be reached from here are asked while nobody holds the store.
-        """
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
-            note = view.checkpoint()
-        signed = SignedCheckpoint.parse(note) if note else None
-        if signed is None or signed.checkpoint.size < needed or not _is_witnessed(signed, charter):
-            signed = self._cosigned_now()
-        check_witnesses(signed, charter)
-        return signed
+def erasable(store: StoreView, index: int) -> EntryHead:
+    """The head of the entry at `index`, when its body is there and may be erased.
 
-    def _examine_for_release(self, transfer_id: bytes) -> Examination:
-        return self._examined(transfer_id, Stage.RELEASE)
-
-    def _examined(self, transfer_id: bytes, stage: Stage) -> Examination:
-        """What our own log makes of a transfer, judged as every station judges it."""
-        signed = self._witnessed(transfer_id)
-        with self._store.read() as view:
-            history = self._logbook.history_in(view)
-            transfer = history.transfer(transfer_id)
-            previous = all_previous(history, view, transfer.draft)
-        return examine_own(transfer, history, signed, previous, stage, self._outside.clock.now())
-
-    def _cosigned_now(self) -> SignedCheckpoint:
-        """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
-        request = self.checkpoint()
-        signed = SignedCheckpoint.parse(request.checkpoint)
-        for witness in self._outside.witnesses:
-            try:
-                answered = witness.cosign(request)
-            except WitnessBehind as behind:
-                answered = witness.cosign(self._made_again(request, behind.size))
-            signed = _merged(signed, answered)
-        with self._store.transaction() as transaction:
-            transaction.save_checkpoint(signed.text())
-        return signed
-
-    def _made_again(self, request: WitnessRequest, since: int) -> WitnessRequest:
-        """The same checkpoint for a witness that has seen less."""
-        with self._store.read() as view:
-            leaves = tuple(view.leaves(since, request.signed().checkpoint.size))
-        return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
-
-    def _checkpoint_in(self, view: StoreView, since: int | None) -> WitnessRequest:
-        charter = self._logbook.history_in(view).charter
-        frontier = view.frontier()
-        if since is None:
-            since = min(sizes_seen(view.checkpoints(), _witness_keys(charter)).values(), default=0)
-        if since > frontier.size:
-            raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
-        checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
-        signed = sign_checkpoint(checkpoint, charter.origin, self._signer)
-        return WitnessRequest(checkpoint=signed.text(), since=since, leaves=tuple(view.leaves(since)))
+    Raises:
+        NotInLog: there is no such entry.
+        EraseRefused: somebody needs its body, or it has none any more.
+    """
+    if not 0 <= index < store.size:
+        raise NotInLog(index=index, size=store.size, entries=store.size)
+    entry = next(store.entries(index, index + 1))
+    problem = None if entry.body is not None else "it has no body any more"
+    if entry.head.entry not in ERASABLE:
+        problem = "whoever reads the log needs its body"
+    if problem is not None:
+        raise EraseRefused(index=index, entry=entry.head.entry, problem=problem)
+    return entry.head
 
 
 def why_unready(view: ChainView, now: int) -> str | None:
@@ -487,27 +415,3 @@ def why_unready(view: ChainView, now: int) -> str | None:
     if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
         return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
     return None
-
-
-def _witness_keys(charter: Charter) -> dict[str, bytes]:
-    return {each.name: each.key for each in charter.witnesses}
-
-
-def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
-    found = witnesses_of(signed, _witness_keys(charter))
-    return len(found) >= charter.witness_threshold
-
-
-def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoint:
-    """One checkpoint with the signature lines of both.
-
-    Raises:
-        StateChanged: they are different checkpoints.
-    """
-    if known.checkpoint != other.checkpoint:
-        raise StateChanged(
-            what="the checkpoint", expected=known.checkpoint.root.hex(), actual=other.checkpoint.root.hex()
-        )
-    for line in other.signatures:
-        known = known.with_signature(line)
-    return known

@@ -14,18 +14,19 @@ the log. Only a block ends a transfer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from custody.bitcoin.transaction import Transaction, TransactionEncoding
 from custody.charter.decide import refuse_denied
 from custody.errors import BackendError, Refused
-from custody.examine.evidence import Examination
+from custody.examine.evidence import Stage
 from custody.history import kinds
 from custody.history.questions import History, TransferUnknown
 from custody.logbook import Logbook, Work, vault_of
 from custody.ports import Clock, Judge, OutboxRow, Relay, RelayRefused, Standing, StateChanged, Store
+from custody.showing import Showing
 from custody.transfer.settlement import Broadcast, Release, broadcast, release
 from custody.transfer.state import Status, Transfer
 from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
@@ -57,14 +58,14 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The last steps of the route. `examine` judges a transfer from its evidence, or raises."""
+    """The last steps of the route. `showing` has every transfer judged from its evidence before it goes."""
 
     store: Store
     logbook: Logbook
     clock: Clock
     relay: Relay
     judges: tuple[Judge, ...]
-    examine: Callable[[bytes], Examination]
+    showing: Showing
 
     def verify(self, transfer_id: bytes) -> VerifiedTransaction:
         """Finalize, extract, and have every judge agree."""
@@ -89,7 +90,7 @@ class Delivery:
         if transfer.verified is None:
             raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
         refuse_denied_now(history, transfer, self.clock.now())
-        examined = self.examine(transfer_id)
+        examined = self.showing.examined(transfer_id, Stage.RELEASE)
         judged = self._judged(transfer_id)
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)

@@ -19,8 +19,9 @@ from custody.bitcoin.transaction import OutPoint, PreviousTransaction, Transacti
 from custody.charter.document import refuse_other_charter
 from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
-from custody.history.entry import EntryKind, HistoryInvalid
+from custody.history.entry import COORDINATOR, EntryKind, HistoryInvalid
 from custody.history.fold import fold
+from custody.history.holdings import held_by
 from custody.history.on.charter import StateSealed
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
@@ -28,15 +29,19 @@ from custody.history.state import State
 from custody.log import Frontier, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
+from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
+from custody.transfer.annex import Annex
 from custody.transfer.draft import Draft
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.signing import signing_psbt
 from custody.transfer.state import Transfer
 from custody.vault.coins import ScriptPlace
-from custody.vault.descriptor import Vault
+from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import PrevtxMissing
 
 Body = TypeVar("Body", bound=Record)
+PAGE: Final = 1_000
+"""Entries that are read while a view is open."""
 SEAL_EVERY: Final = 1_000
 """Entries after which the log says what its state is."""
 
@@ -86,7 +91,23 @@ class Work:
     def append(self, kind: EntryKind[Body], body: Body) -> LogEntry:
         """Seal `body` as the next entry, fold it, and write it."""
         author, subjects = kind.author(body), kind.subjects(body)
-        entry = seal(self.store.size, kind, author, subjects, body.to_bytes(), self.salt())
+        return self._enter(seal(self.store.size, kind, author, subjects, body.to_bytes(), self.salt()))
+
+    def annex(self, annex: Annex) -> None:
+        """Enter an annex under its own salt, unless it stands there already."""
+        if self.history.annexed_at(annex.named) is None:
+            body = annex.body.encode("utf-8")
+            self._enter(seal(self.store.size, kinds.ANNEXED, COORDINATOR, (), body, annex.salt))
+
+    def issue(self, vault_id: bytes, expected: ExpectedDeposit) -> int:
+        """Give out the next receive address of a vault; its index. Payer and purpose go into an annex."""
+        index = self.history.next_index(vault_id, Branch.RECEIVE)
+        annex = Annex.of(AddressAnnex.of(expected), self.salt())
+        self.annex(annex)
+        self.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected.coin_class, annex.named, vault_id, index, self.now))
+        return index
+
+    def _enter(self, entry: LogEntry) -> LogEntry:
         # Folding comes first: an entry that does not fit what stands before it is never written.
         try:
             self.state = fold(self.state, [entry])
@@ -105,9 +126,17 @@ class Work:
         self.free(transfer)
 
     def free(self, transfer: Transfer) -> None:
-        """Let go of what a transfer held, unless a conflicting one is still live."""
-        if not any(other.is_live for other in members(self.history, transfer.group)):
-            self.store.release_holds(transfer.group)
+        """Let go of what a transfer held: the store holds what the log says is held, and for whom."""
+        history, group = self.history, transfer.group
+        others = (each for each in members(history, group) if each.is_live)
+        concerned = dict.fromkeys(outpoint for each in (transfer, *others) for outpoint in each.draft.outpoints)
+        self.store.release_holds(group)
+        held: dict[bytes, list[OutPoint]] = {}
+        for outpoint in concerned:
+            if (holder := held_by(history, outpoint)) is not None:
+                held.setdefault(holder, []).append(outpoint)
+        for holder, outpoints in held.items():
+            self.store.hold(outpoints, holder)
 
     def shelve_children(self, transfer: Transfer) -> None:
         """Stop sending the children of what `transfer` replaces: with it they wait for a parent that nodes threw out.
@@ -134,6 +163,15 @@ class Work:
         """Say in the log what its state is, once in so many entries."""
         if every and self.state.size // every > self.state.base.head.frontier.size // every:
             self.append(kinds.STATE_SEALED, StateSealed(size=self.state.size, state=self.state.digest()))
+
+
+def annex_of(history: History, store: StoreView, named: bytes) -> Annex | None:
+    """The annex of this salted digest as it may be shown to others; None when it was erased, or never came."""
+    at = history.annexed_at(named)
+    entry = None if at is None else next(store.entries(at, at + 1))
+    if entry is None or entry.body is None:
+        return None
+    return Annex(salt=entry.salt, body=entry.body.decode("utf-8"))
 
 
 def vault_of(history: History, transfer: Transfer) -> Vault:
@@ -171,6 +209,14 @@ def all_previous(history: History, store: StoreView, drafted: Draft) -> list[byt
             raise PrevtxMissing(index=index)
         found[outpoint.txid] = raw
     return list(found.values())
+
+
+def read_entries(store: Store, start: int, stop: int) -> Iterator[LogEntry]:
+    """Entries from index `start` up to but not including `stop`, a page at a time: nobody who writes waits for long."""
+    for at in range(start, stop, PAGE):
+        with store.read() as view:
+            page = list(view.entries(at, min(stop, at + PAGE)))
+        yield from page
 
 
 class Logbook:

@@ -413,24 +413,24 @@ class Typed:
 
 @pytest.fixture
 def types_page(tmp_path: Path) -> Callable[..., int]:
-    """Type every command of a page as it stands, in one shell, and compare: (page, folder, variables) -> how many.
+    """Type every command of pages as they stand, in one shell, and compare: (pages, folder, variables) -> how many.
 
     A `console` block holds commands (after `$ `, going on after `>`) and what they print. `...` stands for any text,
     also for whole lines. A command that says `# exit 4` at its end must end so; all others end with 0. Nothing is typed
     when a program asks. The folder is also the home, unless a variable says otherwise.
     """
 
-    def types(page: Path, folder: Path, **variables: str) -> int:
+    def types(pages: Path | tuple[Path, ...], folder: Path, **variables: str) -> int:
         out = tmp_path / "typed"
         out.mkdir()
-        steps = Typed.on(page)
+        steps = [step for page in (pages if isinstance(pages, tuple) else (pages,)) for step in Typed.on(page)]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1"} | variables
         script = "\n".join(
             f"{{\n{step.command}\n}} > {out}/{n}.out 2>&1 < /dev/null; echo $? > {out}/{n}.code"
             for n, step in enumerate(steps)
         )
-        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=300)
+        subprocess.run(["bash", "-c", script], cwd=folder, env=environment, check=True, timeout=900)
         for n, step in enumerate(steps):
             code, printed = int((out / f"{n}.code").read_text()), (out / f"{n}.out").read_text()
             if not step.is_met(code, printed):

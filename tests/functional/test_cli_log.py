@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from custody.log.witnessing import WitnessRequest
-from custody.testing.cast import WITNESS
+from custody.testing.cast import OFFICERS, WITNESS
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def cosigns(office, request):
 
 def test_a_request_carries_what_the_witness_has_not_cosigned_yet(grown):
     out, said = asked(grown)
-    assert (said["since"], said["size"]) == (2, 4)
+    assert (said["since"], said["size"]) == (2, 6)
     assert asked(grown, "--for-witness", WITNESS)[1]["since"] == 2
     assert "without the first 2;" in grown.types_at(WITNESS, "inspect", out).output
     answered = grown.at_station(WITNESS, "witness", *cosigns(grown, out))
-    assert (answered["before"], answered["size"]) == (2, 4)
+    assert (answered["before"], answered["size"]) == (2, 6)
     assert grown.does("log", "cosign", answered["file"])["is_enough"]
-    assert asked(grown)[1]["since"] == 4
+    assert asked(grown)[1]["since"] == 6
 
 
 def test_a_witness_skips_what_it_has_seen_already(grown):
@@ -72,7 +72,50 @@ def test_a_memory_that_no_log_leads_to_is_refused(grown, peaks):
 def test_a_request_for_nobody_is_not_made(grown):
     out = grown.new_path("checkpoint.json")
     grown.refuses("NAME_UNKNOWN", "log", "checkpoint", "--for-witness", "Mallory", "-o", out)
-    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 5, "-o", out)
+    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 7, "-o", out)
     both = grown.types("log", "checkpoint", "--since", 0, "--for-witness", WITNESS, "-o", out)
     assert both.exit_code == 2
     assert not Path(out).exists()
+
+
+def test_a_payer_is_erased_by_command_and_the_log_stays_sound(office):
+    office.funded()
+    (given,) = office.does("vault", "addresses", "reserve")
+    root = office.does("log", "verify")["root"]
+    entry, why = given["annex_entry"], ("--why", "asked for by the payer")
+    # Nobody is there to be asked; then somebody says that it is meant.
+    office.refuses("CONFIRMATION_NEEDED", "log", "erase", entry, *why)
+    said = office.does("log", "erase", entry, *why, "--yes")
+    assert (said["index"], said["entry"], said["why"]) == (entry, "annexed", why[1])
+    (left,) = office.does("vault", "addresses", "reserve")
+    assert left == given | {"payer": None, "purpose": None}
+    assert "(erased or withheld)" in office.types("vault", "addresses", "reserve").stdout
+    (coin,) = office.does("coin", "list")["coins"]
+    assert (coin["class"], coin["payer"], coin["purpose"]) == ("seized", None, None)
+    assert office.does("log", "verify")["root"] != root
+    office.witnessed()
+    office.refuses("ANNEX_WITHHELD", "vault", "statement", "reserve", 0, "-o", office.new_path("paper.json"))
+
+    office.refuses("ERASE_REFUSED", "log", "erase", entry, *why, "--yes")
+    office.refuses("ERASE_REFUSED", "log", "erase", 0, *why, "--yes")
+    office.refuses("NOT_IN_LOG", "log", "erase", 1_000, *why, "--yes")
+    assert office.types("log", "erase", entry).exit_code == 2
+
+    office.does("log", "erase", coin["entry"], *why, "--yes")
+    assert office.does("coin", "list")["coins"] == []
+
+
+def test_a_reason_is_erased_and_the_transfer_goes_on(office):
+    office.funded()
+    transfer = office.drafted()
+    shown = office.does("transfer", "show", transfer)
+    assert shown["request"]["reason"]
+    assert shown["request"]["reason"] in office.types("transfer", "show", transfer).stdout
+    office.does("log", "erase", shown["annex_entry"], "--why", "it named somebody", "--yes")
+    again = office.does("transfer", "show", transfer)
+    assert again["request"] == shown["request"] | {"reason": None}
+    office.approved(transfer, *OFFICERS[:2])
+    office.trusted_by("almaty")
+    found = office.at_station("almaty", "inspect", office.ready_to_sign(transfer))
+    assert found["request"]["reason"] is None
+    assert any("the reason was withheld or erased" in each for each in found["not_checked"])

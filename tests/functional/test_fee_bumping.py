@@ -14,7 +14,7 @@ from custody.history.state import State
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import Scenario
-from custody.transfer.request import Purpose, read_request
+from custody.transfer.request import Purpose, RequestPaper, read_request
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status
 from custody.units import COIN, Network
@@ -204,8 +204,8 @@ def test_all_fees_of_a_purpose_are_one_fee_to_the_ceiling(begin):
     assert lower.fee + fees(story, first, second) <= 10_000
 
 
-def request_id(envelope: object) -> bytes:
-    return read_request(envelope).digest()
+def request_id(paper: RequestPaper) -> bytes:
+    return read_request(paper.signed).digest()
 
 
 # --- a child ----------------------------------------------------------------------------------------------------------

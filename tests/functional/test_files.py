@@ -8,23 +8,8 @@ from pathlib import Path
 import pytest
 
 from custody.backends import files
-from custody.backends.files import FileStationMemory, create_directory, read_file, replace_atomically, write_new
-from custody.ports import StationState
+from custody.backends.files import create_directory, read_file, replace_atomically, write_new
 from custody.testing.asserts import refuses
-from custody.units import Network
-
-
-def state(size: int) -> StationState:
-    return StationState(
-        network=Network.REGTEST,
-        origin="custody.example/regtest",
-        charter=b"\x11" * 32,
-        charter_version=3,
-        size=size,
-        root=b"\x22" * 32,
-        witnessed_at=1_790_000_000,
-        is_read_only=False,
-    )
 
 
 def names(folder: Path) -> list[str]:
@@ -164,28 +149,3 @@ def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
         create_directory(tmp_path / "a")
     with refuses("FILE_UNUSABLE"):
         create_directory(tmp_path / "a" / "b")
-
-
-def test_a_station_remembers_what_it_saved_last(tmp_path):
-    memory = FileStationMemory(tmp_path / "state.json")
-    assert memory.load() is None
-    memory.save(state(5))
-    memory.save(state(6))
-    assert FileStationMemory(tmp_path / "state.json").load() == state(6)
-    assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
-    assert names(tmp_path) == ["state.json"]
-
-
-@pytest.mark.parametrize(
-    ("damaged", "code"),
-    [
-        (b"", "RECORD_INVALID"),
-        (state(5).to_bytes()[:-1], "RECORD_INVALID"),
-        (state(5).to_bytes().replace(b'"size":5', b'"size": 5'), "RECORD_NOT_CANONICAL"),
-        (bytes(files.MAX_STATE + 1), "FILE_TOO_LARGE"),
-    ],
-)
-def test_a_damaged_state_is_never_taken_for_a_first_time(tmp_path, damaged, code):
-    (tmp_path / "state.json").write_bytes(damaged)
-    with refuses(code):
-        FileStationMemory(tmp_path / "state.json").load()

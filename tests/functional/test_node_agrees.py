@@ -25,6 +25,7 @@ from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import AccountKey, Cosigner, KeyOrigin
 from custody.vault.templates import MAX_KEYS, MIN_THRESHOLD, ScriptType
 
+KINDS = list(product(ScriptType, Network))
 VAULTS = 1_000
 ADDRESSES = 20
 ADDRESS_LISTS = TypeAdapter(list[list[str]])
@@ -46,11 +47,16 @@ def random_cosigner(random, script_type, network):
     return Cosigner("", KeyOrigin(random.randbytes(4), path), key)
 
 
+def drawn(seed):
+    """Any kind on any network; and the chance that decides the rest."""
+    random = Random(seed)  # noqa: S311 - the same vaults on every run
+    return *random.choice(KINDS), random
+
+
 @functools.cache
 def random_vault(seed):
     """A vault of any kind on any network, of any quorum that there may be; and the first index to look at."""
-    random = Random(seed)  # noqa: S311 - the same vaults on every run
-    script_type, network = random.choice(list(product(ScriptType, Network)))
+    script_type, network, random = drawn(seed)
     size = random.randint(MIN_THRESHOLD, MAX_KEYS)
     cosigners = [random_cosigner(random, script_type, network) for _ in range(size)]
     vault = Vault.create(random.randint(MIN_THRESHOLD, size), cosigners, script_type, network)
@@ -58,8 +64,7 @@ def random_vault(seed):
 
 
 def random_vaults(*networks):
-    found = (random_vault(seed) for seed in range(VAULTS))
-    return [each for each in found if each[0].network in networks]
+    return [random_vault(seed) for seed in range(VAULTS) if drawn(seed)[1] in networks]
 
 
 def own_addresses(vault, start):
@@ -70,7 +75,7 @@ def test_the_random_vaults_are_of_every_kind_network_and_size():
     vaults = [vault for vault, _ in random_vaults(*Network)]
     assert len(vaults) == VAULTS
     kinds = [(each.script_type, each.network) for each in vaults]
-    assert min(kinds.count(each) for each in product(ScriptType, Network)) > VAULTS // 20
+    assert min(kinds.count(each) for each in KINDS) > VAULTS // 20
     quorums = {(each.threshold, len(each.cosigners)) for each in vaults}
     assert {(2, 2), (2, MAX_KEYS), (MAX_KEYS, MAX_KEYS)} <= quorums
     assert len(quorums) > 100

@@ -167,7 +167,7 @@ def test_the_node_as_judge_stops_a_release_whose_coin_was_never_paid_in_the_end(
     transfer_id = story.authorized()
     story.signed(transfer_id)
     # Whoever paid the deposit takes it back, in a longer branch that the custodian has not looked at.
-    deposit = next(each for each in story.chain.view.block(104).transactions if each.txid == outpoint.txid)
+    deposit = next(each.decode() for each in story.chain.view.block(104).transactions if each.txid == outpoint.txid)
     story.chain.reorganise(1, leave_out=[deposit.txid], instead=[taken_back(story.chain, deposit)])
     with refuses("JUDGE_REFUSED") as caught:
         story.custodian.release(transfer_id)
@@ -179,7 +179,7 @@ def test_the_node_as_judge_stops_a_release_whose_coin_was_never_paid_in_the_end(
 def taken_back(chain, deposit):
     coin = deposit.inputs[0].outpoint
     spent = next(
-        block.transactions[0].outputs[0]
+        block.transactions[0].decode().outputs[0]
         for block in map(chain.view.block, range(1, 104))
         if block.transactions[0].txid == coin.txid
     )

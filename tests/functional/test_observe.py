@@ -499,7 +499,7 @@ def test_a_node_that_falls_behind_what_was_seen_adds_nothing():
         custodian.observe()
         behind.mine(2)
         both = Custodian(
-            custodian._store, story.cast.digest, story.cast.coordinator, outside(story, ahead.view, behind.view)
+            custodian._showing.store, story.cast.digest, story.cast.coordinator, outside(story, ahead.view, behind.view)
         )
         assert both.observe().added == ()
         assert both.history().height == 3

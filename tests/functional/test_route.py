@@ -22,6 +22,7 @@ from custody.testing.cast import (
     STRANGER,
     SUPPLIER,
     TAX_OFFICE,
+    WITNESS,
     Setting,
     expected,
     payee_address,
@@ -48,7 +49,7 @@ def on_chain(story: Scenario, transfer_id: bytes) -> Transaction:
     seen = story.transfer(transfer_id).seen
     assert seen is not None
     block = story.chain.view.block(seen.height)
-    return next(each for each in block.transactions if each.txid == seen.txid)
+    return next(each.decode() for each in block.transactions if each.txid == seen.txid)
 
 
 def entered(story: Scenario) -> list[str]:
@@ -784,3 +785,24 @@ def test_a_payment_whose_coins_fit_exactly_leaves_no_change(begin):
     assert draft.change is None
     assert [spent.amount for spent in draft.identity.spent] == [40_000_000]
     assert draft.fee == 1_000
+
+
+def test_a_checkpoint_is_asked_for_from_where_its_witness_is(story):
+    story.custodian.issue_address("reserve", expected("one"))
+    transfer = story.authorized()
+    story.custodian.evidence(transfer)
+    size = story.witnesses[0].state.size
+    assert story.custodian.sizes_seen() == {WITNESS: size}
+    story.custodian.issue_address("reserve", expected("two"))
+    request = story.custodian.checkpoint()
+    assert (request.since, len(request.leaves)) == (size, 1)
+    assert story.custodian.checkpoint(since=0).signed() == request.signed()
+    with refuses("NOT_IN_LOG"):
+        story.custodian.checkpoint(since=size + 2)
+
+
+def test_a_witness_that_is_further_behind_than_its_cosignature_says_is_given_the_rest(story):
+    story.custodian.evidence(story.authorized())
+    story.witnesses[0].state = None
+    story.custodian.evidence(story.authorized())
+    assert story.custodian.sizes_seen() == {WITNESS: story.witnesses[0].state.size}

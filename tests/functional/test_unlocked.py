@@ -304,7 +304,7 @@ def test_a_long_look_tells_the_same_as_many_short_ones_and_how_far_it_is(story, 
     assert seen.height == height
     assert known(late.history()) == known(expected)
     assert told == [(reached, height) for reached in range(in_batches - 1, height, in_batches)]
-    assert list(seen.added) == entered(late._store)[1:]
+    assert list(seen.added) == entered(late._showing.store)[1:]
     # Coins mature when the tip is reached, and are not to be had before.
     first = seen.added.index(kinds.COIN_MATURED)
     assert set(seen.added[first:]) == {kinds.COIN_MATURED}
@@ -341,7 +341,7 @@ def test_a_look_that_is_ended_half_way_goes_on_where_it_came_to(story, in_batche
         late.observe()
     reached = late.history().height
     assert reached == 49 // in_batches * in_batches - 1
-    goes_on = Custodian(late._store, story.cast.digest, story.cast.coordinator, story.custodian._outside)
+    goes_on = Custodian(late._showing.store, story.cast.digest, story.cast.coordinator, story.custodian._outside)
     told = []
     assert goes_on.observe(lambda at, _: told.append(at)).height == height
     assert told[0] == reached + in_batches

@@ -32,10 +32,11 @@ from custody.log import EMPTY_ROOT
 from custody.record import Record
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Cast, make_cast
 from custody.testing.forge import Forge, Story, believed
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Authorization, Opinion
 from custody.transfer.draft import Draft, Plan, draft, outputs_of
-from custody.transfer.proposal import propose
-from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.proposal import Proposal, propose
+from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, TransferRequest, read_request
 from custody.transfer.selection import Algorithm, Selection
 from custody.transfer.signing import signing_psbt
 from custody.vault.coins import Coin
@@ -52,6 +53,11 @@ Some = TypeVar("Some", bound=Record)
 def edited(record: Some, **changes: Any) -> Some:
     """The record with other values, written anew as an attacker writes it."""
     return type(record)(**{name: getattr(record, name) for name in type(record).model_fields} | changes)
+
+
+def annex_of(reason: str = "invoice 17") -> Annex:
+    """A reason as somebody signed it, under a salt that is the same for the same words."""
+    return Annex.of(ReasonAnnex(reason=reason), hashlib.sha256(reason.encode()).digest())
 
 
 def recast(cast: Cast, **changes: Any) -> Cast:
@@ -109,6 +115,7 @@ class Forger:
         *payments: tuple[str, int | None],
         requester: str = REQUESTER,
         signer: Ed25519Signer | None = None,
+        reason: str = "invoice 17",
         **changes: Any,
     ) -> Envelope:
         """A request, signed by its requester unless another signer is given."""
@@ -122,7 +129,7 @@ class Forger:
             "purpose": Purpose.PAYMENT,
             "payments": tuple(RequestedPayment(payee=payee, amount=amount) for payee, amount in wanted),
             "replaces": (),
-            "reason": "invoice 17",
+            "annex": annex_of(reason).named,
             "requester": requester,
             "issued": self.now,
             "expires": self.now + 72 * 3600,
@@ -151,6 +158,11 @@ class Forger:
         spent = changes.pop("spent", drafted.identity.spent)
         identity = edited(drafted.identity, transactions=(made.stripped(),), spent=spent)
         return edited(drafted, identity=identity, **changes)
+
+    def proposal(self, drafted: Draft, request: Envelope | None = None) -> Proposal:
+        """The proposal of a draft, as a liar would pass it on who had none of it checked."""
+        request = request or self.request()
+        return replace(propose(self.draft(request), read_request(request), self.cast.charter), draft=drafted)
 
     def decision(self, drafted: Draft, request: Envelope) -> Decision:
         """What the rules say; where they could not even be asked, what they would say of an honest draft."""
@@ -285,6 +297,11 @@ def forger_of() -> Callable[..., Forger]:
 @pytest.fixture(scope="session")
 def edit() -> Callable[..., Any]:
     return edited
+
+
+@pytest.fixture(scope="session", name="annex_of")
+def give_annex_of() -> Callable[..., Annex]:
+    return annex_of
 
 
 @pytest.fixture(scope="session", name="recast")

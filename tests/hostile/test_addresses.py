@@ -198,7 +198,7 @@ def test_an_address_of_an_unknown_vault_has_no_place_in_the_log(forger):
     # What an auditor or a witness with bodies would read as "we gave out this address".
     log = forger.log()
     for vault in swapped_vaults().values():
-        issued = AddressIssued.of(expected("seized coins"), vault.id, 0, 0)
+        issued = AddressIssued.of("seized", bytes(32), vault.id, 0, 0)
         log.write(kinds.ADDRESS_ISSUED, issued)
         with refuses("HISTORY_INVALID") as caught:
             log.history()
@@ -209,7 +209,7 @@ def test_an_address_of_an_unknown_vault_has_no_place_in_the_log(forger):
 @pytest.mark.parametrize(("branch", "index"), [(0, 1), (0, 2**31 - 1), (1, 0)])
 def test_no_address_is_given_out_ahead_of_its_turn_or_from_the_change_branch(forger, edit, branch, index):
     log = forger.log()
-    issued = edit(AddressIssued.of(expected("seized coins"), forger.vault.id, index, 0), branch=branch)
+    issued = edit(AddressIssued.of("seized", bytes(32), forger.vault.id, index, 0), branch=branch)
     log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("HISTORY_INVALID"):
         log.history()

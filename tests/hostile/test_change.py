@@ -20,7 +20,7 @@ from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh
 from custody.bitcoin.transaction import TxOut
 from custody.record import canonical
 from custody.testing.asserts import refuses
-from custody.testing.cast import SUPPLIER, expected, secret, vault_of
+from custody.testing.cast import SUPPLIER, secret, vault_of
 from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft, SpentOutput
 from custody.units import HARDENED
@@ -301,7 +301,7 @@ def test_the_last_index_is_an_address_and_the_one_after_it_is_none(forger):
 @pytest.mark.parametrize("index", [FAR + 1, -1, 2**32, 2**64])
 def test_no_record_carries_such_an_index(forger, index):
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
-    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0)
     for record, change in (
         (drafted, {"change": index}),
         (drafted, {"seats": [{"branch": 0, "index": index}] * 2}),

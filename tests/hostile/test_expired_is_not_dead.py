@@ -17,7 +17,6 @@ from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER
 from custody.testing.scenario import HOUR, RATE, Scenario
 from custody.transfer.approval import Opinion, Withdrawal
-from custody.transfer.draft import case_of
 from custody.transfer.observe import SpendSeen
 from custody.transfer.request import Purpose, TransferRequest
 from custody.transfer.settlement import Broadcast, Confirmation, Ended, Ending, Release
@@ -37,8 +36,8 @@ def story() -> Iterator[Scenario]:
 
 
 def outflow(story: Scenario, transfer_id: bytes) -> int:
-    transfer = story.transfer(transfer_id)
-    return case_of(transfer.draft, transfer.request, story.cast.charter).outflow
+    history = story.history()
+    return history.case(history.transfer(transfer_id)).outflow
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
@@ -213,7 +212,7 @@ def test_a_withdrawal_in_the_log_after_signatures_were_asked_for_is_refused(forg
         charter=forger.cast.digest,
         transfer=first.transfer_id,
         person="Dana",
-        reason="no longer needed",
+        annex=bytes(32),
         issued=forger.now,
         nonce=bytes(16),
     )
@@ -269,9 +268,7 @@ def asked_at(forger, drafted, request, at: int) -> Evidence:
     log = forger.log()
     story = forger.story(drafted, request=request)
     log.write(kinds.REQUESTED, request)
-    log.tell(story)
-    log.entries.pop()
-    log.ask_for_signatures(story, at)
+    log.tell(story, at)
     return log.evidence(drafted.transfer_id, story.previous)
 
 

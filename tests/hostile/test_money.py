@@ -23,7 +23,7 @@ from custody.charter.facts import Facts
 from custody.charter.rules import Case, Payment
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret, vault_of
-from custody.transfer.draft import Draft, SpentOutput, case_of
+from custody.transfer.draft import Draft, SpentOutput
 from custody.transfer.request import Purpose, TransferRequest
 from custody.units import MAX_MONEY
 from custody.vault.descriptor import Branch
@@ -329,7 +329,7 @@ def test_a_taproot_signature_has_no_place_in_a_transfer(forger, size):
 def test_a_fee_at_its_ceiling_passes_and_one_satoshi_more_does_not(forger_of, stage):
     wide = {"max_fee": 10_000_000, "max_rate": 10_000_000, "max_share": 10_000}
     forger = forger_of(make_cast(Setting(**wide)))
-    weight = case_of(forger.draft(), TransferRequest.from_bytes(forger.request().body), forger.cast.charter).vbytes
+    weight = forger.proposal(forger.draft()).case.vbytes
     for limit, fee, code in (
         ({"max_fee": 50_000}, 50_000, "FEE_ABSOLUTE"),
         ({"max_rate": 100_000}, 100 * weight, "FEE_RATE"),

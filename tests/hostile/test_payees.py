@@ -19,13 +19,13 @@ from custody.testing.cast import (
     STRANGER,
     SUPPLIER,
     TAX_OFFICE,
-    expected,
     make_cast,
     secret,
     vault_of,
 )
 from custody.transfer.address import AddressIssued
-from custody.transfer.draft import Draft, VaultDestination, case_of
+from custody.transfer.draft import Draft, VaultDestination
+from custody.transfer.proposal import propose
 from custody.transfer.request import Purpose, TransferRequest, read_request
 from custody.vault.descriptor import Branch
 
@@ -171,7 +171,7 @@ def to_vault(forger, index: int) -> tuple[Envelope, Draft]:
         TxOut(each.amount, forger.vault.script_pubkey(Branch.RECEIVE, index)) if each.script_pubkey == old else each
         for each in drafted.transaction.outputs
     ]
-    assert case_of(drafted, record, forger.cast.charter)
+    assert propose(drafted, record, forger.cast.charter)
     destinations = (VaultDestination(payee="Reserve", index=index),)
     return request, forger.redrafted(drafted, outputs=outputs, destinations=destinations)
 
@@ -188,7 +188,7 @@ def test_a_vault_is_paid_at_its_next_index_and_at_no_other(forger, stage):
 def test_an_index_that_was_used_is_not_used_again(forger, stage):
     request, drafted = to_vault(forger, 0)
     log = forger.log()
-    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, forger.now)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, forger.now)
     log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("INDEX_NOT_NEXT"):
         forger.judge(drafted, stage, request=request, log=log)

@@ -24,7 +24,8 @@ from custody.bitcoin.sighash import Sighashes
 from custody.charter.document import Charter
 from custody.errors import CustodyError
 from custody.testing.cast import Setting, make_cast
-from custody.transfer.draft import Draft, Seat, SpentOutput, TransferIdentity, case_of
+from custody.transfer.draft import Draft, Seat, SpentOutput, TransferIdentity
+from custody.transfer.proposal import propose
 from custody.transfer.request import TransferRequest, read_request
 from custody.transfer.signing import accept
 from custody.vault.descriptor import Vault
@@ -102,7 +103,7 @@ class Reader:
         if drafted.transfer_id == self.honest.transfer_id:
             # Under the name that was approved its outputs must still be the ones that were asked for.
             try:
-                case_of(drafted, self.request, self.charter)
+                propose(drafted, self.request, self.charter)
             except CustodyError as error:
                 return error
         sighashes = Sighashes(drafted.transaction, reading.spent.__getitem__)

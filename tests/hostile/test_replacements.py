@@ -216,13 +216,30 @@ def test_a_coin_more_passes_from_the_first_satoshi_that_is_missing(plot, stage, 
 def test_a_forged_rival_that_belittles_the_coins_makes_no_room_for_another(plot, stage):
     first = plot.signing(plot.request(PAYMENT))
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
-    rival = plot.draft(request, fee=2 * FEE)
-    plot.forger.evidence(belittled(plot, rival), Stage.SIGN, log=plot.log, request=request)
+    enter_drafted(plot, belittled(plot, plot.draft(request, fee=2 * FEE)), request)
     more = plot.forger.coin(90_000_000, 0, 7)
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     made = plot.draft(request, fee=3 * FEE, coins=(*plot.forger.coins, more))
     with refuses("REPLACE_INPUTS"):
         plot.judge(made, request, stage)
+
+
+def enter_drafted(plot: Plot, rival: Draft, request: Envelope) -> None:
+    """Enter a rival that means nothing: nobody can have approved it, so a draft is all that a log can say of it."""
+    plot.log.write(kinds.REQUESTED, request)
+    plot.log.write(kinds.DRAFTED, rival)
+
+
+@pytest.mark.parametrize("fee", [2 * FEE, 10 * FEE])
+def test_a_forged_rival_that_belittles_the_coins_is_never_approved(plot, fee):
+    first = plot.signing(plot.request(PAYMENT))
+    request = plot.request(PAYMENT, replaces=(first.transfer_id,))
+    rival = belittled(plot, plot.draft(request, fee=fee))
+    plot.forger.evidence(rival, Stage.SIGN, log=plot.log, request=request)
+    with refuses("HISTORY_INVALID") as caught:
+        plot.log.history()
+    assert caught.error.entry == kinds.APPROVED
+    assert caught.error.__cause__.code == "FEE_NEGATIVE"
 
 
 def belittled(plot: Plot, made: Draft) -> Draft:
@@ -286,7 +303,7 @@ def test_a_forged_rival_with_a_fee_below_nothing_makes_no_room(plot, stage):
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     rival = belittled(plot, plot.draft(request, fee=2 * FEE))
     assert rival.fee < -CEILING
-    plot.forger.evidence(rival, Stage.SIGN, log=plot.log, request=request)
+    enter_drafted(plot, rival, request)
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     with refuses("REPLACE_FEE_TOTAL"):
         plot.judge(plot.draft(request, fee=10 * FEE), request, stage)

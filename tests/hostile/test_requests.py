@@ -38,7 +38,7 @@ from custody.testing.forge import believed
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion, check_approval
 from custody.transfer.draft import Draft, VaultDestination
-from custody.transfer.request import read_request
+from custody.transfer.request import RequestPaper, read_request
 from custody.transfer.signing import SigningRequested
 from custody.units import Network
 from custody.words import check_spoken, show_words, words
@@ -99,13 +99,13 @@ FALSE_REQUESTS = (
 
 
 @pytest.mark.parametrize("which", FALSE_REQUESTS)
-def test_a_request_that_its_requester_did_not_sign_is_text(forger, story, stage, false_requests, which):
+def test_a_request_that_its_requester_did_not_sign_is_text(forger, story, annex_of, stage, false_requests, which):
     assert set(false_requests) == set(FALSE_REQUESTS)
     request = false_requests[which]
     with refuses("REQUEST_AUTHOR"):
         forger.judge(forger.draft(request), stage, request=request)
     with refuses("REQUEST_AUTHOR"):
-        story.custodian.submit(request)
+        story.custodian.submit(RequestPaper(signed=request, annex=annex_of()))
 
 
 @pytest.mark.parametrize("who", ["Nobody", OFFICERS[0]])
@@ -130,7 +130,7 @@ def test_a_requester_does_not_approve_their_own_request(forger_of, recast, edit,
     request = forger.request(requester="Aigerim")
     drafted = forger.draft(request)
     with refuses("APPROVAL_SELF"):
-        check_approval(forger.approval(drafted, "Aigerim"), drafted, read_request(request), both.charter)
+        check_approval(forger.approval(drafted, "Aigerim"), forger.proposal(drafted, request))
     approvals = [forger.approval(drafted, officer) for officer in OFFICERS[:2]]
     with refuses("HISTORY_INVALID") as caught:
         forger.judge(drafted, stage, request=request, approvals=approvals)
@@ -159,13 +159,15 @@ def test_an_officer_does_not_become_another_requester_by_a_second_name(edit):
     ],
     ids=["charter", "vault", "network"],
 )
-def test_a_request_for_another_charter_vault_or_network_is_refused(forger, story, stage, edit, changes, code):
+def test_a_request_for_another_charter_vault_or_network_is_refused(  # noqa: PLR0913, PLR0917 - fixtures
+    forger, story, annex_of, stage, edit, changes, code
+):
     request, honest = forger.request(**changes), forger.draft()
     drafted = edit(honest, identity=edit(honest.identity, request=read_request(request).digest()))
     with refuses(code):
         forger.judge(drafted, stage, request=request)
     with refuses(code):
-        story.custodian.submit(request)
+        story.custodian.submit(RequestPaper(signed=request, annex=annex_of()))
 
 
 def test_an_expired_request_is_shown_to_no_officer(forger):
@@ -235,7 +237,7 @@ def test_an_approval_is_not_carried_to_another_draft(forger, edit, which):
     assert set(drafts) == set(OTHER_DRAFTS)
     approval = forger.approval(forger.draft())
     with refuses("APPROVAL_MISMATCH"):
-        check_approval(approval, drafts[which], read_request(forger.request()), forger.cast.charter)
+        check_approval(approval, forger.proposal(drafts[which]))
 
 
 @pytest.mark.parametrize("which", ["another locktime", "other coins", "another request"])
@@ -266,7 +268,7 @@ def test_an_approval_made_for_another_place_is_refused(forger, changes, code):
     drafted, request = forger.draft(), forger.request()
     odd = forger.approval(drafted, OFFICERS[0], **changes)
     with refuses(code):
-        check_approval(odd, drafted, read_request(request), forger.cast.charter)
+        check_approval(odd, forger.proposal(drafted, request))
     if "transfer" in changes:
         return
     with refuses("HISTORY_INVALID") as caught:
@@ -285,7 +287,7 @@ def test_an_approval_that_its_officer_did_not_sign_is_refused(forger, how):
         "by nobody known": forger.approval(drafted, OFFICERS[0], person_key("eve"), officer="Eve"),
     }[how]
     with refuses("APPROVAL_AUTHOR"):
-        check_approval(false, drafted, read_request(forger.request()), forger.cast.charter)
+        check_approval(false, forger.proposal(drafted))
     with refuses("HISTORY_INVALID") as caught:
         forger.judge(drafted, Stage.SIGN, approvals=[false, forger.approval(drafted, OFFICERS[1])])
     assert caught.error.__cause__.code == "APPROVAL_AUTHOR"
@@ -298,7 +300,7 @@ def test_somebody_who_is_no_officer_does_not_approve(forger, who):
     key = {"coordinator": cast.coordinator, "parliament.example": cast.witness}.get(who) or cast.people[who]
     approval = forger.approval(drafted, OFFICERS[0], key, officer=who, key=key.public_key)
     with refuses("APPROVAL_AUTHOR"):
-        check_approval(approval, drafted, read_request(forger.request()), cast.charter)
+        check_approval(approval, forger.proposal(drafted))
 
 
 def test_one_officer_twice_is_one_officer(forger, story):
@@ -383,7 +385,7 @@ def test_two_officers_who_are_shown_different_transfers_read_different_words(for
         check_spoken(shown.transfer_id, show_words(honest.transfer_id))
     # And what an officer signs for one of them counts nowhere else.
     with refuses("APPROVAL_MISMATCH"):
-        check_approval(forger.approval(shown), honest, read_request(forger.request()), forger.cast.charter)
+        check_approval(forger.approval(shown), forger.proposal(honest))
 
 
 @pytest.mark.usefixtures("visits")

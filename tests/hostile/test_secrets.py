@@ -25,10 +25,10 @@ from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER, expected, make_cast, person_key, secret
 from custody.testing.scenario import Scenario
-from custody.transfer.address import AddressIssued, ExpectedDeposit
+from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.draft import Draft
-from custody.transfer.request import TransferRequest
+from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.signing import accept
 from custody.units import Network, parse_amount
 from custody.vault.descriptor import Vault, checksum
@@ -275,21 +275,20 @@ def test_no_document_says_a_secret(forger, edit, kind):
         charter=request.charter,
         transfer=bytes(32),
         person="Dana",
-        reason="no longer needed",
+        annex=bytes(32),
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued.of(expected("seized coins"), forger.vault.id, 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0)
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
     for record, change in (
-        (request, {"reason": private}),
-        (request, {"reason": f"for {private} and more"}),
+        (ReasonAnnex(reason="invoice 17"), {"reason": private}),
+        (ReasonAnnex(reason="invoice 17"), {"reason": f"for {private} and more"}),
         (request, {"requester": private}),
         (request, {"payments": [{"payee": private, "amount": 1}]}),
-        (withdrawal, {"reason": private}),
         (withdrawal, {"person": private}),
-        (issued, {"purpose": private}),
-        (issued, {"payer": private}),
+        (AddressAnnex.of(expected()), {"purpose": private}),
+        (AddressAnnex.of(expected()), {"payer": private}),
         (issued, {"coin_class": private}),
         (drafted, {"destinations": [{"payee": private, "index": 0}]}),
     ):
@@ -298,7 +297,7 @@ def test_no_document_says_a_secret(forger, edit, kind):
     body = canonical(approval | {"officer": private})
     refuses_unseen(lambda: Approval.from_bytes(body), private)
     with refuses("SECRET_MATERIAL"):
-        edit(request, reason=private)
+        edit(request, requester=private)
 
 
 @pytest.mark.parametrize("written", [SECRETS["xprv"], SECRETS["WIF of a test network"], KEY.hex()])

@@ -7,6 +7,7 @@ What the officers' machines refuse, and what a payer's does when the officers' m
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,8 @@ from custody.testing.asserts import refuses
 from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting, expected, make_cast, person_key, vault_of
 from custody.testing.forge import Forge, believed
 from custody.testing.scenario import RememberedState
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
+from custody.transfer.annex import Annex
 from custody.transfer.approval import CLOCK_SKEW
 from custody.transfer.observe import UnexplainedSpend
 from custody.units import Network
@@ -47,12 +49,25 @@ THIEF, _ = vault_of(("eve", "mallory", "trudy"), 2)
 THIEVES_ADDRESS = THIEF.address(Branch.RECEIVE, 0)
 
 
+def annex_of(deposit: ExpectedDeposit) -> Annex:
+    return Annex.of(AddressAnnex.of(deposit), hashlib.sha256(deposit.purpose.encode()).digest())
+
+
+def issue(log: Forge, deposit: ExpectedDeposit, vault: bytes, index: int) -> AddressIssued:
+    """Enter that an address was given out; what was entered."""
+    annex = annex_of(deposit)
+    issued = AddressIssued.of(deposit.coin_class, annex.named, vault, index, log.now)
+    log.annex(annex)
+    log.write(kinds.ADDRESS_ISSUED, issued)
+    return issued
+
+
 @pytest.fixture
 def issued(forger) -> Forge:
     """A log in which the ministry was given index 0, and somebody else index 1."""
     log = forger.log()
     for index, deposit in enumerate((expected(), expected("mined in May", "mined"))):
-        log.write(kinds.ADDRESS_ISSUED, AddressIssued.of(deposit, forger.vault.id, index, forger.now))
+        issue(log, deposit, forger.vault.id, index)
     return log
 
 
@@ -63,9 +78,11 @@ def paper_of(forger, issued, edit) -> Callable[..., StatementPaper]:
     def write(log: Any = None, **lies: Any) -> StatementPaper:
         log = log or issued
         signed = log.cosigned()
-        own = AddressIssued.of(expected(), forger.vault.id, 0, forger.now)
-        asked = state_address(own, forger.cast.charter, signed.checkpoint, forger.now, 30 * DAY)
-        return write_paper(edit(asked, **lies), forger.cast.envelope, signed, log.entries)
+        annex = annex_of(expected())
+        own = AddressIssued.of("seized", annex.named, forger.vault.id, 0, forger.now)
+        asked = state_address(own, annex, forger.cast.charter, signed.checkpoint, forger.now, 30 * DAY)
+        shown = lies.pop("annex", annex)
+        return write_paper(edit(asked, **lies), shown, forger.cast.envelope, signed, log.entries)
 
     return write
 
@@ -162,11 +179,11 @@ def test_an_index_that_was_not_issued_is_not_signed_though_it_is_the_vault_s(for
     assert caught.error.index == 2
 
 
-def test_the_thief_s_vault_is_no_vault_of_the_charter(forger, paper_of, judge, issued):
+def test_the_thief_s_vault_is_no_vault_of_the_charter(paper_of, judge, issued):
     with refuses("VAULT_ID_MISMATCH"):
         judge(paper_of(vault=THIEF.id, address=THIEVES_ADDRESS))
     # Written into the log as well, it makes the whole log one that nobody believes.
-    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected(), THIEF.id, 0, forger.now))
+    issue(issued, expected("theirs"), THIEF.id, 0)
     with refuses("HISTORY_INVALID"):
         judge(paper_of())
 
@@ -207,7 +224,13 @@ def test_what_the_log_does_not_say_of_the_address_is_refused(paper_of, judge, wh
 def test_an_address_given_to_somebody_else_is_not_stated_for_this_payer(forger, paper_of, judge):
     # Index 1 was issued, but for other coins: each field alone would pass somewhere.
     with refuses("STATEMENT_MISMATCH") as caught:
-        judge(paper_of(index=1, address=forger.vault.address(Branch.RECEIVE, 1)))
+        judge(
+            paper_of(
+                index=1,
+                address=forger.vault.address(Branch.RECEIVE, 1),
+                annex=annex_of(expected("mined in May", "mined")),
+            )
+        )
     assert (caught.error.what, caught.error.expected) == ("purpose", "mined in May")
 
 
@@ -232,7 +255,7 @@ def test_a_log_that_is_not_the_one_shown_is_not_named(paper_of, judge, lie):
 
 def test_a_later_log_that_extends_the_named_one_does(forger, issued, paper_of, judge, edit):
     early = paper_of()
-    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("later"), forger.vault.id, 2, forger.now))
+    issue(issued, expected("later"), forger.vault.id, 2)
     later = paper_of()
     assert judge(edit(early, checkpoint=later.checkpoint, lines=later.lines)).statement == early.asked
 
@@ -245,12 +268,12 @@ def test_a_log_that_no_witness_stands_behind_is_refused(paper_of, judge, edit):
 
 
 def test_a_log_that_is_shorter_or_another_than_the_one_seen_is_refused(issued, paper_of, judge):
-    paper, other = paper_of(), Forge(issued.cast, issued.now, issued.entries[:-1])
+    paper, other = paper_of(), Forge(issued.cast, issued.now, issued.entries[:-2])
     assert judge(paper, known=issued.history().state)
-    other.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("another"), issued.cast.vault.id, 1, issued.now))
+    issue(other, expected("another"), issued.cast.vault.id, 1)
     with refuses("HISTORY_FORKED"):
         judge(paper, known=other.history().state)
-    issued.write(kinds.ADDRESS_ISSUED, AddressIssued.of(expected("later"), issued.cast.vault.id, 2, issued.now))
+    issue(issued, expected("later"), issued.cast.vault.id, 2)
     with refuses("HISTORY_STALE"):
         judge(paper, known=issued.history().state)
 
@@ -266,9 +289,10 @@ def test_a_station_remembers_the_log_that_a_paper_showed(issued, paper_of, offic
 def test_a_log_with_an_entry_altered_or_left_out_is_refused(paper_of, judge, edit):
     paper = paper_of()
     lines = paper.lines
-    altered = lines[2].replace(DEPOSITOR, "Ministry of Jvstice")
+    altered = lines[3].replace("seized", "seiyed")
+    assert altered != lines[3]
     with refuses("LOG_CORRUPT"):
-        judge(edit(paper, lines=(*lines[:2], altered, lines[3])))
+        judge(edit(paper, lines=(*lines[:3], altered, *lines[4:])))
     with refuses("EVIDENCE_INVALID"):
         judge(edit(paper, lines=lines[:3]))
 

@@ -28,9 +28,9 @@ from custody.record import MAX_TEXT, Record, canonical, check_text
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, expected, make_cast
 from custody.testing.scenario import Scenario
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.approval import Approval, Withdrawal
-from custody.transfer.request import TransferRequest
+from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.settlement import Ended, Ending
 from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
@@ -123,6 +123,7 @@ FREE = {
     ("StatementPaper", "lines"): "log lines",
     ("WitnessRequest", "checkpoint"): "a signed note",
     ("LogLine", "body"): "a record",
+    ("Annex", "body"): "a record",
     ("VaultIdentity", "descriptor"): "a descriptor with checksum",
     ("CharterVault", "descriptor"): "a descriptor with checksum, printable in any case",
 }
@@ -154,13 +155,13 @@ def takes(kind: type[Record], name: str, value: object) -> bool:
 def test_the_search_for_fields_of_text_finds_those_that_matter():
     found = {(kind.__name__, name) for kind, name in text_fields()}
     assert {
-        ("TransferRequest", "reason"),
+        ("ReasonAnnex", "reason"),
         ("TransferRequest", "requester"),
         ("RequestedPayment", "payee"),
         ("Approval", "officer"),
-        ("Withdrawal", "reason"),
-        ("AddressIssued", "purpose"),
-        ("AddressIssued", "payer"),
+        ("Withdrawal", "person"),
+        ("AddressAnnex", "purpose"),
+        ("AddressAnnex", "payer"),
         ("AddressIssued", "coin_class"),
         ("AddressStatement", "payer"),
         ("AddressStatement", "address"),
@@ -219,11 +220,11 @@ def test_no_document_carries_text_that_lies(forger, lie):
         charter=forger.cast.digest,
         transfer=bytes(32),
         person=REQUESTER,
-        reason="no longer needed",
+        annex=bytes(32),
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued.of(expected("seized coins"), bytes(32), 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), bytes(32), 0, 0)
     ended = Ended(transfer=bytes(32), reason=Ending.EXPIRED, detail="past its time", at=0)
     verified = VerifiedTransaction(transfer=bytes(32), raw=b"", judges=("libbitcoinkernel",), at=0)
     decision = forger.decision(forger.draft(), forger.request())
@@ -236,14 +237,13 @@ def test_no_document_carries_text_that_lies(forger, lie):
         (charter, ("rules", 0, "name")),
         (charter, ("rules", 0, "payees", 0)),
         (charter, ("rules", 0, "vaults", 0)),
-        (request, ("reason",)),
+        (ReasonAnnex(reason="invoice 17"), ("reason",)),
         (request, ("requester",)),
         (request, ("payments", 0, "payee")),
         (approval, ("officer",)),
         (withdrawal, ("person",)),
-        (withdrawal, ("reason",)),
-        (issued, ("purpose",)),
-        (issued, ("payer",)),
+        (AddressAnnex.of(expected()), ("purpose",)),
+        (AddressAnnex.of(expected()), ("payer",)),
         (issued, ("coin_class",)),
         (ended, ("detail",)),
         (verified, ("judges", 0)),
@@ -353,10 +353,10 @@ def test_a_kind_of_entry_nobody_knows_is_named_in_plain_text(forger):
 
 
 def test_a_body_in_the_log_that_lies_is_refused_before_anybody_reads_it(forger):
-    # The coordinator seals what no honest program writes: a request whose reason turns the line round.
+    # The coordinator seals what no honest program writes: a request whose requester's name turns the line round.
     log = forger.log()
     envelope = forger.request()
-    body = with_value(TransferRequest.from_bytes(envelope.body), "reason", value=LIES["right-to-left override"])
+    body = with_value(TransferRequest.from_bytes(envelope.body), "requester", value=LIES["right-to-left override"])
     tree = json.loads(envelope.to_bytes()) | {"payload": base64.b64encode(body).decode()}
     log.write_bytes(kinds.REQUESTED, canonical(tree), author=REQUESTER)
     with refuses("HISTORY_INVALID") as caught:

@@ -228,7 +228,9 @@ def _play(story: Scenario) -> Told:
     story.mine(2)
     # One that is withdrawn, one that the rules deny, and one that its custodians send past release.
     withdrawn, _ = story.drafted(story.request((SUPPLIER, 1_000_000)))
-    custodian.withdraw(story.withdrawal(withdrawn.transfer_id))
+    given_up = story.withdrawal(withdrawn.transfer_id)
+    custodian.withdraw(given_up)
+    custodian.erase(custodian.history().annexed_at(given_up.annex.named), "it named somebody")
     story.drafted(story.request((STRANGER, 1_000_000)))
     stolen = story.authorized(story.request((SUPPLIER, 2_000_000)))
     story.signed(stolen)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from custody.bitcoin.curve import Branch, is_public_key, public_key, sign_schnorr, verify_schnorr
+from custody.bitcoin.curve import ParentKey, is_public_key, public_key, sign_schnorr, verify_schnorr
 from custody.bitcoin.script import base58check_decode
 from custody.units import HARDENED
 
@@ -57,8 +57,8 @@ def test_bip_32_public_children(vectors: Path):
             chain_code, key = split(known[parent])
             child_chain_code, child = split(xpub)
             assert int(last) < HARDENED
-            assert Branch(key, chain_code).child_with_chain_code(int(last)) == (child, child_chain_code)
-            assert Branch(key, chain_code).children(int(last), int(last) + 1) == [child]
+            assert ParentKey(key, chain_code).child_with_chain_code(int(last)) == (child, child_chain_code)
+            assert ParentKey(key, chain_code).children(int(last), int(last) + 1) == [child]
             steps += 1
     assert steps >= 5
 

@@ -63,14 +63,18 @@ _NODE: Final = {
 _LOG: Final = {
     "checkpoint": Lazy(f"{_COMMANDS}.log:checkpoint", "Sign the log as it stands, for witnesses to cosign."),
     "cosign": Lazy(f"{_COMMANDS}.log:cosign", "Take in checkpoints that witnesses have cosigned."),
-    "verify": Lazy(f"{_COMMANDS}.log:verify", "Recompute every hash of the log, and fold it anew."),
+    "verify": Lazy(f"{_COMMANDS}.log:verify", "Recompute every hash of the log."),
     "export": Lazy(f"{_COMMANDS}.log:export", "Write the whole log, a line an entry."),
+    "erase": Lazy(f"{_COMMANDS}.log:erase", "Erase what an entry says about people, for good."),
 }
 _REGTEST: Final = {
     "mine": Lazy(f"{_COMMANDS}.regtest:mine", "Mine blocks on regtest, then look at the chain."),
     "pay": Lazy(f"{_COMMANDS}.regtest:pay", "Pay an address on regtest, in a block at once."),
 }
-_STORE: Final = {"upgrade": Lazy(f"{_COMMANDS}.setup:upgrade", "Bring the store's tables to what this version needs.")}
+_STORE: Final = {
+    "upgrade": Lazy(f"{_COMMANDS}.setup:upgrade", "Bring the store's tables to what this version needs."),
+    "rebuild": Lazy(f"{_COMMANDS}.setup:rebuild", "Make what is kept beside the log again from the log."),
+}
 
 program: Final = Program(
     "custody",

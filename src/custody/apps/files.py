@@ -86,6 +86,8 @@ _ALONE: Final = {
     "evidence-file": FileKind.EVIDENCE,
     "statement-paper": FileKind.STATEMENT_PAPER,
     "payer-card": FileKind.CARD,
+    "request-paper": FileKind.REQUEST,
+    "withdrawal-paper": FileKind.WITHDRAWAL,
     "witness-request": FileKind.WITNESS_REQUEST,
     "key-file": FileKind.KEY_FILE,
     "log-file": FileKind.LOG,
@@ -93,9 +95,7 @@ _ALONE: Final = {
 """By the kind of record."""
 _SIGNED: Final = {
     "charter": FileKind.CHARTER,
-    "request": FileKind.REQUEST,
     "approval": FileKind.APPROVAL,
-    "withdrawal": FileKind.WITHDRAWAL,
     "address-statement": FileKind.STATEMENT,
 }
 """By the kind of record in the envelope."""

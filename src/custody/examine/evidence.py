@@ -18,6 +18,9 @@ else:
 7. The rules allow it, and the decision in the log is the one they give.
 8. Officers have approved it, or what is still missing is said.
 
+The reason of a request stands in an annex, which the file may hold: nothing is judged by it. When it is there it is the
+one that was signed; when it was erased or withheld, that is listed. Nobody else's annex is in the file.
+
 What a reader cannot judge is listed, never passed over. 1 to 3 are asked of what the file claims before 4 proves that
 it stands in the log, so that a wrong file is refused for what is wrong with it.
 """
@@ -57,12 +60,20 @@ from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
 from custody.quorum import Tally
 from custody.record import Digest, FileRecord, HexBytes, Record, read
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
 from custody.transfer.child import check_child, in_context
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Paid, Proposal, check_indexes, check_transaction, propose
 from custody.transfer.replacement import check_replacement
-from custody.transfer.request import Purpose, TransferRequest, check_request, read_request, refuse_expired_request
+from custody.transfer.request import (
+    Purpose,
+    TransferRequest,
+    check_request,
+    read_reason,
+    read_request,
+    refuse_expired_request,
+)
 from custody.transfer.signing import KnownNonces, signing_psbt
 from custody.transfer.state import Transfer
 from custody.transfer.verify import StateChanged
@@ -120,7 +131,7 @@ class Evidence(FileRecord):
     """The file, for a reader who has seen the first `since` entries of the log, or more.
 
     `lines` are the log's from there to the checkpoint (a C2SP note), `previous` raw previous transactions, each once,
-    in the order of their txids.
+    in the order of their txids, `annex` the one with the request's reason, None when it was erased or is withheld.
     """
 
     kind: ClassVar[str] = "evidence-file"
@@ -130,6 +141,7 @@ class Evidence(FileRecord):
     checkpoint: Annotated[str, Field(max_length=100_000)]
     lines: Annotated[tuple[str, ...], Field(max_length=MAX_LINES)]
     previous: Annotated[tuple[HexBytes, ...], Field(min_length=1, max_length=MAX_PREVIOUS)]
+    annex: Annex | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +155,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What a reader knows after every step has passed. `shown` is the log it must remember."""
+    """What a reader knows after every step has passed. `shown` is the log it must remember.
+
+    `reason` is why the transfer was asked for, None when that was erased or withheld.
+    """
 
     stage: Stage
     transfer: Transfer
     proposal: Proposal
+    reason: str | None
     reading: Reading
     case: Case
     decision: Decision
@@ -234,7 +250,12 @@ def gather(transfer: Transfer, charter: Envelope, previous: Sequence[bytes]) -> 
 
 
 def evidence_of(
-    transfer_id: bytes, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int, previous: Sequence[bytes]
+    transfer_id: bytes,
+    signed: SignedCheckpoint,
+    entries: Iterable[LogEntry],
+    since: int,
+    previous: Sequence[bytes],
+    annex: Annex | None,
 ) -> Evidence:
     """The file for a reader who has seen `since` entries: `entries` are those from there up to the checkpoint."""
     return Evidence(
@@ -243,6 +264,7 @@ def evidence_of(
         checkpoint=signed.text(),
         lines=lines_of(entries),
         previous=in_order(previous),
+        annex=annex,
     )
 
 
@@ -276,7 +298,8 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
 
     # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
     claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
-    return _examine(evidence.transfer, claim, show, evidence.previous, _Asked(known.pinned, stage, now))
+    asked = _Asked(known.pinned, stage, now, lambda request: read_reason(request.annex, evidence.annex))
+    return _examine(evidence.transfer, claim, show, evidence.previous, asked)
 
 
 def examine_own(
@@ -292,16 +315,18 @@ def examine_own(
         return own_shown(history, signed, charter, history.needed_size(transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
-    return _examine(transfer.id, claim, show, in_order(previous), _Asked(history.state.pinned, stage, now))
+    asked = _Asked(history.state.pinned, stage, now, lambda _: transfer.reason)
+    return _examine(transfer.id, claim, show, in_order(previous), asked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks: under which charter, what for, and when (Unix seconds)."""
+    """Who asks: under which charter, what for, when (Unix seconds), and with which annex at hand."""
 
     pinned: bytes
     stage: Stage
     now: int
+    reason: Callable[[TransferRequest], str | None]
 
 
 def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
@@ -344,7 +369,8 @@ def _examine(
     request = check_request(claim.request, charter)
     if stage is Stage.APPROVE:
         refuse_expired_request(request, now)
-    steps.append(_step(2, f"{request.requester} asked for it: {request.reason}"))
+    reason = asked.reason(request)
+    steps.append(_step(2, f"{request.requester} asked for it: {'(withheld)' if reason is None else reason}"))
     # 3
     proposal = propose(claim.draft, request, charter)
     case, paid = proposal.case, proposal.paid
@@ -378,6 +404,7 @@ def _examine(
         stage=stage,
         transfer=transfer,
         proposal=proposal,
+        reason=reason,
         reading=judged.reading,
         case=judged.case,
         decision=decision,
@@ -386,7 +413,7 @@ def _examine(
         shown=shown,
         body_digest=body_digest,
         steps=tuple(steps),
-        not_checked=_not_checked(charter, transfer, now),
+        not_checked=_not_checked(charter, transfer, reason, now),
     )
 
 
@@ -505,11 +532,13 @@ def _show_tally(each: RoleTally) -> str:
     return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
 
 
-def _not_checked(charter: Charter, transfer: Transfer, now: int) -> tuple[str, ...]:
+def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: int) -> tuple[str, ...]:
     found = [
         "whether the coins are still unspent (the chain is not seen here)",
         "what k custodians do together on other machines",
     ]
+    if reason is None:
+        found.insert(0, "why it was asked for: the reason was withheld or erased")
     if locktime := transfer.draft.transaction.locktime:
         # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
         found.insert(0, f"whether block {locktime} was mined: the coordinator says so")

@@ -76,6 +76,29 @@ class HistoryGap(Refused, code="HISTORY_GAP"):
     seen: int
 
 
+class FileTooLong(Refused, code="LOG_LINES"):
+    """A file that would carry more of the log than anybody reads at once."""
+
+    message = "the file would have {lines} log lines, from entry {since} on; it holds {most} at most"
+    hint = (
+        "Have the reader take in the log first (custody log export --for-stations, custody-station catch-up), then "
+        "make the file for that reader: --for-reader NAME, or --since SIZE."
+    )
+    lines: int
+    since: int
+    most: int
+
+
+def refuse_long(since: int, size: int) -> None:
+    """Pass when the lines from `since` up to `size` entries fit into one file.
+
+    Raises:
+        FileTooLong: they do not.
+    """
+    if size - since > MAX_LINES:
+        raise FileTooLong(lines=size - since, since=since, most=MAX_LINES)
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A log as a reader knows it: its state, and the checkpoint with its witnesses."""

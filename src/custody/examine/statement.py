@@ -9,7 +9,8 @@ steps from a paper that anybody may have written:
 3. The address is the one derived here; what the paper says is only compared with it (THREATS F6).
 4. The log is the charter's: checkpoint signed, cosigned by the witness quorum, every entry in its place, and it extends
    every log seen before and the one that the statement names.
-5. In that log the address was given out, to this payer, for this purpose and class; nothing is frozen.
+5. In that log the address was given out for this class; the annex that it names says this payer and this purpose;
+   nothing is frozen.
 6. The statement holds now.
 
 A payer has neither charter nor log, which show every coin of a vault. `verify_statement` needs the payer card alone:
@@ -47,7 +48,8 @@ from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, FileRecord, Record, check_text
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued
+from custody.transfer.annex import Annex, AnnexWithheld
 from custody.transfer.approval import CLOCK_SKEW
 from custody.units import Count, Index, Network, UnixTime
 from custody.vault.coins import CoinClass
@@ -148,7 +150,8 @@ class AddressStatement(Record):
 class StatementPaper(FileRecord):
     """The file for officers: what they are asked to sign, and what it can be judged by. It is not for payers.
 
-    `lines` are the log's from entry `since` on, up to the checkpoint (a C2SP note).
+    `lines` are the log's from entry `since` on, up to the checkpoint (a C2SP note); `annex` says what the address was
+    given out for.
     """
 
     kind: ClassVar[str] = "statement-paper"
@@ -158,6 +161,7 @@ class StatementPaper(FileRecord):
     since: Count
     checkpoint: Annotated[str, Field(max_length=100_000)]
     lines: Annotated[tuple[str, ...], Field(max_length=MAX_LINES)]
+    annex: Annex
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +200,15 @@ class VerifiedStatement:
 
 
 def state_address(
-    issued: AddressIssued, charter: Charter, checkpoint: Checkpoint, now: int, lifetime: int
+    issued: AddressIssued, annex: Annex | None, charter: Charter, checkpoint: Checkpoint, now: int, lifetime: int
 ) -> AddressStatement:
-    """A statement of an address that the log under `checkpoint` holds, for `lifetime` seconds from `now` on."""
+    """A statement of an address that the log under `checkpoint` holds, for `lifetime` seconds from `now` on.
+
+    Raises:
+        AnnexWithheld: nobody knows any more what it was given out for.
+        AnnexMismatch: the annex is another address's.
+    """
+    said = _said(issued, annex)
     _, vault = charter.vault_by_id(issued.vault)
     return AddressStatement(
         network=charter.network,
@@ -206,8 +216,8 @@ def state_address(
         vault=vault.id,
         address=vault.address(Branch.RECEIVE, issued.index),
         index=issued.index,
-        payer=issued.payer,
-        purpose=issued.purpose,
+        payer=said.payer,
+        purpose=said.purpose,
         coin_class=issued.coin_class,
         log_size=checkpoint.size,
         log_root=checkpoint.root,
@@ -217,10 +227,22 @@ def state_address(
 
 
 def write_paper(
-    asked: AddressStatement, charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int = 0
+    asked: AddressStatement,
+    annex: Annex,
+    charter: Envelope,
+    signed: SignedCheckpoint,
+    entries: Iterable[LogEntry],
+    since: int = 0,
 ) -> StatementPaper:
     """The paper for officers who have seen `since` entries: `entries` are those from there up to the checkpoint."""
-    return StatementPaper(asked=asked, charter=charter, since=since, checkpoint=signed.text(), lines=lines_of(entries))
+    return StatementPaper(
+        asked=asked,
+        charter=charter,
+        since=since,
+        checkpoint=signed.text(),
+        lines=lines_of(entries),
+        annex=annex,
+    )
 
 
 # --- judged by an officer ---------------------------------------------------------------------------------------------
@@ -239,11 +261,11 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
         entries = read_lines(paper.lines, paper.since)
         return Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
 
-    return _examine(paper.asked, paper.charter, show, known.pinned, now)
+    return _examine(paper.asked, paper.annex, paper.charter, show, _Asked(known.pinned, now))
 
 
 def examine_own_statement(
-    asked: AddressStatement, history: History, signed: SignedCheckpoint, now: int
+    asked: AddressStatement, annex: Annex | None, history: History, signed: SignedCheckpoint, now: int
 ) -> StatementExamination:
     """The same for whoever keeps the log itself: what no officer would sign is not written.
 
@@ -254,14 +276,22 @@ def examine_own_statement(
     def show(charter: Charter) -> Shown:
         return own_shown(history, signed, charter)
 
-    return _examine(asked, history.charter_envelope, show, history.state.pinned, now)
+    return _examine(asked, annex, history.charter_envelope, show, _Asked(history.state.pinned, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks: under which charter, and when (Unix seconds)."""
+
+    pinned: bytes
+    now: int
 
 
 def _examine(
-    asked: AddressStatement, envelope: Envelope, show: Callable[[Charter], Shown], pinned: bytes, now: int
+    asked: AddressStatement, annex: Annex | None, envelope: Envelope, show: Callable[[Charter], Shown], reader: _Asked
 ) -> StatementExamination:
     # 1
-    charter = verify_charter(envelope, pinned)
+    charter = verify_charter(envelope, reader.pinned)
     steps = [Step(1, "charter", f"{charter.institution}, version {charter.version}, the one trusted here")]
     # 2
     _refuse_other("charter", asked.charter.hex(), charter.digest().hex())
@@ -284,15 +314,16 @@ def _examine(
     if row is None or row.issued >= asked.log_size:
         raise AddressNotIssued(vault=entry.name, index=asked.index, size=asked.log_size)
     issued = history.read(AddressIssued, row.issued)
-    _refuse_other("payer", asked.payer, issued.payer)
-    _refuse_other("purpose", asked.purpose, issued.purpose)
+    said = _said(issued, annex)
+    _refuse_other("payer", asked.payer, said.payer)
+    _refuse_other("purpose", asked.purpose, said.purpose)
     _refuse_other("class", asked.coin_class, issued.coin_class)
     if history.frozen_by is not None:
         # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
         raise Frozen(why=history.frozen_by)
     steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
     # 6
-    _refuse_untimely(asked, now)
+    _refuse_untimely(asked, reader.now)
     steps.append(Step(6, "time", "holds now, by the clock of this machine"))
     return StatementExamination(
         charter=charter,
@@ -303,6 +334,13 @@ def _examine(
         steps=tuple(steps),
         not_checked=_not_checked(charter),
     )
+
+
+def _said(issued: AddressIssued, annex: Annex | None) -> AddressAnnex:
+    """Payer and purpose of an address, as the annex says that its issuing names."""
+    if annex is None:
+        raise AnnexWithheld(what=f"the payer of the address at index {issued.index}")
+    return annex.words(AddressAnnex, issued.annex)
 
 
 def check_signer(charter: Charter, key: bytes) -> str:

@@ -31,7 +31,7 @@ class Needed(Enum):
     BY_COORDINATOR = "coordinator"
     """Who keeps coins: stations prove amounts otherwise, and it may be erased."""
     BY_NOBODY = "nobody"
-    """No fold: words for people. It may be erased."""
+    """No fold, which goes by the head alone: words for people. It may be erased."""
 
 
 class HistoryInvalid(IntegrityError, code="HISTORY_INVALID"):
@@ -85,7 +85,8 @@ class EntryKind(str, Generic[Body]):  # noqa: SLOT000 - it carries its declarati
     """A kind of entry, under its name in the past tense.
 
     `author` names who writes such a body, `subjects` gives the digests of what it is about, `fold` the state after an
-    entry at an index, and `withheld` the state after one whose body this copy does not have.
+    entry at an index, and `withheld` the state after one whose body this copy does not have; where nobody needs the
+    body it is always asked.
     """
 
     record: type[Body]

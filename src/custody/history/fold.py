@@ -55,9 +55,10 @@ def _fold(state: State, entry: LogEntry) -> State:
 
 def _read_and_fold(state: State, kind: AnyKind, entry: LogEntry) -> State:
     head = entry.head
-    if entry.body is None and kind.needed is not Needed.BY_READERS:
+    if kind.needed is Needed.BY_NOBODY or (entry.body is None and kind.needed is Needed.BY_COORDINATOR):
         _refuse_author(entry, COORDINATOR)
-        return kind.withheld(state, head)
+        state = kind.withheld(state, head)
+        return state if entry.body is None else state.put(tables.BODIES, number(head.index), open_body(entry))
     data = open_body(entry)
     body = read(kind.record, data)
     # The entry itself can be read by what it makes: a draft's meaning is asked for while it is folded.

@@ -1,6 +1,6 @@
 """Which kinds of entries are there?
 
-charter_adopted ; address_issued ; state_sealed
+charter_adopted ; annexed ; address_issued ; erased ; state_sealed
 chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; unexplained_spend
 requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
 -> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; withdrawn, ended
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from custody.history.entry import AnyKind
+from custody.history.on.annex import ANNEXED, ERASED
 from custody.history.on.chain import (
     CHAIN_SEEN,
     COIN_MATURED,
@@ -27,6 +28,7 @@ from custody.history.on.transfer import APPROVED, AUTHORIZED, DECIDED, DRAFTED, 
 __all__ = [
     "ADDRESS_ISSUED",
     "ALL",
+    "ANNEXED",
     "APPROVED",
     "AUTHORIZED",
     "BROADCAST",
@@ -41,6 +43,7 @@ __all__ = [
     "DEPOSIT_SEEN",
     "DRAFTED",
     "ENDED",
+    "ERASED",
     "RELEASED",
     "REQUESTED",
     "SIGNED",
@@ -55,7 +58,9 @@ __all__ = [
 
 ALL: Final[tuple[AnyKind, ...]] = (
     CHARTER_ADOPTED,
+    ANNEXED,
     ADDRESS_ISSUED,
+    ERASED,
     STATE_SEALED,
     CHAIN_SEEN,
     DEPOSIT_SEEN,

@@ -306,6 +306,17 @@ class History:
         """
         return read(record, self.body(index))
 
+    def annex(self, record: type[Body], named: bytes) -> Body | None:
+        """What the annex of this salted digest says; None when it was erased or withheld, or never came."""
+        at = self.annexed_at(named)
+        found = None if at is None else self.state.get(tables.BODIES, number(at))
+        return None if found is None else read(record, found)
+
+    def annexed_at(self, named: bytes) -> int | None:
+        """The entry that is the annex of this salted digest, whether its body is still there or not."""
+        row = self.state.get(tables.ANNEXES, named)
+        return None if row is None else row.value
+
     def root_at(self, size: int) -> bytes | None:
         """Merkle root of the first `size` entries, 32 bytes; None when it is not known here."""
         if size == self.size:

@@ -120,6 +120,12 @@ ADDRESSES: Final = Table("addresses", AddressRow)
 NEXT_INDEX: Final = Table("next_index", Number)
 """First unused index, by vault id and branch."""
 
+# Words about people, and what was erased of them.
+ANNEXES: Final = Table("annexes", Number)
+"""The entries that have them, by their salted digest."""
+ERASED: Final = Table("erased", Number)
+"""The entries that say so, by the entry whose body was erased."""
+
 # How transfers went.
 TRANSFERS: Final = Table("transfers", TransferRow)
 """By TransferId."""
@@ -168,10 +174,12 @@ BALANCES: Final = Table("balances", Number, Sealing.LOCAL)
 """Sats of what is not spent, by vault id."""
 FURTHEST: Final = Table("furthest", Number, Sealing.LOCAL)
 """Highest index that was paid to, by vault id and branch."""
+PAID: Final = Table("paid", Number, Sealing.LOCAL)
+"""How many deposits were seen at each index that was paid to, by vault id, branch and index."""
 IN_BLOCKS: Final = Table("in_blocks", Nothing, Sealing.LOCAL)
 """What stands in a block: by height, block, and an outpoint (36 bytes) or a TransferId (32)."""
 UNTOLD: Final = Table("untold", Number, Sealing.LOCAL)
-"""Entries about the deposits of a transaction whose bodies this copy of the log has not, by txid."""
+"""Entries about deposits of a transaction whose bodies this copy of the log has not, by txid."""
 
 # The log itself.
 BODIES: Final = Table("bodies", bytes, Sealing.LOG)
@@ -188,6 +196,8 @@ ALL: Final[tuple[Table[Any], ...]] = (
     UNDRAFTED,
     ADDRESSES,
     NEXT_INDEX,
+    ANNEXES,
+    ERASED,
     TRANSFERS,
     CASES,
     DRAFTED,
@@ -210,6 +220,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     MATURING,
     BALANCES,
     FURTHEST,
+    PAID,
     IN_BLOCKS,
     UNTOLD,
 )

@@ -139,7 +139,7 @@ def seal(index: int, entry: str, author: str, subjects: Iterable[bytes], body: b
         ValueError: the salt is not 32 bytes, or the body is not UTF-8 text.
     """
     body.decode("utf-8")
-    head = EntryHead(index=index, entry=entry, author=author, subjects=tuple(subjects), body=_body_digest(salt, body))
+    head = EntryHead(index=index, entry=entry, author=author, subjects=tuple(subjects), body=body_digest(salt, body))
     return LogEntry(head=head, salt=salt, body=body)
 
 
@@ -153,7 +153,7 @@ def open_body(entry: LogEntry) -> bytes:
     if entry.body is None:
         raise BodyWithheld(index=entry.head.index)
     if not entry._is_open:  # noqa: SLF001 - this is how an entry is opened
-        if _body_digest(entry.salt, entry.body) != entry.head.body:
+        if body_digest(entry.salt, entry.body) != entry.head.body:
             raise LogCorrupt(index=entry.head.index, problem="the body is not the one that was written")
         object.__setattr__(entry, "_is_open", True)
     return entry.body
@@ -219,6 +219,7 @@ _quote: Final = json.encoder.encode_basestring
 """JSON text as RFC 8785 spells it: only quotes, backslashes and control characters escaped."""
 
 
-def _body_digest(salt: bytes, body: bytes) -> bytes:
+def body_digest(salt: bytes, body: bytes) -> bytes:
+    """What stands in a head for a body: 32 bytes that nobody without the salt (32 bytes) can try bodies against."""
     # The salt has a fixed length, so nothing can move from salt to body.
     return tagged_hash(_BODY_TAG, salt + body)

@@ -33,7 +33,7 @@ compute; the folder is in the public domain (CC0).
 | file | what |
 |---|---|
 | charter.json | the charter in its envelope, signed by everyone it lists |
-| request.json | the transfer request, signed by its requester |
+| request.json | the transfer request, signed by its requester, with the annex that holds its reason |
 | draft.json, decision.json | what the coordinator made of it, and what the rules say |
 | evidence-approve.json | what officers examine |
 | approval-*.json | what they sign |
@@ -69,9 +69,9 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
 def _play(scenario: Scenario) -> dict[str, bytes]:
     custodian, cast = scenario.custodian, scenario.cast
     files = {"SOURCE.md": SOURCE.encode(), "charter.json": cast.envelope.to_bytes()}
-    envelope = scenario.request((SUPPLIER, 25_000_000), (TAX_OFFICE, 15_000_000))
-    files["request.json"] = envelope.to_bytes()
-    draft, decision = scenario.drafted(envelope, RATE)
+    request = scenario.request((SUPPLIER, 25_000_000), (TAX_OFFICE, 15_000_000))
+    files["request.json"] = request.to_bytes()
+    draft, decision = scenario.drafted(request, RATE)
     transfer_id = draft.transfer_id
     files |= {"draft.json": draft.to_bytes(), "decision.json": decision.to_bytes()}
     evidence = custodian.evidence(transfer_id)

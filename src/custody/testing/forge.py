@@ -25,10 +25,11 @@ from custody.history.entry import COORDINATOR, EntryKind
 from custody.history.fold import fold
 from custody.history.questions import History
 from custody.history.state import State
-from custody.log import Checkpoint, Frontier, LogEntry, SignedCheckpoint, seal, sign_checkpoint
+from custody.log import Checkpoint, EntryHead, Frontier, LogEntry, SignedCheckpoint, seal, sign_checkpoint
 from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.record import Record
 from custody.testing.cast import WITNESS, Cast
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Authorization
 from custody.transfer.draft import Draft
 from custody.transfer.observe import ChainSeen
@@ -112,6 +113,11 @@ class Forge:
         """Enter any bytes as an entry of any name."""
         self.entries.append(seal(self.size, kind, author, subjects, body, _salt(self.size)))
 
+    def annex(self, annex: Annex) -> None:
+        """Enter an annex under its own salt."""
+        body = annex.body.encode("utf-8")
+        self.entries.append(seal(self.size, kinds.ANNEXED, COORDINATOR, (), body, annex.salt))
+
     def copy(self, *entries: LogEntry) -> None:
         """Enter next what other entries say, bodies and salts as they are; a decision is judged where it stands now."""
         self.entries.extend([moved(entry, index) for index, entry in enumerate(entries, self.size)])
@@ -121,8 +127,11 @@ class Forge:
         kind = kinds.BY_NAME[self.entries[index].head.entry]
         self.entries[index] = sealed(index, kind, body)
 
-    def tell(self, story: Story) -> None:
-        """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request."""
+    def tell(self, story: Story, asked_at: int | None = None) -> None:
+        """Enter a transfer from its draft up to as far as the story goes; of an authorized one, the signing request.
+
+        Signatures were asked for at `asked_at` (Unix seconds), or now.
+        """
         self.write(kinds.DRAFTED, story.draft)
         story = story.dated(self.size)
         self.write(kinds.DECIDED, story.decision)
@@ -130,7 +139,7 @@ class Forge:
             self.write(kinds.APPROVED, each)
         if story.authorization is not None:
             self.write(kinds.AUTHORIZED, story.authorization)
-            self.ask_for_signatures(story, self.now)
+            self.ask_for_signatures(story, self.now if asked_at is None else asked_at)
 
     def ask_for_signatures(self, story: Story, at: int) -> None:
         """Enter that signatures were asked for at `at` (Unix seconds), on just this story."""
@@ -174,7 +183,9 @@ class Forge:
         key = LogKey(charter.origin, charter.coordinator)
         return answer(self.asked(), None, key, WITNESS, self.cast.witness, self.now).signed
 
-    def evidence(self, transfer_id: bytes, previous: Iterable[bytes], since: int = 0) -> Evidence:
+    def evidence(
+        self, transfer_id: bytes, previous: Iterable[bytes], since: int = 0, annex: Annex | None = None
+    ) -> Evidence:
         """The file of a transfer for a reader who has seen the first `since` entries."""
         return Evidence(
             transfer=transfer_id,
@@ -182,6 +193,7 @@ class Forge:
             checkpoint=self.cosigned().text(),
             lines=lines_of(self.entries[since:]),
             previous=tuple(previous),
+            annex=annex,
         )
 
 
@@ -200,14 +212,11 @@ def sealed(
 
 
 def moved(entry: LogEntry, index: int) -> LogEntry:
-    """What an entry says, at another place of a log; a decision, as judged there.
-
-    Raises:
-        ValueError: its body is withheld.
-    """
-    if entry.body is None:
-        raise ValueError("an entry whose body is withheld cannot be sealed again")
+    """What an entry says, at another place of a log; a decision, as judged there."""
     head, body = entry.head, entry.body
+    if body is None:
+        there = EntryHead(index=index, entry=head.entry, author=head.author, subjects=head.subjects, body=head.body)
+        return LogEntry(there, b"", None)
     if head.entry == kinds.DECIDED:
         body = dated(Decision.from_bytes(body), index).to_bytes()
     return seal(index, head.entry, head.author, head.subjects, body, entry.salt)

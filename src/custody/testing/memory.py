@@ -233,7 +233,7 @@ class _Transaction(_View):
         return found
 
     def save(self, state: State) -> None:
-        if state.frontier != self._state.frontier:
+        if (state.frontier, state.base.head.frontier) != (self._state.frontier, self._state.rows.head.frontier):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         self._state.rows = MapRows.of(state)

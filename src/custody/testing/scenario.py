@@ -26,6 +26,7 @@ from custody.history.state import State
 from custody.history.tables import HoldingRow
 from custody.log import SignedCheckpoint
 from custody.log.witnessing import LogKey
+from custody.logbook import annex_of
 from custody.ports import StationState, Store
 from custody.station import Station
 from custody.testing.cast import (
@@ -43,9 +44,10 @@ from custody.testing.cast import (
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.transfer.address import AddressIssued
-from custody.transfer.approval import Opinion, Withdrawal
+from custody.transfer.annex import Annex
+from custody.transfer.approval import Opinion, Withdrawal, WithdrawalPaper
 from custody.transfer.draft import Draft
-from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
 from custody.transfer.state import Transfer
 from custody.units import Network
 from custody.vault.coins import Coin
@@ -185,11 +187,11 @@ class Scenario:
         parent: bytes | None = None,
         reason: str = "invoice 2024-17",
         lifetime: int = 72 * HOUR,
-    ) -> Envelope:
-        """A request as `requester` signs it; a payment to the supplier unless said otherwise."""
+    ) -> RequestPaper:
+        """A request as `requester` signs it, with its reason; a payment to the supplier unless said otherwise."""
         if not payments and purpose is Purpose.PAYMENT:
             payments = ((SUPPLIER, 25_000_000),)
-        now = self.chain.now()
+        now, annex = self.chain.now(), Annex.of(ReasonAnnex(reason=reason), self.chance.salt())
         record = TransferRequest(
             network=self.cast.charter.network,
             charter=self.cast.digest,
@@ -198,31 +200,32 @@ class Scenario:
             payments=tuple(RequestedPayment(payee=payee, amount=amount) for payee, amount in payments),
             replaces=replaces,
             parent=parent,
-            reason=reason,
+            annex=annex.named,
             requester=requester,
             issued=now,
             expires=now + lifetime,
             nonce=self.chance.nonce(),
         )
-        return sign(record, self.cast.people[requester])
+        return RequestPaper(signed=sign(record, self.cast.people[requester]), annex=annex)
 
     def approval(self, evidence: Evidence, officer: str, verdict: Opinion = Opinion.APPROVE) -> Envelope:
         """What an officer signs at their own machine, after examining the evidence there."""
         nonce = self.chance.nonce()
         return self.desks[officer].approve(evidence, self.cast.people[officer], verdict, nonce)
 
-    def withdrawal(self, transfer_id: bytes, person: str = REQUESTER) -> Envelope:
+    def withdrawal(self, transfer_id: bytes, person: str = REQUESTER) -> WithdrawalPaper:
         """What ends a transfer before signatures are requested."""
+        annex = Annex.of(ReasonAnnex(reason="no longer needed"), self.chance.salt())
         record = Withdrawal(
             network=self.cast.charter.network,
             charter=self.cast.digest,
             transfer=transfer_id,
             person=person,
-            reason="no longer needed",
+            annex=annex.named,
             issued=self.chain.now(),
             nonce=self.chance.nonce(),
         )
-        return sign(record, self.cast.people[person])
+        return WithdrawalPaper(signed=sign(record, self.cast.people[person]), annex=annex)
 
     # --- addresses ---------------------------------------------------------------------------------------------------
 
@@ -235,9 +238,11 @@ class Scenario:
         row = self.history().address(self.cast.vault.id, index)
         assert row is not None  # noqa: S101
         issued = self.history().read(AddressIssued, row.issued)
-        asked = state_address(issued, self.cast.charter, signed.checkpoint, self.chain.now(), 30 * DAY)
         with self.store.read() as view:
-            return write_paper(asked, self.cast.envelope, signed, list(view.entries(0, asked.log_size)))
+            annex = annex_of(self.history(), view, issued.annex)
+            assert annex is not None  # noqa: S101
+            asked = state_address(issued, annex, self.cast.charter, signed.checkpoint, self.chain.now(), 30 * DAY)
+            return write_paper(asked, annex, self.cast.envelope, signed, list(view.entries(0, asked.log_size)))
 
     def stated(self, paper: StatementPaper, officers: tuple[str, ...] = OFFICERS[:2]) -> Envelope:
         """The statement, after each of `officers` has signed it in turn at their own machine."""
@@ -248,7 +253,7 @@ class Scenario:
 
     # --- the route, in strides ---------------------------------------------------------------------------------------
 
-    def drafted(self, request: Envelope | None = None, rate: int = RATE) -> tuple[Draft, Decision]:
+    def drafted(self, request: RequestPaper | None = None, rate: int = RATE) -> tuple[Draft, Decision]:
         """Submit, draft, decide."""
         submitted = self.custodian.submit(request or self.request())
         draft = self.custodian.draft(submitted.digest(), rate)
@@ -259,7 +264,7 @@ class Scenario:
         for officer in officers:
             self.custodian.approve(self.approval(self.custodian.evidence(transfer_id), officer))
 
-    def authorized(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+    def authorized(self, request: RequestPaper | None = None, rate: int = RATE) -> bytes:
         """A transfer whose signatures are requested; its id."""
         draft, _ = self.drafted(request, rate)
         self.approved(draft.transfer_id)
@@ -279,7 +284,7 @@ class Scenario:
         self.custodian.combine(transfer_id)
         self.custodian.verify(transfer_id)
 
-    def sent(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+    def sent(self, request: RequestPaper | None = None, rate: int = RATE) -> bytes:
         """A transfer that was released and delivered, in no block yet; its id."""
         transfer_id = self.authorized(request, rate)
         self.signed(transfer_id)
@@ -287,7 +292,7 @@ class Scenario:
         self.custodian.deliver()
         return transfer_id
 
-    def confirmed(self, request: Envelope | None = None, rate: int = RATE) -> bytes:
+    def confirmed(self, request: RequestPaper | None = None, rate: int = RATE) -> bytes:
         """A transfer that is settled; its id."""
         transfer_id = self.sent(request, rate)
         self.mine(self.cast.charter.vaults[0].confirmations)

@@ -31,9 +31,9 @@ from custody.observer import observe
 from custody.ports import BlockUnknown, BlockView, Standing, Store, Tip
 from custody.record import tagged_hash
 from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, Cast, Chance, Setting, expected, make_cast
-from custody.transfer.address import AddressIssued
-from custody.transfer.approval import Approval, Opinion, Withdrawal, authorize
-from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.annex import Annex
+from custody.transfer.approval import Approval, Opinion, Withdrawal, WithdrawalPaper, authorize
+from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
 from custody.transfer.settlement import Ending, broadcast, release
 from custody.transfer.signing import SigningRequested, accept, combine
 from custody.transfer.state import Transfer
@@ -189,9 +189,7 @@ class Years:
             for _ in range(deposits):
                 _, vault = vaults[self._given_out % len(vaults)]
                 self._given_out += 1
-                index = work.history.next_index(vault.id, Branch.RECEIVE)
-                purpose = expected(f"case {self._given_out}")
-                work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(purpose, vault.id, index, work.now))
+                index = work.issue(vault.id, expected(f"case {self._given_out}"))
                 amount = DEPOSIT + self._chance.below(DEPOSIT)
                 output = TxOut(amount, vault.script_pubkey(Branch.RECEIVE, index))
                 paid.append(_funding(f"deposit {self._given_out}", [output]))
@@ -210,7 +208,9 @@ class Years:
             return
         transfer = self._drafted(work, self._people.request(work.now, vault, SUPPLIER))
         if turn == 20:  # noqa: PLR2004
-            work.append(kinds.WITHDRAWN, self._people.withdrawal(transfer, work.now))
+            withdrawal = self._people.withdrawal(transfer, work.now)
+            work.annex(withdrawal.annex)
+            work.append(kinds.WITHDRAWN, withdrawal.signed)
             work.free(transfer)
         elif turn == 30:  # noqa: PLR2004
             work.append(kinds.APPROVED, self._people.approval(work, transfer, OFFICERS[0], Opinion.VETO))
@@ -222,10 +222,11 @@ class Years:
         else:
             self._waiting.append(self._sent(work, transfer))
 
-    def _drafted(self, work: Work, request: Envelope, rate: int = RATE) -> Transfer:
+    def _drafted(self, work: Work, request: RequestPaper, rate: int = RATE) -> Transfer:
         """Ask, draft and decide; what is denied ends."""
-        work.append(kinds.REQUESTED, request)
-        request_id = tagged_hash("custody/request/v1", request.body)
+        work.annex(request.annex)
+        work.append(kinds.REQUESTED, request.signed)
+        request_id = tagged_hash("custody/request/v1", request.signed.body)
         drafted, group = draft_for(work, request_id, rate, self._chance.below)
         work.store.hold(drafted.outpoints, group)
         work.append(kinds.DRAFTED, drafted)
@@ -278,8 +279,9 @@ class People:
     cast: Cast
     chance: Chance
 
-    def request(self, now: int, vault: bytes, payee: str, replaces: tuple[bytes, ...] = ()) -> Envelope:
+    def request(self, now: int, vault: bytes, payee: str, replaces: tuple[bytes, ...] = ()) -> RequestPaper:
         """A payment from the vault with this id; what replaces another asks for the same."""
+        annex = Annex.of(ReasonAnnex(reason="invoice"), self.chance.salt())
         record = TransferRequest(
             network=Network.REGTEST,
             charter=self.cast.digest,
@@ -287,13 +289,13 @@ class People:
             purpose=Purpose.PAYMENT,
             payments=(RequestedPayment(payee=payee, amount=PAYMENT),),
             replaces=replaces,
-            reason="invoice",
+            annex=annex.named,
             requester=REQUESTER,
             issued=now,
             expires=now + 2 * WEEK,
             nonce=self.chance.nonce(),
         )
-        return sign(record, self.cast.people[REQUESTER])
+        return RequestPaper(signed=sign(record, self.cast.people[REQUESTER]), annex=annex)
 
     def approval(self, work: Work, transfer: Transfer, officer: str, verdict: Opinion = Opinion.APPROVE) -> Envelope:
         """What an officer says who has seen the log as it stands."""
@@ -314,18 +316,19 @@ class People:
         )
         return sign(record, self.cast.people[officer])
 
-    def withdrawal(self, transfer: Transfer, now: int) -> Envelope:
+    def withdrawal(self, transfer: Transfer, now: int) -> WithdrawalPaper:
         """The requester thinks better of it."""
+        annex = Annex.of(ReasonAnnex(reason="no longer needed"), self.chance.salt())
         record = Withdrawal(
             network=Network.REGTEST,
             charter=self.cast.digest,
             transfer=transfer.id,
             person=REQUESTER,
-            reason="no longer needed",
+            annex=annex.named,
             issued=now,
             nonce=self.chance.nonce(),
         )
-        return sign(record, self.cast.people[REQUESTER])
+        return WithdrawalPaper(signed=sign(record, self.cast.people[REQUESTER]), annex=annex)
 
 
 def kept_years(size: Size, folder: Path, tell: Tell | None = None) -> Path:

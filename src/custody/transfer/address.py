@@ -1,4 +1,8 @@
-"""For whom was an address given out, and what for?"""
+"""For whom was an address given out, and what for?
+
+Payer and purpose stand in an annex, which may be withheld or erased; that the address was given out, and for which
+class of coins, stands in the log for good.
+"""
 
 from __future__ import annotations
 
@@ -36,44 +40,57 @@ class ExpectedDeposit:
     coin_class: str
 
     def __post_init__(self) -> None:
-        said = (("payer", self.payer), ("purpose", self.purpose), ("class", self.coin_class))
-        missing = [what for what, text in said if not text.strip()]
-        if missing:
-            raise DepositUnsaid(missing=", ".join(missing))
+        _refuse_unsaid(**{"payer": self.payer, "purpose": self.purpose, "class": self.coin_class})
+
+
+class AddressAnnex(Record):
+    """Who will pay to an address, and what for."""
+
+    kind: ClassVar[str] = "address-annex"
+
+    payer: PublicText
+    purpose: PublicText
+
+    @model_validator(mode="after")
+    def _is_said(self) -> Self:
+        _refuse_unsaid(payer=self.payer, purpose=self.purpose)
+        return self
+
+    @classmethod
+    def of(cls, expected: ExpectedDeposit) -> Self:
+        """For this deposit."""
+        return cls(payer=expected.payer, purpose=expected.purpose)
 
 
 class AddressIssued(Record):
-    """An address was given out: by a vault, at its next receive index, to one payer, for a purpose."""
+    """An address was given out by a vault, at its next receive index, for coins of a class.
+
+    `annex` is the salted digest of the `AddressAnnex` that says to whom, and what for.
+    """
 
     kind: ClassVar[str] = "address-issued"
 
     vault: Digest
     branch: Count
     index: Index
-    payer: PublicText
-    purpose: PublicText
     coin_class: CoinClass
+    annex: Digest
     at: UnixTime
 
-    @model_validator(mode="after")
-    def _is_said(self) -> Self:
-        ExpectedDeposit(self.payer, self.purpose, self.coin_class)
-        return self
-
     @classmethod
-    def of(cls, expected: ExpectedDeposit, vault_id: bytes, index: int, at: int) -> Self:
-        """For this deposit, at this receive index of a vault, at `at` (Unix seconds)."""
+    def of(cls, coin_class: str, annex: bytes, vault_id: bytes, index: int, at: int) -> Self:
+        """For coins of this class, at this receive index of a vault, at `at` (Unix seconds)."""
         return cls(
             vault=vault_id,
             branch=Branch.RECEIVE.value,
             index=index,
-            payer=expected.payer,
-            purpose=expected.purpose,
-            coin_class=expected.coin_class,
+            coin_class=coin_class,
+            annex=annex,
             at=at,
         )
 
-    @property
-    def expected(self) -> ExpectedDeposit:
-        """What it was given out for."""
-        return ExpectedDeposit(self.payer, self.purpose, self.coin_class)
+
+def _refuse_unsaid(**said: str) -> None:
+    missing = [what for what, text in said.items() if not text.strip()]
+    if missing:
+        raise DepositUnsaid(missing=", ".join(missing))

@@ -23,6 +23,7 @@ from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import Refused
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, HexBytes, Record
+from custody.transfer.annex import AnnexedPaper
 from custody.transfer.proposal import Proposal
 from custody.transfer.request import NONCE_SIZE
 from custody.units import Count, Network, UnixTime
@@ -150,9 +151,16 @@ class Withdrawal(Record):
     charter: Digest
     transfer: Digest
     person: PublicText
-    reason: PublicText
+    annex: Digest
+    """Salted digest of the `ReasonAnnex` that says why."""
     issued: UnixTime
     nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
+
+
+class WithdrawalPaper(AnnexedPaper):
+    """A signed withdrawal with its reason."""
+
+    kind: ClassVar[str] = "withdrawal-paper"
 
 
 class Authorization(Record):

@@ -1,7 +1,8 @@
 """Who asks for what, from which vault, and why: the transfer request, signed by its requester.
 
 Payees are names from the charter. A name becomes a script only through the charter and, for a vault that is paid, its
-next unused receive index; a request carries neither addresses nor scripts.
+next unused receive index; a request carries neither addresses nor scripts. The reason stands in an annex: it may be
+withheld or erased, and nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from custody.charter.rules import Payment
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, HexBytes, Record
+from custody.transfer.annex import Annex, AnnexedPaper
 from custody.units import Network, Sat, UnixTime
 from custody.vault.keys import PublicText
 
@@ -99,7 +101,8 @@ class TransferRequest(Record):
     """TransferIds this one conflicts with on purpose: it spends an input of each."""
     parent: Digest | None = None
     """TransferId of the transfer that a child speeds up. No other request has this field, so there is one spelling."""
-    reason: PublicText
+    annex: Digest
+    """Salted digest of the `ReasonAnnex` that says why."""
     requester: PublicText
     issued: UnixTime
     expires: UnixTime
@@ -144,6 +147,30 @@ class TransferRequest(Record):
     def wanted(self) -> tuple[Payment, ...]:
         """The payments whose amount is known."""
         return tuple(Payment(payment.payee, payment.amount) for payment in self.payments if payment.amount is not None)
+
+
+class ReasonAnnex(Record):
+    """Why somebody asks for a transfer, or ends one."""
+
+    kind: ClassVar[str] = "reason-annex"
+
+    reason: PublicText
+
+
+class RequestPaper(AnnexedPaper):
+    """The file in which a request comes from its requester."""
+
+    kind: ClassVar[str] = "request-paper"
+
+
+def read_reason(named: bytes, annex: Annex | None) -> str | None:
+    """The reason that a signed document names, None when its annex is not there.
+
+    Raises:
+        AnnexMismatch: it is another annex.
+        RecordInvalid, TextForbidden, ...: it holds no reason.
+    """
+    return None if annex is None else annex.words(ReasonAnnex, named).reason
 
 
 def read_request(envelope: Envelope) -> TransferRequest:

@@ -20,7 +20,7 @@ from custody.record import Record
 from custody.transfer.approval import Approval, Authorization, Withdrawal
 from custody.transfer.draft import Draft
 from custody.transfer.observe import SpendSeen
-from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.request import ReasonAnnex, TransferRequest, read_request
 from custody.transfer.settlement import Confirmation, Ended, Ending, Release
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
 from custody.transfer.verify import VerifiedTransaction
@@ -90,6 +90,9 @@ class Source(Protocol):
             BodyWithheld: this copy of the log does not have it.
         """
 
+    def annex(self, record: type[Body], named: bytes) -> Body | None:
+        """What the annex of this salted digest says; None when it was erased or withheld, or never came."""
+
     def transfer(self, transfer_id: bytes) -> Transfer:
         """Another transfer.
 
@@ -156,6 +159,11 @@ class Transfer:
     def request(self) -> TransferRequest:
         """What was asked for."""
         return read_request(self.request_envelope)
+
+    @cached_property
+    def reason(self) -> str | None:
+        """Why it was asked for; None when that was erased or withheld."""
+        return self._reason(self.request.annex)
 
     @cached_property
     def replaced(self) -> tuple[Transfer, ...]:
@@ -229,7 +237,13 @@ class Transfer:
             return self._maybe(Ended, self.row.ended)
         # Whoever withdrew it has said so themselves: there is no second entry of the coordinator's.
         withdrawn = Withdrawal.from_bytes(self.source.read(Envelope, self.row.ended).body)
-        return Ended(transfer=self.id, reason=Ending.WITHDRAWN, detail=withdrawn.reason, at=withdrawn.issued)
+        return Ended(
+            transfer=self.id, reason=Ending.WITHDRAWN, detail=self._reason(withdrawn.annex) or "", at=withdrawn.issued
+        )
+
+    def _reason(self, named: bytes) -> str | None:
+        found = self.source.annex(ReasonAnnex, named)
+        return None if found is None else found.reason
 
     def _maybe(self, record: type[Body], index: int | None) -> Body | None:
         return None if index is None else self.source.read(record, index)

@@ -13,6 +13,7 @@ from custody.charter.document import Charter
 from custody.record import FileRecord
 from custody.testing.asserts import refuses
 from custody.testing.cast import PASSPHRASE, make_cast
+from custody.transfer.annex import AnnexedPaper
 from custody.transfer.approval import Approval
 from custody.units import Network
 
@@ -42,7 +43,10 @@ def envelope_of(kind: str) -> bytes:
         (b'{"_type":"custody/witness-request/v2",', FileKind.UNKNOWN),
         (b'{"_type":"custody/something-else/v1",', FileKind.UNKNOWN),
         (envelope_of("charter"), FileKind.CHARTER),
-        (envelope_of("withdrawal"), FileKind.WITHDRAWAL),
+        (envelope_of("approval"), FileKind.APPROVAL),
+        (b'{"_type":"custody/withdrawal-paper/v1",', FileKind.WITHDRAWAL),
+        # A request and a withdrawal travel with their reasons.
+        (envelope_of("request"), FileKind.DOCUMENT),
         (envelope_of("charter-2"), FileKind.DOCUMENT),
         (b'{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[]}', FileKind.DOCUMENT),
         # What else stands in a file says nothing of what it is.
@@ -59,7 +63,8 @@ def test_a_file_is_known_by_what_it_says_it_is(data, kind):
 
 
 def test_every_record_that_travels_alone_is_a_kind_of_file():
-    ours = (each for each in FileRecord.__subclasses__() if each.__module__.startswith("custody."))
+    records = [*FileRecord.__subclasses__(), *AnnexedPaper.__subclasses__()]
+    ours = (each for each in records if each.__module__.startswith("custody.") and each is not AnnexedPaper)
     kinds = {each.kind for each in ours}
     assert {kind_of(b'{"_type":"custody/%b/v1"' % each.encode()) for each in kinds} == set(files._ALONE.values())
     assert len(kinds) == len(files._ALONE)

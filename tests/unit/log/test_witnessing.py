@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from custody.envelope import Ed25519Signer
 from custody.log import Checkpoint, Frontier, MerkleTree, SignedCheckpoint, cosign, hash_leaf, sign_checkpoint
 from custody.log.checkpoint import Cosignature, witnesses_of
-from custody.log.witnessing import Answer, LogKey, WitnessRequest, answer, refuse_wrong_root, sizes_seen
+from custody.log.witnessing import LogKey, Witnessed, WitnessRequest, answer, refuse_wrong_root, sizes_seen
 from custody.testing.asserts import refuses
 
 ORIGIN, ALICE, BOB = "custody.example/reserve", "alice.example", "bob.example"
@@ -33,7 +33,7 @@ def request(since: int, size: int, leaves: tuple[bytes, ...] = HONEST) -> Witnes
     return WitnessRequest(checkpoint=note(size, leaves).text(), since=since, leaves=leaves[since:size])
 
 
-def ask(known: int | None, asked: WitnessRequest, leaves: tuple[bytes, ...] = HONEST) -> Answer:
+def ask(known: int | None, asked: WitnessRequest, leaves: tuple[bytes, ...] = HONEST) -> Witnessed:
     """The answer of a witness that has seen the first `known` of `leaves`."""
     state = None if known is None else Frontier.of(leaves[:known])
     return answer(asked, state, LogKey(ORIGIN, LOG.public_key), ALICE, ALICES, NOW)

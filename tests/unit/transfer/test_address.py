@@ -6,10 +6,10 @@ from custody.history import kinds
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import expected
-from custody.transfer.address import AddressIssued, ExpectedDeposit
+from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
 from custody.vault.coins import check_class
 
-GOOD = AddressIssued.of(expected(), bytes(32), 3, 17)
+GOOD = AddressAnnex.of(expected())
 
 
 @pytest.mark.parametrize("label", ["a", "seized", "mined", "bought-2024", "a" + "9" * 39])
@@ -44,13 +44,13 @@ def test_all_that_is_missing_is_named_at_once():
 
 def test_a_record_without_a_payer_is_none():
     fields = GOOD.model_dump(mode="json")
-    assert AddressIssued.from_bytes(canonical(fields)) == GOOD
+    assert AddressAnnex.from_bytes(canonical(fields)) == GOOD
     with refuses("DEPOSIT_UNSAID"):
-        AddressIssued.from_bytes(canonical(fields | {"payer": ""}))
-    for name in ("payer", "purpose", "coin_class"):
+        AddressAnnex.from_bytes(canonical(fields | {"payer": ""}))
+    for name in ("payer", "purpose"):
         less = {key: value for key, value in fields.items() if key != name}
         with refuses("RECORD_INVALID"):
-            AddressIssued.from_bytes(canonical(less))
+            AddressAnnex.from_bytes(canonical(less))
 
 
 def test_the_history_finds_an_address_by_its_vault_and_index(told, add):
@@ -58,9 +58,10 @@ def test_the_history_finds_an_address_by_its_vault_and_index(told, add):
     vault = told.cast.vault.id
     due = history.next_index(vault, 0)
     newest = history.address(vault, due - 1)
-    assert history.read(AddressIssued, newest.issued).expected == expected()
+    issued = history.read(AddressIssued, newest.issued)
+    assert history.annex(AddressAnnex, issued.annex) == AddressAnnex.of(expected())
     assert newest.coin_class == expected().coin_class
-    again = AddressIssued.of(expected("again"), vault, due, told.now)
+    again = AddressIssued.of("seized", bytes(32), vault, due, told.now)
     after = add(history, kinds.ADDRESS_ISSUED, again)
     assert [after.address(vault, index) is not None for index in range(due + 2)] == [True] * (due + 1) + [False]
     assert history.address(vault, due) is None

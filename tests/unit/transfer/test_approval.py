@@ -270,7 +270,7 @@ def withdrawal(told):
                     "charter": told.cast.digest,
                     "transfer": told.transfer_id,
                     "person": person,
-                    "reason": "no longer needed",
+                    "annex": bytes(32),
                     "issued": told.now,
                     "nonce": bytes(16),
                 }

@@ -15,8 +15,9 @@ from custody.apps.coordinator import coordinator
 from custody.apps.files import read_text
 from custody.apps.terminal import Verb, output
 from custody.apps.views.deposit import given_data, given_out, given_table
+from custody.history.questions import History
 from custody.station import compare_vault
-from custody.transfer.address import ExpectedDeposit
+from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
 from custody.vault.descriptor import MAX_DESCRIPTOR
 
 _LOOKED_BACK = 100
@@ -42,7 +43,8 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
     """Issue a vault's next deposit address.
 
     The address is derived from the pinned charter, and entered in the log with payer, purpose and class; all three must
-    be given. An address is issued once: asked again for the same, this gives the next one.
+    be given. An address is issued once: asked again for the same, this gives the next one. Payer and purpose may be
+    erased later (custody log erase).
 
     Do not send the payer what this screen shows. Have officers state it (custody vault statement).
     """
@@ -55,7 +57,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         warn_frozen(history)
         vault = history.charter.vault(name).id
         newest = islice(history.addresses(vault, backwards=True), _LOOKED_BACK)
-        before = sorted(each.index for each in newest if each.expected == expected)
+        before = sorted(each.index for each in newest if _is_for(each, expected, history))
         issued = work.custodian.issue_address(name, expected)
     if before:
         given = ", ".join(map(str, before))
@@ -75,6 +77,12 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         issued.address,
     )
     output().next_step(f"have officers state it for the payer: custody vault statement {name} {issued.index} -o FILE")
+
+
+def _is_for(issued: AddressIssued, expected: ExpectedDeposit, history: History) -> bool:
+    said = history.annex(AddressAnnex, issued.annex)
+    given = None if said is None else (said.payer, said.purpose, issued.coin_class)
+    return given == (expected.payer, expected.purpose, expected.coin_class)
 
 
 # --- listing ----------------------------------------------------------------------------------------------------------

@@ -12,17 +12,26 @@ from typing import Final
 
 import click
 
+from custody.apps.commands.telling import tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
+from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
+from custody.custodian import erasable
+from custody.history import kinds
 from custody.log import SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
+from custody.logbook import read_entries
+from custody.rebuild import verify_deep
 
 LINES_TOLD: Final = 1_000
 """Lines after which a person is told how far it is."""
+_ERASABLE: Final = {
+    str(kinds.ANNEXED): "an annex: for whom an address was given out, or a reason",
+    str(kinds.DEPOSIT_SEEN): "a deposit: the coin will not be known here any more, and no transfer will spend it",
+}
 
 
 @click.command(cls=Verb, epilog="Example: custody log checkpoint -o checkpoint.json")
@@ -95,21 +104,24 @@ def cosign(*, files: tuple[str, ...]) -> None:
 
 
 @click.command(cls=Verb)
-def verify() -> None:
-    """Recompute every hash of the log, and fold it anew.
+@click.option("--deep", "is_deep", is_flag=True, help="Fold the log anew as well, and compare what is kept of it.")
+def verify(*, is_deep: bool) -> None:
+    """Recompute every hash of the log.
 
-    Checks each entry and its body, the root, every kept checkpoint, and that each entry fits what stands before it. It
-    trusts nothing in the store but the charter's digest, which is pinned outside.
+    Checks each entry and its body, the root, and every kept checkpoint. With --deep also that each entry fits what
+    stands before it, and that what is kept beside the log is what the log makes: it trusts nothing in the store but the
+    charter's digest, which is pinned outside. Nothing is changed; custody store rebuild does that.
     """
     desk = coordinator()
-    frontier = desk.store.verify()
+    store, charter = desk.store, desk.settings.charter
+    frontier = verify_deep(store, charter, tell_folded).frontier if is_deep else store.verify()
     history = desk.history()
     with desk.store.read() as view:
         desk.folders.check_seen(view)
         note = view.checkpoint()
         desk.folders.remember_seen(view)
     rows = [
-        ("entries", f"{frontier.size}, every one in its place and folded"),
+        ("entries", f"{frontier.size}, every one in its place{' and folded' if is_deep else ''}"),
         ("root", frontier.root.hex()),
         *witnessed_rows(note, history.charter),
     ]
@@ -117,6 +129,7 @@ def verify() -> None:
         {
             "size": frontier.size,
             "root": frontier.root.hex(),
+            "is_folded": is_deep,
             "charter": desk.settings.charter.hex(),
             "frozen_by": history.frozen_by,
             "checkpoint": witnessed_data(note, history.charter),
@@ -164,6 +177,30 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
         output().next_step(f"at the station: custody-station catch-up {shown(out)}")
 
 
+@click.command(cls=Verb, epilog="Example: custody log erase 17 --why 'asked for by the payer, letter of 3 May'")
+@click.argument("index", type=click.IntRange(min=0))
+@click.option("--why", metavar="TEXT", required=True, help="Why. It stands in the log, for good: name nobody.")
+@yes_option()
+def erase(*, index: int, why: str, is_confirmed: bool) -> None:
+    """Erase what an entry says about people, for good.
+
+    INDEX is an entry of the log: the annex of an address (custody vault addresses) or of a request (custody transfer
+    show) or a deposit (custody coin list --json). No other may be erased. That it was erased is entered; the entry's
+    hash stays, and so does everything else that the log says. Backups and files written before are not touched.
+    """
+    desk = coordinator()
+    with desk.store.read() as view:
+        entry = erasable(view, index).entry
+    output().talk(f"entry {index} is {_ERASABLE[entry]}")
+    confirm("Erase it for good?", is_given=is_confirmed)
+    with desk.work() as work:
+        erased = work.custodian.erase(index, why)
+    output().emit(
+        {"index": erased.index, "entry": erased.entry, "why": erased.why, "at": erased.at},
+        f"entry {erased.index} ({erased.entry}) is erased, and the log says so",
+    )
+
+
 def _told(line: bytes, counted: Counter[str]) -> bytes:
     counted["lines"] += 1
     if counted["lines"] % LINES_TOLD == 0:
@@ -174,7 +211,4 @@ def _told(line: bytes, counted: Counter[str]) -> bytes:
 def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:
     with desk.store.read() as view:
         size = view.size
-    # A page at a time, so that nobody who writes has to wait for a slow medium.
-    for start in range(since, size, LINES_TOLD):
-        with desk.store.read() as view:
-            yield from [write_line(entry) for entry in view.entries(start, min(size, start + LINES_TOLD))]
+    return (write_line(entry) for entry in read_entries(desk.store, since, size))

@@ -12,9 +12,9 @@ import click
 from click.core import ParameterSource
 
 from custody.apps.chains import Chain, OwnChain, open_chain
-from custody.apps.commands.telling import tell_progress
+from custody.apps.commands.telling import tell_folded, tell_progress
 from custody.apps.config import Folders, Settings, folders
-from custody.apps.coordinator import absolute, outside
+from custody.apps.coordinator import absolute, coordinator, outside
 from custody.apps.files import read_signed
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
@@ -24,6 +24,7 @@ from custody.bitcoin.script import NetworkMismatch
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.custodian import Custodian
 from custody.envelope import Ed25519Signer, Envelope, show_key
+from custody.rebuild import rebuild as rebuild_rows
 from custody.units import Network
 from custody.vault.coins import COINBASE_MATURITY
 from custody.words import check_spoken, show_words
@@ -190,6 +191,28 @@ def _store(where: Folders, origin: str) -> SqlStore:
     if where.store.exists():
         return open_store(where.store, where.network)
     return create_store(where.store, where.network, origin)
+
+
+@click.command(cls=Verb)
+def rebuild() -> None:
+    """Make what is kept beside the log again from the log.
+
+    Every entry is checked and folded from nothing, while others may go on; only at the end the rows are replaced. The
+    first one that was not what the log makes is named: find out who changed it.
+    """
+    desk = coordinator()
+    made = rebuild_rows(desk.store, desk.settings.charter, tell_folded)
+    wrong = made.replaced
+    output().emit(
+        {
+            "log_size": made.frontier.size,
+            "log_root": made.frontier.root.hex(),
+            "erased": made.erased,
+            "was_wrong": None if wrong is None else {"table": wrong.table, "key": wrong.key, "problem": wrong.problem},
+        },
+        f"{made.frontier.size} entries were folded; "
+        + ("what was kept was what they make" if wrong is None else f"what was kept is replaced: {wrong}"),
+    )
 
 
 @click.command(cls=Verb)

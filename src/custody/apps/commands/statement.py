@@ -22,6 +22,7 @@ from custody.apps.views.statement import (
 from custody.backends.clock import SystemClock
 from custody.charter.card import card_of
 from custody.envelope import Envelope, unsafe_payload
+from custody.examine.shown import refuse_long
 from custody.examine.statement import (
     DAY,
     MAX_DAYS,
@@ -35,6 +36,7 @@ from custody.examine.statement import (
 )
 from custody.history.questions import History
 from custody.log import SignedCheckpoint
+from custody.logbook import annex_of, read_entries
 from custody.transfer.address import AddressIssued
 
 
@@ -82,18 +84,20 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     desk, now = coordinator(), SystemClock().now()
     history = desk.history()
     checkpoint = _checkpoint(desk, history, passphrase_file)
-    if signed is None:
-        asked = _new(history, name, index, checkpoint, now, days * DAY)
-    else:
+    issued = _issued(history, name, index)
+    with desk.store.read() as view:
+        annex = annex_of(history, view, issued.annex)
+    asked = state_address(issued, annex, history.charter, checkpoint.checkpoint, now, days * DAY)
+    if signed is not None:
         asked = _begun(signed, history, name, index)
     begin = since_of(history, readers, since, is_whole=is_whole)
     # What no officer would sign is not written.
-    found = examine_own_statement(asked, history, checkpoint, now)
+    found = examine_own_statement(asked, annex, history, checkpoint, now)
     tally = signed_so_far(signed, asked, found.quorum)
-    if out is not None:
-        with desk.store.read() as view:
-            entries = view.entries(begin, checkpoint.checkpoint.size)
-            paper = write_paper(asked, history.charter_envelope, checkpoint, entries, begin)
+    if out is not None and annex is not None:
+        refuse_long(begin, checkpoint.checkpoint.size)
+        entries = read_entries(desk.store, begin, checkpoint.checkpoint.size)
+        paper = write_paper(asked, annex, history.charter_envelope, checkpoint, entries, begin)
         write_output(out, paper.to_bytes())
     card = card_of(found.charter)
     output().emit(
@@ -131,13 +135,11 @@ def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None
         return SignedCheckpoint.parse(work.custodian.checkpoint().checkpoint)
 
 
-def _new(
-    history: History, name: str, index: int, checkpoint: SignedCheckpoint, now: int, lifetime: int
-) -> AddressStatement:
+def _issued(history: History, name: str, index: int) -> AddressIssued:
     row = history.address(history.charter.vault(name).id, index)
     if row is None:
         raise AddressNotIssued(vault=name, index=index, size=history.size)
-    return state_address(history.read(AddressIssued, row.issued), history.charter, checkpoint.checkpoint, now, lifetime)
+    return history.read(AddressIssued, row.issued)
 
 
 def _begun(signed: Envelope, history: History, name: str, index: int) -> AddressStatement:

@@ -62,6 +62,11 @@ def tell_progress() -> Progress:
     return tell
 
 
+def tell_folded(reached: int, goal: int) -> None:
+    """Tells a person at a terminal how much of the log is folded."""
+    output().progress(f"{reached} of {goal} entries ({reached * 100 // max(goal, 1)} %)")
+
+
 def tell_next(transfer: Transfer, history: History) -> None:
     """Say what whoever runs the coordinator would do next."""
     step = next_step(transfer, history)

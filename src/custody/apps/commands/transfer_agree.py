@@ -26,9 +26,11 @@ from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
 from custody.envelope import sign
 from custody.history.questions import History
+from custody.log.entry import SALT_SIZE
 from custody.rate import ChosenRate, rate_for
-from custody.transfer.approval import Approval, Withdrawal
-from custody.transfer.request import NONCE_SIZE
+from custody.transfer.annex import Annex
+from custody.transfer.approval import Approval, Withdrawal, WithdrawalPaper
+from custody.transfer.request import NONCE_SIZE, ReasonAnnex
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
 
@@ -134,17 +136,18 @@ def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str 
     if transfer.is_bearer:
         raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
     signer = open_own_key(keyfile, passphrase_file)
+    annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))
     withdrawal = Withdrawal(
         network=history.charter.network,
         charter=history.charter.digest(),
         transfer=transfer.id,
         person=person_of(history.charter, signer.public_key).name,
-        reason=reason,
+        annex=annex.named,
         issued=SystemClock().now(),
         nonce=secrets.token_bytes(NONCE_SIZE),
     )
     with desk.work() as work:
-        work.custodian.withdraw(sign(withdrawal, signer))
+        work.custodian.withdraw(WithdrawalPaper(signed=sign(withdrawal, signer), annex=annex))
     freed = sum(each.amount for each in transfer.draft.identity.spent)
     output().emit(
         {"transfer": transfer.id.hex(), "status": Status.ENDED.value, "freed": freed},

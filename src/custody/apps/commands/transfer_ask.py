@@ -14,7 +14,7 @@ import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
 from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key
-from custody.apps.files import FileKind, read_foreign, read_signed, refuse_existing
+from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.layout import SHORT
@@ -25,7 +25,19 @@ from custody.charter.people import Person
 from custody.envelope import show_key, sign
 from custody.errors import InvalidInput
 from custody.history.questions import History
-from custody.transfer.request import MAX_PAYMENTS, NONCE_SIZE, Purpose, RequestedPayment, TransferRequest, check_request
+from custody.log.entry import SALT_SIZE
+from custody.transfer.annex import Annex
+from custody.transfer.request import (
+    MAX_PAYMENTS,
+    NONCE_SIZE,
+    Purpose,
+    ReasonAnnex,
+    RequestedPayment,
+    RequestPaper,
+    TransferRequest,
+    check_request,
+    read_reason,
+)
 from custody.units import parse_amount
 from custody.words import show_words
 
@@ -139,6 +151,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     now = SystemClock().now()
     parent = None if wanted.parent is None else _named(wanted.parent, history)
     replaced = tuple(_named(each, history) for each in wanted.replaces)
+    annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))
     envelope = sign(
         TransferRequest(
             network=charter.network,
@@ -148,7 +161,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
             payments=payments,
             replaces=replaced,
             parent=parent,
-            reason=reason,
+            annex=annex.named,
             requester=requester.name,
             issued=now,
             expires=now + hours * HOUR,
@@ -156,13 +169,13 @@ def request(  # noqa: PLR0913 - click gives each option by its name
         ),
         signer,
     )
-    signed = check_request(envelope, charter)
+    signed, paper = check_request(envelope, charter), RequestPaper(signed=envelope, annex=annex)
     if out is not None:
-        write_output(out, envelope.to_bytes())
+        write_output(out, paper.to_bytes())
     if desk is not None:
         with desk.work() as work:
-            work.custodian.submit(envelope)
-    output().emit(request_data(signed), lambda: request_text(signed))
+            work.custodian.submit(paper)
+    output().emit(request_data(signed, reason), lambda: request_text(signed, reason))
     if desk is None:
         output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
     else:
@@ -279,8 +292,9 @@ def submit(*, file: str) -> None:
 
     Submitting the same request again changes nothing.
     """
-    envelope = read_signed(TransferRequest, file)
+    paper = read_alone(RequestPaper, file)
     with coordinator().work() as work:
-        submitted = work.custodian.submit(envelope)
-    output().emit(request_data(submitted), lambda: request_text(submitted))
+        submitted = work.custodian.submit(paper)
+    reason = read_reason(submitted.annex, paper.annex)
+    output().emit(request_data(submitted, reason), lambda: request_text(submitted, reason))
     output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")

@@ -12,7 +12,7 @@ from custody.apps.terminal import Verb, output
 from custody.apps.views.layout import INDENT, SHORT, block, screen
 from custody.apps.views.request import request_data, request_text
 from custody.apps.views.sending import standing_text
-from custody.apps.views.transfer import transfer_data, transfer_text, transfers_table
+from custody.apps.views.transfer import reason_of, transfer_data, transfer_text, transfers_table
 from custody.delivery import Underway, underway
 from custody.errors import BackendError
 from custody.history.questions import TransferUnknown
@@ -41,7 +41,7 @@ def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
     earlier = None if is_live or len(transfers) < most else transfers[0].id.hex()
     output().emit(
         {
-            "requests": [request_data(each) for each in requests],
+            "requests": [request_data(each, reason_of(each, history)) for each in requests],
             "transfers": [transfer_data(each, history) for each in transfers],
             "before": earlier,
         },
@@ -66,7 +66,9 @@ def show(*, transfer_id: str) -> None:
     except TransferUnknown:
         found = find_request(transfer_id, history)
         request = read_request(history.request(found))
-        output().emit(request_data(request), lambda: request_text(request))
+        reason = reason_of(request, history)
+        annexed = history.annexed_at(request.annex)
+        output().emit({**request_data(request, reason), "annex_entry": annexed}, lambda: request_text(request, reason))
         output().next_step(f"custody transfer draft {found.hex()[:SHORT]}")
         return
     transfer = history.transfer(found)

@@ -29,12 +29,22 @@ from custody.apps.terminal import (
     yes_option,
 )
 from custody.apps.views.examination import examination_data, examination_screen
-from custody.apps.views.files import PsbtPaper, card_paper, checkpoint_paper, document_paper, key_paper, psbt_paper
+from custody.apps.views.files import (
+    PsbtPaper,
+    card_paper,
+    checkpoint_paper,
+    document_paper,
+    key_paper,
+    psbt_paper,
+    request_paper,
+    withdrawal_paper,
+)
 from custody.apps.views.layout import counted, moment
 from custody.apps.views.statement import stating_data, stating_screen
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.charter.card import PayerCard
+from custody.charter.document import Charter
 from custody.envelope import Envelope, unsafe_payload
 from custody.examine.evidence import Evidence, Examination, Stage
 from custody.examine.statement import StatementPaper, signed_so_far
@@ -44,8 +54,8 @@ from custody.log.witnessing import WitnessRequest
 from custody.ports import Signer
 from custody.record import MAX_RECORD
 from custody.station import Asked, Asking, asked_of
-from custody.transfer.approval import Approval, Opinion
-from custody.transfer.request import NONCE_SIZE
+from custody.transfer.approval import Approval, Opinion, WithdrawalPaper
+from custody.transfer.request import NONCE_SIZE, RequestPaper
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -104,8 +114,8 @@ def _paper(
     if kind is FileKind.KEY_FILE:
         return key_paper(alone_in(data, KeyFile, path))
     charter = place.known_charter(charter_file)
-    if kind.is_signed:
-        return document_paper(Envelope.from_bytes(data), charter)
+    if kind.is_signed or kind in {FileKind.REQUEST, FileKind.WITHDRAWAL}:
+        return _signed_paper(kind, data, path, charter)
     match kind:
         case FileKind.CARD:
             return card_paper(alone_in(data, PayerCard, path), charter)
@@ -121,6 +131,17 @@ def _paper(
         "evidence, a PSBT, a signed document, an address statement's paper, a payer card, a checkpoint or a key file"
     )
     raise wrong_file(path, kind, known)
+
+
+def _signed_paper(kind: FileKind, data: bytes, path: str, charter: Charter | None) -> tuple[JsonValue, str]:
+    """A signed document, with the annex that came with it."""
+    if kind is FileKind.REQUEST:
+        asked = alone_in(data, RequestPaper, path)
+        return request_paper(asked.signed, asked.annex, charter)
+    if kind is FileKind.WITHDRAWAL:
+        given_up = alone_in(data, WithdrawalPaper, path)
+        return withdrawal_paper(given_up.signed, given_up.annex, charter)
+    return document_paper(Envelope.from_bytes(data), charter)
 
 
 @click.command(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.views.layout import SHORT, Data, bitcoin, table
+from custody.apps.views.layout import SHORT, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
@@ -20,7 +20,7 @@ from custody.history.holdings import held_by, holding, holdings, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
 from custody.observer import Observation
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.vault.coins import depth
 from custody.vault.descriptor import Branch
 
@@ -112,7 +112,7 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
             str(depth(each.holding.height, history.height)),
             bitcoin(each.holding.amount),
             each.origin if each.issued is None else each.issued.coin_class,
-            "" if each.issued is None else each.issued.payer,
+            "" if each.issued is None else _payer(each.issued, history),
             address(each.holding.script_pubkey, history.charter.network),
             str(each.holding.outpoint),
         )
@@ -121,9 +121,15 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
     return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], _RIGHT))
 
 
+def _payer(issued: AddressIssued, history: History) -> str:
+    annex = history.annex(AddressAnnex, issued.annex)
+    return said(None if annex is None else annex.payer)
+
+
 def coin_data(coin: ListedCoin, history: History) -> Data:
     """One of them for a program."""
     seen = coin.holding
+    annex = None if coin.issued is None else history.annex(AddressAnnex, coin.issued.annex)
     return {
         "vault": coin.vault,
         "state": coin.state,
@@ -131,8 +137,10 @@ def coin_data(coin: ListedCoin, history: History) -> Data:
         "amount": seen.amount,
         "origin": coin.origin,
         "class": None if coin.issued is None else coin.issued.coin_class,
-        "payer": None if coin.issued is None else coin.issued.payer,
-        "purpose": None if coin.issued is None else coin.issued.purpose,
+        "payer": None if annex is None else annex.payer,
+        "purpose": None if annex is None else annex.purpose,
+        "annex_entry": None if coin.issued is None else history.annexed_at(coin.issued.annex),
+        "entry": seen.seen,
         "address": address(seen.script_pubkey, history.charter.network),
         "outpoint": str(seen.outpoint),
         "branch": seen.branch,

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.views.layout import Data, bitcoin, counted, moment, table
+from custody.apps.views.layout import Data, bitcoin, counted, moment, said, table
 from custody.history.holdings import holdings
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.vault.descriptor import Branch
 
-_RIGHT: Final = frozenset({0, 2})
+_RIGHT: Final = frozenset({0, 2, 6})
 
 
 @dataclass(frozen=True, slots=True)
 class GivenAddress:
-    """An address that was given out, and the deposits that came to it, spent ones included."""
+    """An address that was given out, and the deposits that came to it, spent ones included.
+
+    `annex` says to whom, None when that was erased; `annexed` is the log entry that has it, or had.
+    """
 
     issued: AddressIssued
+    annex: AddressAnnex | None
+    annexed: int | None
     address: str
     deposits: tuple[HoldingRow, ...]
 
@@ -38,7 +43,13 @@ def given_out(history: History, name: str) -> list[GivenAddress]:
         if each.branch == Branch.RECEIVE:
             came.setdefault(each.index, []).append(each)
     return [
-        GivenAddress(issued, vault.address(Branch.RECEIVE, issued.index), tuple(came.get(issued.index, ())))
+        GivenAddress(
+            issued,
+            history.annex(AddressAnnex, issued.annex),
+            history.annexed_at(issued.annex),
+            vault.address(Branch.RECEIVE, issued.index),
+            tuple(came.get(issued.index, ())),
+        )
         for issued in history.addresses(vault.id)
     ]
 
@@ -53,13 +64,16 @@ def given_table(given: Sequence[GivenAddress]) -> str:
             moment(each.issued.at),
             _paid(each),
             each.issued.coin_class,
-            each.issued.payer,
-            each.issued.purpose,
+            said(None if each.annex is None else each.annex.payer),
+            "" if each.annex is None else each.annex.purpose,
+            "" if each.annexed is None else str(each.annexed),
             each.address,
         )
         for each in given
     ]
-    return "\n".join(table([("index", "issued", "paid", "class", "payer", "purpose", "address"), *rows], _RIGHT))
+    return "\n".join(
+        table([("index", "issued", "paid", "class", "payer", "purpose", "annex", "address"), *rows], _RIGHT)
+    )
 
 
 def _paid(each: GivenAddress) -> str:
@@ -75,8 +89,9 @@ def given_data(each: GivenAddress) -> Data:
     return {
         "index": issued.index,
         "address": each.address,
-        "payer": issued.payer,
-        "purpose": issued.purpose,
+        "payer": None if each.annex is None else each.annex.payer,
+        "purpose": None if each.annex is None else each.annex.purpose,
+        "annex_entry": each.annexed,
         "class": issued.coin_class,
         "issued": issued.at,
         "is_paid": bool(each.deposits),

@@ -24,6 +24,7 @@ from custody.apps.views.layout import (
     moment,
     plain,
     rate,
+    said,
     sats,
     screen,
     share,
@@ -74,7 +75,7 @@ def _asked(found: Examination, now: int) -> list[str]:
     request = found.request
     rows = [
         ("by", request.requester),
-        ("why", request.reason),
+        ("why", said(found.reason)),
         ("what", _purpose(found)),
         ("when", f"{moment(request.issued)}, holds until {moment(request.expires)}"),
         ("now", f"{moment(now)} by the clock of this machine{_history_age(found, now)}"),
@@ -188,7 +189,7 @@ def examination_data(found: Examination) -> Data:
         "transfer": found.transfer_id.hex(),
         "words": show_words(found.transfer_id),
         "evidence": found.body_digest.hex(),
-        "request": request_data(found.request),
+        "request": request_data(found.request, found.reason),
         "tied": tied_data(found.transfer),
         "payments": [{"payee": p.payee, "address": p.address, "sats": p.amount} for p in found.payments],
         "change": [{"index": index, "address": text} for index, text in _changes(found)],

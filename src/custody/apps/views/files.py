@@ -15,12 +15,14 @@ from custody.apps.terminal import JsonValue
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import (
     INDENT,
+    Data,
     bitcoin,
     block,
     counted,
     grouped,
     listed,
     moment,
+    said,
     sats,
     screen,
     table,
@@ -47,8 +49,9 @@ from custody.examine.statement import AddressStatement, count_signers
 from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.record import Record
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Withdrawal
-from custody.transfer.request import TransferRequest, check_request
+from custody.transfer.request import TransferRequest, check_request, read_reason
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
@@ -258,11 +261,11 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         text = screen(f"This is {known}.", charter_screen(found, missing), words_block("Charter", found.digest()))
         return {"kind": "charter", **charter_data(found, missing)}, text
     if kind == payload_type(TransferRequest):
-        return _request_paper(envelope, charter)
+        return request_paper(envelope, None, charter)
     if kind == payload_type(Approval):
         return _approval_paper(envelope, charter)
     if kind == payload_type(Withdrawal):
-        return _withdrawal_paper(envelope, charter)
+        return withdrawal_paper(envelope, None, charter)
     if kind == payload_type(AddressStatement):
         return _statement_paper(envelope, charter)
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
@@ -270,15 +273,21 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     return {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}, text
 
 
-def _request_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
+    """A request, with its reason when the annex is there.
+
+    Raises:
+        AnnexMismatch: it is another's.
+    """
     request = unsafe_payload(envelope, TransferRequest)
+    reason = read_reason(request.annex, annex)
     state = NO_CHARTER
     if charter is not None:
         check_request(envelope, charter)
         state = f"signed by {request.requester}, and made for the charter trusted here"
     rows = [
         ("by", request.requester),
-        ("why", request.reason),
+        ("why", said(reason)),
         ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
         *named(request),
@@ -292,7 +301,7 @@ def _request_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         block("Pays", table(payments, _RIGHT)),
         words_block("Request", request.digest()),
     )
-    return _document_data("request", request, state), text
+    return {**_document_data("request", request, state), "reason": reason}, text
 
 
 def _wanted(amount: int | None) -> tuple[str, str]:
@@ -315,18 +324,25 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     return _document_data("approval", approval, state), block("Approval", table(rows))
 
 
-def _withdrawal_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
+    """A withdrawal, with its reason when the annex is there.
+
+    Raises:
+        AnnexMismatch: it is another's.
+    """
     withdrawal = unsafe_payload(envelope, Withdrawal)
+    reason = read_reason(withdrawal.annex, annex)
     state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
     rows = [
         ("by", withdrawal.person),
-        ("why", withdrawal.reason),
+        ("why", said(reason)),
         ("transfer", withdrawal.transfer.hex()),
         ("words", show_words(withdrawal.transfer)),
         ("issued", moment(withdrawal.issued)),
         ("signature", state),
     ]
-    return _document_data("withdrawal", withdrawal, state), block("Withdrawal of a transfer", table(rows))
+    data = {**_document_data("withdrawal", withdrawal, state), "reason": reason}
+    return data, block("Withdrawal of a transfer", table(rows))
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
@@ -356,7 +372,7 @@ def card_paper(card: PayerCard, charter: Charter | None) -> Shown:
     return {**card_data(card), "checked": known}, screen(card_screen(card), known)
 
 
-def _document_data(kind: str, record: Record, signature: str) -> JsonValue:
+def _document_data(kind: str, record: Record, signature: str) -> Data:
     return {"kind": kind, "record": record.model_dump(mode="json"), "id": record.digest().hex(), "signature": signature}
 
 

@@ -37,6 +37,11 @@ def plain(text: str) -> str:
     return terminal.plain(text).replace("\n", "\\n")
 
 
+def said(words: str | None) -> str:
+    """What an annex says; None is one that is not there."""
+    return "(erased or withheld)" if words is None else words
+
+
 def sats(amount: int) -> str:
     """`25 000 000 sat`."""
     return f"{amount:,} sat".replace(",", " ")

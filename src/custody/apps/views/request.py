@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from custody.apps.views.layout import Data, bitcoin, block, moment, table
+from custody.apps.views.layout import Data, bitcoin, block, moment, said, table
 from custody.apps.views.ties import named
 from custody.transfer.request import RequestedPayment, TransferRequest
 
 
-def request_data(request: TransferRequest) -> Data:
-    """A request for a program."""
+def request_data(request: TransferRequest, reason: str | None) -> Data:
+    """A request for a program; `reason` is None when it was erased or withheld."""
     return {
         "id": request.digest().hex(),
         "requester": request.requester,
-        "reason": request.reason,
+        "reason": reason,
         "purpose": request.purpose.value,
         "vault_id": request.vault.hex(),
         "payments": [{"payee": each.payee, "sats": each.amount} for each in request.payments],
@@ -26,11 +26,11 @@ def request_data(request: TransferRequest) -> Data:
     }
 
 
-def request_text(request: TransferRequest) -> str:
+def request_text(request: TransferRequest, reason: str | None) -> str:
     """A request for a person."""
     rows = [
         ("by", request.requester),
-        ("why", request.reason),
+        ("why", said(reason)),
         ("what", f"a {request.purpose}"),
         *(
             ("pays", f"{'everything' if each.amount is None else bitcoin(each.amount)} to {each.payee}")

@@ -10,13 +10,26 @@ from collections.abc import Sequence
 
 from custody.apps.terminal import JsonValue
 from custody.apps.views.judgement import approvals_data, decision_data
-from custody.apps.views.layout import INDENT, SHORT, Data, bitcoin, block, moment, rate, sats, screen, table, txid
+from custody.apps.views.layout import (
+    INDENT,
+    SHORT,
+    Data,
+    bitcoin,
+    block,
+    moment,
+    rate,
+    said,
+    sats,
+    screen,
+    table,
+    txid,
+)
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
 from custody.history.questions import History
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
-from custody.transfer.request import TransferRequest
+from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Transfer
 from custody.units import rate_of
@@ -27,13 +40,28 @@ from custody.words import show_words
 
 def transfers_table(requests: Sequence[TransferRequest], transfers: Sequence[Transfer], history: History) -> str:
     """Requests without a transfer, and transfers, for a person: a line each."""
-    rows = [(each.digest().hex()[:SHORT], "requested", "", each.requester, each.reason) for each in requests]
+    rows = [
+        (each.digest().hex()[:SHORT], "requested", "", each.requester, said(reason_of(each, history)))
+        for each in requests
+    ]
     for each in transfers:
         outflow = bitcoin(history.case(each).outflow)
-        rows.append((each.id.hex()[:SHORT], status_text(each), outflow, each.request.requester, each.request.reason))
+        rows.append((each.id.hex()[:SHORT], status_text(each), outflow, each.request.requester, said(each.reason)))
     if not rows:
         return "no transfers yet"
     return "\n".join(table([("id", "state", "leaves", "asked by", "why"), *rows], frozenset({2})))
+
+
+def reason_of(request: TransferRequest, history: History) -> str | None:
+    """Why somebody asks, None when that was erased."""
+    found = history.annex(ReasonAnnex, request.annex)
+    return None if found is None else found.reason
+
+
+def annex_rows(request: TransferRequest, history: History) -> list[tuple[str, str]]:
+    """Where the reason stands, to be erased by."""
+    at = history.annexed_at(request.annex)
+    return [] if at is None else [("annex", f"entry {at} of the log")]
 
 
 # --- one --------------------------------------------------------------------------------------------------------------
@@ -70,9 +98,10 @@ def transfer_text(transfer: Transfer, history: History) -> str:
     asked = [
         ("state", status_text(transfer)),
         ("by", request.requester),
-        ("why", request.reason),
+        ("why", said(transfer.reason)),
         ("what", f"a {request.purpose} from vault {meaning.vault}"),
         ("until", moment(request.expires)),
+        *annex_rows(request, history),
         *tied(transfer),
     ]
     fee_rate = rate(rate_of(meaning.fee, meaning.vbytes))
@@ -153,7 +182,8 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
         "is_live": transfer.is_live,
         "group": transfer.group.hex(),
         "vault": meaning.vault,
-        "request": request_data(transfer.request),
+        "request": request_data(transfer.request, transfer.reason),
+        "annex_entry": history.annexed_at(transfer.request.annex),
         "payments": [
             {"payee": each.payee, "address": each.address, "sats": each.amount}
             for each in history.proposal(transfer).paid

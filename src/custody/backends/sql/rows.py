@@ -5,7 +5,8 @@
    log, and sees nothing of what was written since, though it holds no transaction open.
 3. Of the log itself nothing is written twice: bodies and roots are read where they stand, and checked.
 
-Rows that ended more than `KEPT` entries ago are taken away. Who reads a log as old as that is told so.
+Rows that ended more than `KEPT` entries ago are taken away, and all that have ended when a body is erased. Who reads a
+log as old as that is told so.
 """
 
 from __future__ import annotations
@@ -184,8 +185,8 @@ def read_head(connection: Connection, store: str) -> Head:
         raise StoreCorrupt(store=store, what="the head of the state does not read") from None
 
 
-def write_rows(connection: Connection, state: State) -> Head:
-    """Write what a state has above its base, and where the rows stand then.
+def write_rows(connection: Connection, state: State, kept: int = KEPT) -> Head:
+    """Write what a state has above its base, and where the rows stand then. Rows ended `kept` entries ago go.
 
     Raises:
         StateCorrupt: a row of the state is not of a known table.
@@ -209,8 +210,8 @@ def write_rows(connection: Connection, state: State) -> Head:
     if written:
         connection.execute(insert(schema.state_rows), written)
     head = Head(state.frontier, state.total_with(encoded))
-    oldest = max(0, size - KEPT)
-    if before // PAGE != size // PAGE:
+    oldest = max(0, size - kept)
+    if before // PAGE != size // PAGE or kept < KEPT:
         connection.execute(_DELETE_ENDED, {"oldest": oldest})
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
     connection.execute(update(schema.state_head), values)

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, 
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
-from custody.backends.sql.rows import SqlRows, read_head, write_rows
+from custody.backends.sql.rows import KEPT, SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
@@ -273,6 +273,7 @@ class _View:
         self._begun_with = frontier
         self._open = ExitStack()
         self._rows: SqlRows | None = None
+        self._has_erased = False
 
     @classmethod
     def begun(cls, connection: Connection, store: SqlStore) -> Self:
@@ -401,10 +402,11 @@ class _Transaction(_View):
         self._frontier = frontier
 
     def save(self, state: State) -> None:
-        if state.frontier != self._frontier:
+        if (state.frontier, state.base.head.frontier) != (self._frontier, self.rows().head.frontier):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
-        write_rows(self._connection, state)
+        # Rows that have ended may say what an erased body said: then none is kept for those who read an older log.
+        write_rows(self._connection, state, 0 if self._has_erased else KEPT)
 
     def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
         own = _scratch_rows(scratch)
@@ -443,6 +445,7 @@ class _Transaction(_View):
             raise StateChanged(what="the log's size", expected=f"more than {index}", actual=str(self.size))
         # The salt stands in the same row and goes with it: with the salt, likely bodies could be tried.
         self._connection.execute(delete(schema.bodies).where(schema.bodies.c.index == index))
+        self._has_erased = True
 
     def hold(self, outpoints: Iterable[OutPoint], holder: bytes) -> None:
         wanted = {outpoint.to_bytes(): outpoint for outpoint in outpoints}

@@ -14,7 +14,7 @@ from custody.bitcoin.transaction import OutPoint
 from custody.history import tables
 from custody.history.entry import EntryKind, Misfit, Needed, require
 from custody.history.questions import History
-from custody.history.rows import Named, Nothing, Number
+from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
 from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, height_key, outpoint_key, place_key
 from custody.log import EntryHead
@@ -30,11 +30,11 @@ def _see_chain(state: State, seen: ChainSeen, _: int) -> State:
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
     key = outpoint_key(seen.deposit.outpoint)
-    standing = state.get(tables.HOLDINGS, key)
-    if standing is not None:
-        # It may have been reversed by an entry whose body this copy has not.
-        require(state.has(tables.UNTOLD, seen.txid), "repeats a deposit that stands already")
-        state = _take_back(state, standing)
+    before = state.get(tables.HOLDINGS, key)
+    if before is not None:
+        # It could not be seen again, had it not been taken back in between: by an entry that this copy does not have.
+        require(_is_untold(state, seen.txid), "repeats a deposit that stands already")
+        state = _take_away(state, before)
     History(state).charter.vault_by_id(seen.vault)
     row = HoldingRow(
         vault=seen.vault,
@@ -53,38 +53,43 @@ def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
     state = state.put(tables.RECEIVED, tables.index_key(seen.vault, at), Named(key))
     state = state.put(tables.MATURING, height_key(seen.height) + key, Nothing())
     state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, key), Nothing())
-    place = place_key(seen.vault, seen.branch)
-    furthest = state.get(tables.FURTHEST, place)
-    if furthest is None or furthest.value < seen.index:
-        state = state.put(tables.FURTHEST, place, Number(seen.index))
-    return _add_to_balance(state, seen.vault, seen.amount)
+    state = _count_paid(state, seen, 1)
+    return _add(state, tables.BALANCES, seen.vault, seen.amount)
 
 
 def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
     row = _standing(state, OutPoint(reversed_.txid, reversed_.vout), reversed_.block)
     if row is None:
-        require(state.has(tables.UNTOLD, reversed_.txid), "reverses a deposit that was never seen")
+        require(_is_untold(state, reversed_.txid), "reverses a deposit that was never seen")
         return state
-    return _take_back(state, row)
+    return _take_away(state, row)
 
 
-def _take_back(state: State, row: HoldingRow) -> State:
+def _take_away(state: State, row: HoldingRow) -> State:
+    """The state without a deposit."""
     key = outpoint_key(row.outpoint)
     state = state.put(tables.HOLDINGS, key, None).put(tables.UNSPENT, row.vault + key, None)
     state = state.put(tables.RECEIVED, tables.index_key(row.vault, row.seen), None)
     state = state.put(tables.MATURING, height_key(row.height) + key, None)
     state = state.put(tables.IN_BLOCKS, in_block(row.height, row.block, key), None)
-    return state if row.spent_by is not None else _add_to_balance(state, row.vault, -row.amount)
+    return state if row.spent_by is not None else _add(state, tables.BALANCES, row.vault, -row.amount)
+
+
+def forget_deposit(state: State, seen: DepositSeen, at: int) -> State:
+    """The state as it were, had entry `at` come without the body that it has."""
+    row = state.get(tables.HOLDINGS, outpoint_key(seen.deposit.outpoint))
+    if row is not None and row.seen == at:
+        state = _take_away(state, row)
+    return _leave_untold(_count_paid(state, seen, -1), seen.txid)
 
 
 def _mature(state: State, matured: CoinMatured, _: int) -> State:
     row = _standing(state, OutPoint(matured.txid, matured.vout), matured.block)
     if row is None:
-        require(state.has(tables.UNTOLD, matured.txid), "names a deposit that is not there")
+        require(_is_untold(state, matured.txid), "names a deposit that is not there")
         return state
-    if row.is_mature:
-        require(state.has(tables.UNTOLD, matured.txid), "matures a coin again")
-        return state
+    # Seen again in the same block, it matures again: of that, this copy need not have every entry.
+    require(not row.is_mature or _is_untold(state, matured.txid), "matures a coin again")
     return _become(state, row, replace(row, is_mature=True))
 
 
@@ -92,8 +97,15 @@ def _withhold(state: State, head: EntryHead) -> State:
     """Remember that this copy does not say all about a transaction: what follows upon it is not contradicted."""
     if len(head.subjects) != 1:
         raise Misfit("does not name one transaction")
-    untold = state.get(tables.UNTOLD, head.subjects[0]) or Number(0)
-    return state.put(tables.UNTOLD, head.subjects[0], Number(untold.value + 1))
+    return _leave_untold(state, head.subjects[0])
+
+
+def _leave_untold(state: State, txid: bytes) -> State:
+    return _add(state, tables.UNTOLD, txid, 1)
+
+
+def _is_untold(state: State, txid: bytes) -> bool:
+    return state.has(tables.UNTOLD, txid)
 
 
 def _see_theft(state: State, spend: UnexplainedSpend, at: int) -> State:
@@ -129,12 +141,28 @@ def _become(state: State, before: HoldingRow, after: HoldingRow) -> State:
     state = state.put(tables.MATURING, height_key(after.height) + key, Nothing() if waits else None)
     if is_spent == (before.spent_by is not None):
         return state
-    return _add_to_balance(state, after.vault, -after.amount if is_spent else after.amount)
+    return _add(state, tables.BALANCES, after.vault, -after.amount if is_spent else after.amount)
 
 
-def _add_to_balance(state: State, vault_id: bytes, sats: int) -> State:
-    balance = state.get(tables.BALANCES, vault_id) or Number(0)
-    return state.put(tables.BALANCES, vault_id, Number(balance.value + sats))
+def _count_paid(state: State, seen: DepositSeen, count: int) -> State:
+    """Count deposits to an index, and note the furthest that has any. One that is taken back stays counted."""
+    place = place_key(seen.vault, seen.branch)
+    state = _add(state, tables.PAID, place + number(seen.index), count)
+    furthest = state.get(tables.FURTHEST, place)
+    if count > 0:
+        is_further = furthest is None or furthest.value < seen.index
+        return state.put(tables.FURTHEST, place, Number(seen.index)) if is_further else state
+    last, _ = next(state.under(tables.PAID, place, backwards=True), (None, None))
+    return state.put(
+        tables.FURTHEST, place, None if last is None else Number(int.from_bytes(last[len(place) :], "big"))
+    )
+
+
+def _add(state: State, table: Table[Number], key: Key, count: int) -> State:
+    """The state with a number changed; one that comes to nothing has no row, as if there had never been one."""
+    before = state.get(table, key) or Number(0)
+    total = before.value + count
+    return state.put(table, key, Number(total) if total else None)
 
 
 CHAIN_SEEN: Final = EntryKind("chain_seen", ChainSeen, _see_chain, subjects=lambda _: ())
@@ -160,7 +188,6 @@ COIN_MATURED: Final = EntryKind(
     _mature,
     subjects=lambda matured: (matured.txid,),
     needed=Needed.BY_COORDINATOR,
-    withheld=_withhold,
 )
 UNEXPLAINED_SPEND: Final = EntryKind(
     "unexplained_spend", UnexplainedSpend, _see_theft, subjects=lambda spend: (spend.txid,)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision, Verdict
 from custody.charter.document import VaultPayee
 from custody.charter.rules import Case
@@ -75,10 +76,24 @@ def _hold(state: State, row: TransferRow) -> State:
 def _let_go(state: State, row: TransferRow) -> State:
     history = History(state)
     kept = {o for each in members(history, row.group) if each.is_live for o in each.draft.outpoints}
-    for outpoint in history.transfer(row.id).draft.outpoints:
-        if outpoint not in kept and held_by(history, outpoint) == row.group:
-            state = state.put(tables.HELD, outpoint_key(outpoint), None)
+    outpoints = history.transfer(row.id).draft.outpoints
+    free = [each for each in outpoints if each not in kept and held_by(history, each) == row.group]
+    wanted = {txid: _wanted(history, txid) for txid in {each.txid for each in free}}
+    for outpoint in free:
+        state = state.put(tables.HELD, outpoint_key(outpoint), wanted[outpoint.txid].get(outpoint))
     return state
+
+
+def _wanted(history: History, txid: bytes) -> dict[OutPoint, Named]:
+    """The outputs of a transaction that live transfers spend, each with the group of the first that does."""
+    # One that came back to life found its coin another's; when that lets go, it is its own again.
+    wanted: dict[OutPoint, Named] = {}
+    for _, row in history.state.under(tables.SPENDERS, txid):
+        rival = history.transfer(row.value)
+        for outpoint in rival.draft.outpoints if rival.is_live else ():
+            if outpoint.txid == txid:
+                wanted.setdefault(outpoint, Named(rival.group))
+    return wanted
 
 
 def _ask(state: State, envelope: Envelope, at: int) -> State:

@@ -1,0 +1,196 @@
+"""What is a reader shown, and who has cosigned it?
+
+1. checkpoint: the log as it stands, signed by the coordinator, with what a witness needs to follow it.
+2. cosigned: what came back from a witness is kept; only the charter's witnesses count.
+3. evidence and log_file: the log from where a reader has come to, under a checkpoint with enough witnesses.
+4. examined: what our own log makes of a transfer, judged by the steps that every reader takes.
+
+Witnesses take their time, so they are asked while nobody holds the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from custody.charter.document import Charter
+from custody.envelope import DocumentSigner
+from custody.examine.catchup import write_log
+from custody.examine.evidence import Evidence, Examination, Stage, evidence_of, examine_own
+from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
+from custody.log import (
+    Checkpoint,
+    Cosignature,
+    NotInLog,
+    SignedCheckpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+    witnesses_of,
+)
+from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
+from custody.logbook import Logbook, all_previous, annex_of, read_entries
+from custody.ports import Clock, StateChanged, Store
+
+
+class Witness(Protocol):
+    """Somebody who cosigns checkpoints, reached by whatever carrier."""
+
+    def cosign(self, request: WitnessRequest) -> SignedCheckpoint:
+        """The checkpoint with this witness's cosignature.
+
+        Raises:
+            WitnessConflict: it has seen another history.
+            WitnessBehind: it has seen less than the request begins with.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """The log as others see it. `signer` is the coordinator's own key, `witnesses` those that can be reached."""
+
+    store: Store
+    logbook: Logbook
+    clock: Clock
+    signer: DocumentSigner
+    witnesses: tuple[Witness, ...]
+
+    def checkpoint(self, since: int | None = None) -> WitnessRequest:
+        """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
+
+        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
+
+        Raises:
+            NotInLog: the log has fewer entries.
+        """
+        with self.store.read() as view:
+            charter = self.logbook.history_in(view).charter
+            frontier = view.frontier()
+            if since is None:
+                since = min(sizes_seen(view.checkpoints(), _witness_keys(charter)).values(), default=0)
+            if since > frontier.size:
+                raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
+            leaves = tuple(view.leaves(since))
+        checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
+        signed = sign_checkpoint(checkpoint, charter.origin, self.signer)
+        return WitnessRequest(checkpoint=signed.text(), since=since, leaves=leaves)
+
+    def sizes_seen(self) -> dict[str, int]:
+        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
+        with self.store.read() as view:
+            return sizes_seen(view.checkpoints(), _witness_keys(self.logbook.history_in(view).charter))
+
+    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
+        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
+        with self.logbook.write(self.clock.now()) as work:
+            charter = work.history.charter
+            verify_checkpoint(signed, charter.origin, charter.coordinator)
+            known = work.store.checkpoint(signed.checkpoint.size)
+            merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
+            cosignatures = witnesses_of(merged, _witness_keys(charter))
+            work.store.save_checkpoint(merged.text())
+        return cosignatures
+
+    def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
+        """The file for a reader who has seen `since` entries: the log from there, under a checkpoint that is cosigned.
+
+        Raises:
+            HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds what the reader must see.
+            EvidenceInvalid: the transfer was not decided yet, or the log is not that long.
+            FileTooLong: the reader has to catch up first.
+        """
+        signed = self._witnessed_for(transfer_id, since)
+        with self.store.read() as view:
+            history = self.logbook.history_in(view)
+            size = signed.checkpoint.size
+            transfer = history.transfer(transfer_id)
+            if transfer.decision is None:
+                raise EvidenceInvalid(problem="cannot be made: the transfer was not decided yet")
+            if since > size:
+                raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
+            previous = all_previous(history, view, transfer.draft)
+            annex = annex_of(history, view, transfer.request.annex)
+        refuse_long(since, size)
+        return evidence_of(transfer_id, signed, read_entries(self.store, since, size), since, previous, annex)
+
+    def log_file(self, since: int = 0) -> Iterator[bytes]:
+        """The log from entry `since` on, line by line, for readers who are new or far behind.
+
+        Raises:
+            HistoryUnwitnessed: there is none.
+        """
+        with self.store.read() as view:
+            history = self.logbook.history_in(view)
+            note = view.checkpoint()
+        signed = self._witnessed(note, history.charter, 0)
+        entries = read_entries(self.store, since, signed.checkpoint.size)
+        return write_log(history.charter_envelope, signed, entries, since)
+
+    def examined(self, transfer_id: bytes, stage: Stage) -> Examination:
+        """What our own log makes of a transfer, judged as every station judges it; raises as `examine`."""
+        signed = self._witnessed_for(transfer_id)
+        with self.store.read() as view:
+            history = self.logbook.history_in(view)
+            transfer = history.transfer(transfer_id)
+            previous = all_previous(history, view, transfer.draft)
+        return examine_own(transfer, history, signed, previous, stage, self.clock.now())
+
+    def _witnessed_for(self, transfer_id: bytes, since: int = 0) -> SignedCheckpoint:
+        """A checkpoint with enough witnesses that holds all that a judge of this transfer must see."""
+        with self.store.read() as view:
+            history = self.logbook.history_in(view)
+            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
+            note = view.checkpoint()
+        return self._witnessed(note, charter, needed)
+
+    def _witnessed(self, note: str | None, charter: Charter, needed: int) -> SignedCheckpoint:
+        """The checkpoint in `note`, or a fresh one when it holds too little or too few stand under it."""
+        signed = SignedCheckpoint.parse(note) if note else None
+        if signed is None or signed.checkpoint.size < needed or not _is_witnessed(signed, charter):
+            signed = self._cosigned_now()
+        check_witnesses(signed, charter)
+        return signed
+
+    def _cosigned_now(self) -> SignedCheckpoint:
+        """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
+        request = self.checkpoint()
+        signed = SignedCheckpoint.parse(request.checkpoint)
+        for witness in self.witnesses:
+            try:
+                answered = witness.cosign(request)
+            except WitnessBehind as behind:
+                answered = witness.cosign(self._made_again(request, behind.size))
+            signed = _merged(signed, answered)
+        with self.store.transaction() as transaction:
+            transaction.save_checkpoint(signed.text())
+        return signed
+
+    def _made_again(self, request: WitnessRequest, since: int) -> WitnessRequest:
+        """The same checkpoint for a witness that has seen less."""
+        with self.store.read() as view:
+            leaves = tuple(view.leaves(since, request.signed().checkpoint.size))
+        return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
+
+
+def _witness_keys(charter: Charter) -> dict[str, bytes]:
+    return {each.name: each.key for each in charter.witnesses}
+
+
+def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
+    found = witnesses_of(signed, _witness_keys(charter))
+    return len(found) >= charter.witness_threshold
+
+
+def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoint:
+    """One checkpoint with the signature lines of both.
+
+    Raises:
+        StateChanged: they are different checkpoints.
+    """
+    if known.checkpoint != other.checkpoint:
+        raise StateChanged(
+            what="the checkpoint", expected=known.checkpoint.root.hex(), actual=other.checkpoint.root.hex()
+        )
+    for line in other.signatures:
+        known = known.with_signature(line)
+    return known

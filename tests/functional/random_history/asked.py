@@ -1,0 +1,109 @@
+"""The same questions, asked of the history that ships: as `naive` answers them, from public methods alone."""
+
+from custody.bitcoin.transaction import OutPoint
+from custody.history import tables
+from custody.history.holdings import balance, coins, held_by, holdings, spendable, unconfirmed, unused_from
+from custody.history.questions import History, RequestInUse
+from custody.history.relations import children, is_displaced, is_stranded, is_superseded, members
+from custody.history.tables import HoldingRow, outpoint_of
+from custody.testing.cast import OFFICERS
+from custody.transfer.request import read_request
+from custody.transfer.state import Transfer
+from custody.vault.descriptor import Branch
+
+from .naive import Answers
+
+
+def answers(history: History) -> Answers:
+    """What everybody knows who has read as far as this."""
+    if not history.has_charter:
+        return {"size": history.size}
+    vaults = [history.charter.vault(each.name) for each in history.charter.vaults]
+    transfers = list(history.transfers())
+    requests = [row.value for _, row in history.state.scan(tables.ASKED)]
+    spent = {outpoint for each in transfers for outpoint in each.draft.outpoints}
+    released = [each.release.txid for each in transfers if each.release is not None]
+    outputs = [OutPoint(txid, index) for txid in released for index in range(4)]
+    change = {outpoint: unconfirmed(history, outpoint) for outpoint in outputs}
+    held = {outpoint: held_by(history, outpoint) for outpoint in spent}
+    people = [*OFFICERS, *(each.fingerprint for each in vaults[0].cosigners)]
+    return {
+        "size": history.size,
+        "transfers": [_answer(history, each) for each in transfers],
+        "live": [each.id for each in history.live()],
+        "members": {each.group: [one.id for one in members(history, each.group)] for each in transfers},
+        "newest": [each.id for each in history.newest(5)],
+        "held": {outpoint: group for outpoint, group in held.items() if group is not None},
+        "committed": history.committed(),
+        "unconfirmed": {outpoint: coin.amount for outpoint, coin in change.items() if coin is not None},
+        "undrafted": [read_request(each).digest() for each in history.undrafted()],
+        "in_use": {each for each in requests if _is_in_use(history, each)},
+        "frozen_by": history.frozen_by,
+        "blocks": [(height, row.block) for height, row in history.blocks()],
+        "next": {(vault.id, branch): history.next_index(vault.id, branch) for vault in vaults for branch in Branch},
+        "addresses": {vault.id: _addresses(history, vault.id) for vault in vaults},
+        "nonces": {key: row.signature for key, row in history.state.scan(tables.NONCES)},
+        "seen_by": {
+            who if isinstance(who, str) else who.hex(): history.seen_by(who) for who in people if history.seen_by(who)
+        },
+    }
+
+
+def answers_of_deposits(history: History) -> Answers:
+    """What only they know who have the bodies of what is said of deposits."""
+    if not history.has_charter:
+        return {}
+    vaults = [history.charter.vault(each.name).id for each in history.charter.vaults]
+    maturing = [outpoint_of(key[4:]) for key, _ in history.state.scan(tables.MATURING)]
+    return {
+        "holdings": {each: [_answer_of(one) for one in holdings(history, each)] for each in vaults},
+        "balance": {each: balance(history, each) for each in vaults},
+        "coins": {each: [coin.outpoint for coin in coins(history, each)] for each in vaults},
+        "spendable": {each: [coin.outpoint for coin in spendable(history, each)] for each in vaults},
+        "unused": {(each, branch): unused_from(history, each, branch) for each in vaults for branch in Branch},
+        "maturing": set(maturing),
+    }
+
+
+def _answer_of(row: HoldingRow) -> tuple[object, ...]:
+    return row.outpoint, row.block, row.seen, row.is_mature, row.spent_by
+
+
+def _addresses(history: History, vault_id: bytes) -> list[tuple[int, str, int | None]]:
+    issued = {each.index: history.address(vault_id, each.index) for each in history.addresses(vault_id)}
+    said = list(history.addresses(vault_id))
+    return [(each.index, each.purpose, row.issued if (row := issued[each.index]) else None) for each in said]
+
+
+def _is_in_use(history: History, request_id: bytes) -> bool:
+    try:
+        history.refuse_drafted(request_id)
+    except RequestInUse:
+        return True
+    return False
+
+
+def _answer(history: History, transfer: Transfer) -> Answers:
+    ended = transfer.ended
+    return {
+        "id": transfer.id,
+        "status": transfer.status.value,
+        "group": transfer.group,
+        "replaced": [each.id for each in transfer.replaced],
+        "parent": None if transfer.parent is None else transfer.parent.id,
+        "ending": None if ended is None else (ended.reason.value, ended.detail),
+        "due_change": transfer.due_change,
+        "due_receive": dict(transfer.due_receive),
+        "verdict": None if transfer.decision is None else transfer.decision.verdict,
+        "opinions": [(each.officer, each.verdict, each.nonce) for each in transfer.opinions],
+        "authorization": transfer.authorization,
+        "signed": [each.cosigner for each in transfer.signed],
+        "released": None if transfer.release is None else transfer.release.txid,
+        "seen": None if transfer.seen is None else (transfer.seen.height, transfer.seen.block),
+        "needed_size": history.needed_size(transfer.id),
+        "children": [each.id for each in children(history, transfer)],
+        "is_displaced": is_displaced(history, transfer),
+        "is_stranded": is_stranded(history, transfer),
+        "has_lost": is_superseded(history, transfer),
+        "of_transaction": history.transfer_of(transfer.draft.identity.transactions[0]).id,
+    }

@@ -1,0 +1,458 @@
+"""What a log means, told a second time and as plainly as can be: lists, and every question scans them all.
+
+Written from what kinds of entries declare and questions promise. It shares with `custody.history` the records that
+bodies are read as, and nothing else: no tables, no rows, no fold. It refuses nothing, since it is given logs that were
+taken, and it is slow on purpose.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.charter.decide import Decision
+from custody.charter.document import Charter, VaultPayee, read_charter
+from custody.envelope import Envelope, unsafe_payload
+from custody.log import LogEntry
+from custody.transfer.address import AddressIssued
+from custody.transfer.approval import Approval, Authorization, Withdrawal
+from custody.transfer.draft import Draft
+from custody.transfer.observe import ChainSeen, CoinMatured, DepositReversed, DepositSeen, SpendSeen, UnexplainedSpend
+from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.settlement import Broadcast, Confirmation, Ended, Release, Unconfirmation
+from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
+from custody.transfer.verify import VerifiedTransaction
+from custody.vault.descriptor import Branch, Vault
+
+RECORDS = {
+    "charter_adopted": Envelope,
+    "address_issued": AddressIssued,
+    "chain_seen": ChainSeen,
+    "deposit_seen": DepositSeen,
+    "deposit_reversed": DepositReversed,
+    "coin_matured": CoinMatured,
+    "unexplained_spend": UnexplainedSpend,
+    "requested": Envelope,
+    "drafted": Draft,
+    "decided": Decision,
+    "approved": Envelope,
+    "withdrawn": Envelope,
+    "authorized": Authorization,
+    "signing_requested": SigningRequested,
+    "signed": SignedPsbt,
+    "combined": CombinedPsbt,
+    "verified": VerifiedTransaction,
+    "released": Release,
+    "broadcast": Broadcast,
+    "spend_seen": SpendSeen,
+    "confirmed": Confirmation,
+    "unconfirmed": Unconfirmation,
+    "ended": Ended,
+}
+Answers = dict[str, object]
+"""By question; plain values, so that two of them can be compared."""
+
+
+@dataclass
+class Received:
+    """A deposit that stands."""
+
+    said: DepositSeen
+    at: int
+    is_mature: bool = False
+    spent_by: bytes | None = None
+
+    @property
+    def outpoint(self) -> OutPoint:
+        return OutPoint(self.said.txid, self.said.vout)
+
+
+@dataclass
+class Told:
+    """A transfer, and what its entries said so far. `outflow` is all that it spends but what comes back as `change`."""
+
+    id: bytes
+    group: bytes
+    draft: Draft
+    request: TransferRequest
+    at: int
+    newest: int
+    spends: list[OutPoint]
+    change: tuple[int, int] | None
+    """Its output's number, and sats."""
+    outflow: int
+    due_change: int
+    due_receive: dict[str, int]
+    replaced: list[bytes]
+    status: str = "drafted"
+    decision: Decision | None = None
+    approvals: list[Approval] = field(default_factory=list)
+    authorization: Authorization | None = None
+    signing_at: int | None = None
+    signed: list[SignedPsbt] = field(default_factory=list)
+    combined: CombinedPsbt | None = None
+    verified: VerifiedTransaction | None = None
+    release: Release | None = None
+    seen: SpendSeen | None = None
+    ending: tuple[str, str] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.status not in ("ended", "confirmed")
+
+    @property
+    def is_bearer(self) -> bool:
+        return self.signing_at is not None
+
+    @property
+    def is_superseded(self) -> bool:
+        return self.ending is not None and self.ending[0] == "superseded"
+
+
+class Naive:
+    """What the entries that it has read say. It changes with every entry."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.charter: Charter | None = None
+        self.vaults: dict[bytes, tuple[str, Vault]] = {}
+        self.addresses: list[tuple[AddressIssued, int]] = []
+        self.blocks: list[ChainSeen] = []
+        self.deposits: list[Received] = []
+        self.furthest: dict[tuple[bytes, Branch], int] = {}
+        self.frozen: tuple[str, int] | None = None
+        self.requests: dict[bytes, TransferRequest] = {}
+        self.transfers: list[Told] = []
+        self.held: dict[OutPoint, bytes] = {}
+        self.seen_by: dict[str, int] = {}
+
+    def read(self, entries: Iterable[LogEntry]) -> None:
+        """Take in the next entries; one without its body says nothing."""
+        for entry in entries:
+            record = RECORDS.get(entry.head.entry)
+            if record is not None and entry.body is not None:
+                getattr(self, f"_{entry.head.entry}")(record.from_bytes(entry.body), self.size)
+                self._see_who_holds()
+            self.size += 1
+
+    def transfer(self, transfer_id: bytes) -> Told:
+        return next(each for each in self.transfers if each.id == transfer_id)
+
+    def _see_who_holds(self) -> None:
+        """Whoever holds a coin keeps it while a live transfer of theirs spends it; then the next one has it."""
+        live = [each for each in self.transfers if each.is_live]
+        wanted = {(outpoint, each.group) for each in live for outpoint in each.spends}
+        self.held = {outpoint: group for outpoint, group in self.held.items() if (outpoint, group) in wanted}
+        for each in live:
+            for outpoint in each.spends:
+                self.held.setdefault(outpoint, each.group)
+
+    # --- the charter, addresses, the chain ---------------------------------------------------------------------------
+
+    def _charter_adopted(self, envelope: Envelope, _: int) -> None:
+        self.charter = read_charter(envelope)
+        vaults = [(entry.name, self.charter.vault(entry.name)) for entry in self.charter.vaults]
+        self.vaults = {vault.id: (name, vault) for name, vault in vaults}
+
+    def _address_issued(self, issued: AddressIssued, at: int) -> None:
+        self.addresses.append((issued, at))
+
+    def _chain_seen(self, seen: ChainSeen, _: int) -> None:
+        self.blocks = [each for each in self.blocks if each.height < seen.height] + [seen]
+
+    def _deposit_seen(self, seen: DepositSeen, at: int) -> None:
+        # One that stands still was taken back by an entry that this copy does not have.
+        found = Received(seen, at)
+        self.deposits = [each for each in self.deposits if each.outpoint != found.outpoint] + [found]
+        place = (seen.vault, Branch(seen.branch))
+        self.furthest[place] = max(seen.index, self.furthest.get(place, 0))
+
+    def _deposit_reversed(self, gone: DepositReversed, _: int) -> None:
+        self.deposits = [each for each in self.deposits if not _is_of(each, gone)]
+
+    def _coin_matured(self, matured: CoinMatured, _: int) -> None:
+        for each in self.deposits:
+            each.is_mature = each.is_mature or _is_of(each, matured)
+
+    def _unexplained_spend(self, spend: UnexplainedSpend, at: int) -> None:
+        outpoint = OutPoint(spend.txid, spend.vout)
+        self._spent([outpoint], spend.spender)
+        thief = spend.spender[::-1].hex()
+        self.frozen = (f"{outpoint} was spent by {thief}, which no released transfer explains", at)
+
+    def _spent(self, outpoints: list[OutPoint], spender: bytes | None) -> None:
+        for each in self.deposits:
+            if each.outpoint in outpoints:
+                each.spent_by = spender
+
+    # --- asking and agreeing -----------------------------------------------------------------------------------------
+
+    def _requested(self, envelope: Envelope, _: int) -> None:
+        request = read_request(envelope)
+        self.requests[request.digest()] = request
+
+    def _drafted(self, draft: Draft, at: int) -> None:
+        request = self.requests[draft.identity.request]
+        named = [each.group for each in self.transfers if each.id in request.replaces]
+        rivals = [each for each in self.transfers if each.group in named]
+        replaced = [each for each in rivals if each.id in request.replaces or each.is_live or each.is_bearer]
+        vault_id, transfer_id = draft.identity.vault, draft.identity.digest()
+        spent = sum(each.amount for each in draft.identity.spent)
+        change = self._change(draft)
+        paid = [name for name, _ in self._paid_vaults(draft)]
+        due = {name: self.next_index(each, Branch.RECEIVE) for each, (name, _) in self.vaults.items() if name in paid}
+        told = Told(
+            id=transfer_id,
+            group=replaced[0].group if replaced else transfer_id,
+            draft=draft,
+            request=request,
+            at=at,
+            newest=at,
+            spends=[each.outpoint for each in draft.identity.spent],
+            change=change,
+            outflow=spent - (0 if change is None else change[1]),
+            due_change=self.next_index(vault_id, Branch.CHANGE),
+            due_receive=due,
+            replaced=[each.id for each in replaced],
+        )
+        self.transfers.append(told)
+
+    def _change(self, draft: Draft) -> tuple[int, int] | None:
+        if draft.change is None:
+            return None
+        script = self.vaults[draft.identity.vault][1].script_pubkey(Branch.CHANGE, draft.change)
+        outputs = enumerate(Transaction.parse(draft.identity.transactions[0]).outputs)
+        return next((index, output.amount) for index, output in outputs if output.script_pubkey == script)
+
+    def _paid_vaults(self, draft: Draft) -> list[tuple[str, int]]:
+        payees = [(self.charter.payee(each.payee), each.index) for each in draft.destinations]
+        return [(payee.vault, index) for payee, index in payees if isinstance(payee, VaultPayee)]
+
+    def _decided(self, decision: Decision, at: int) -> None:
+        told = self._at(decision.transfer, at, "decided")
+        told.decision = decision
+
+    def _approved(self, envelope: Envelope, at: int) -> None:
+        approval = unsafe_payload(envelope, Approval)
+        told = self._at(approval.transfer, at)
+        others = [each for each in told.approvals if each.officer != approval.officer]
+        if len(others) < len(told.approvals):
+            # What was authorized may have counted the word that this one takes the place of.
+            told.status, told.authorization = "decided", None
+        told.approvals = [*others, approval]
+        self._saw(approval.officer, approval.log_size)
+
+    def _withdrawn(self, envelope: Envelope, at: int) -> None:
+        withdrawal = unsafe_payload(envelope, Withdrawal)
+        told = self._at(withdrawal.transfer, at, "ended")
+        told.ending = ("withdrawn", withdrawal.reason)
+
+    def _authorized(self, authorization: Authorization, at: int) -> None:
+        told = self._at(authorization.transfer, at, "authorized")
+        told.authorization = authorization
+
+    def _ended(self, ended: Ended, at: int) -> None:
+        told = self._at(ended.transfer, at, "ended")
+        told.ending = (ended.reason.value, ended.detail)
+
+    # --- signing and sending -----------------------------------------------------------------------------------------
+
+    def _signing_requested(self, signing: SigningRequested, at: int) -> None:
+        told = self._at(signing.transfer, at, "signing")
+        told.signing_at = at
+
+    def _signed(self, signed: SignedPsbt, at: int) -> None:
+        told = self._at(signed.transfer, at)
+        told.signed.append(signed)
+        self._saw(signed.cosigner.hex(), (told.signing_at or 0) + 1)
+
+    def _combined(self, combined: CombinedPsbt, at: int) -> None:
+        told = self._at(combined.transfer, at, "combined")
+        told.combined = combined
+
+    def _verified(self, verified: VerifiedTransaction, at: int) -> None:
+        told = self._at(verified.transfer, at, "verified")
+        told.verified = verified
+
+    def _released(self, release: Release, at: int) -> None:
+        told = self._at(release.transfer, at, "released")
+        told.release = release
+
+    def _broadcast(self, sent: Broadcast, at: int) -> None:
+        self._at(sent.transfer, at, "broadcast")
+
+    def _spend_seen(self, seen: SpendSeen, at: int) -> None:
+        told = self._at(seen.transfer, at, "broadcast")
+        told.seen = seen
+        self._spent(told.spends, seen.txid)
+
+    def _confirmed(self, confirmation: Confirmation, at: int) -> None:
+        self._at(confirmation.transfer, at, "confirmed")
+
+    def _unconfirmed(self, gone: Unconfirmation, at: int) -> None:
+        told = self._at(gone.transfer, at, "broadcast")
+        told.seen = None
+        self._spent(told.spends, None)
+        while back := [each for each in self.transfers if self._may_come_back(each)]:
+            for each in back:
+                reached = ((each.release, "released"), (each.verified, "verified"), (each.combined, "combined"))
+                each.status = next((status for step, status in reached if step is not None), "signing")
+                each.ending = None
+
+    def _may_come_back(self, told: Told) -> bool:
+        return told.is_superseded and told.is_bearer and not self.has_lost(told)
+
+    def _at(self, transfer_id: bytes, at: int, status: str | None = None) -> Told:
+        told = self.transfer(transfer_id)
+        told.newest, told.status = at, status or told.status
+        return told
+
+    def _saw(self, who: str, size: int) -> None:
+        self.seen_by[who] = max(size, self.seen_by.get(who, 0))
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def next_index(self, vault_id: bytes, branch: int) -> int:
+        if branch == Branch.CHANGE:
+            ours = [each.draft.change for each in self.transfers if each.draft.identity.vault == vault_id]
+            used = [index for index in ours if index is not None]
+        else:
+            used = [issued.index for issued, _ in self.addresses if issued.vault == vault_id]
+            name = self.vaults[vault_id][0]
+            paid = [place for each in self.transfers for place in self._paid_vaults(each.draft)]
+            used += [index for vault, index in paid if vault == name]
+        return max(used, default=-1) + 1
+
+    def members(self, group: bytes) -> list[Told]:
+        return [each for each in self.transfers if each.group == group]
+
+    def parents(self, told: Told) -> list[Told]:
+        txids = {each.txid for each in told.spends}
+        return [each for each in self.transfers if each.release is not None and each.release.txid in txids]
+
+    def children(self, told: Told) -> list[Told]:
+        if told.release is None:
+            return []
+        return [each for each in self.transfers if any(one.txid == told.release.txid for one in each.spends)]
+
+    def is_displaced(self, told: Told) -> bool:
+        newer = [each for each in self.members(told.group) if each.at > told.at]
+        return told.seen is None and any(each.is_live and each.combined is not None for each in newer)
+
+    def has_lost(self, told: Told) -> bool:
+        """Whether another is confirmed in its place, or in that of one whose output it spends."""
+        is_beaten = any(each.status == "confirmed" for each in self.members(told.group))
+        return is_beaten or any(each.is_superseded for each in self.parents(told))
+
+    def committed(self) -> int:
+        """Of each group in which signatures were asked for, the most that may leave."""
+        most: dict[bytes, int] = {}
+        for each in self.transfers:
+            if each.is_bearer:
+                most[each.group] = max(each.outflow, most.get(each.group, 0))
+        return sum(most.values())
+
+    def nonces(self) -> dict[bytes, bytes]:
+        """Each signature by its nonce: the first number in DER, without the zero that keeps it positive."""
+        made = [each for told in self.transfers for signed in told.signed for each in signed.signatures]
+        found = {}
+        for each in made:
+            length = each.signature[3]
+            found[each.signature[4 : 4 + length].lstrip(b"\x00").rjust(32, b"\x00")] = each.signature
+        return found
+
+    def needed_size(self, told: Told) -> int:
+        own = told.newest if told.signing_at is None else told.signing_at
+        return max(own, -1 if self.frozen is None else self.frozen[1]) + 1
+
+    def answers(self) -> Answers:
+        """What everybody knows who has read as far as this."""
+        if self.charter is None:
+            return {"size": self.size}
+        drafted = {each.draft.identity.request for each in self.transfers}
+        places = [(vault_id, branch) for vault_id in self.vaults for branch in Branch]
+        return {
+            "size": self.size,
+            "transfers": [self._answer(each) for each in self.transfers],
+            "live": [each.id for each in self.transfers if each.is_live],
+            "members": {each.group: [one.id for one in self.members(each.group)] for each in self.transfers},
+            "newest": [each.id for each in self.transfers][-5:],
+            "held": dict(self.held),
+            "committed": self.committed(),
+            "unconfirmed": dict(self._unconfirmed_change()),
+            "undrafted": [each for each in self.requests if each not in drafted],
+            "in_use": {each.draft.identity.request for each in self.transfers if each.is_live or each.is_bearer},
+            "frozen_by": None if self.frozen is None else self.frozen[0],
+            "blocks": [(each.height, each.block) for each in reversed(self.blocks)],
+            "next": {place: self.next_index(*place) for place in places},
+            "addresses": {
+                vault_id: [(each.index, each.purpose, at) for each, at in self.addresses if each.vault == vault_id]
+                for vault_id in self.vaults
+            },
+            "nonces": self.nonces(),
+            "seen_by": dict(self.seen_by),
+        }
+
+    def _unconfirmed_change(self) -> Iterator[tuple[OutPoint, int]]:
+        for each in self.transfers:
+            if each.is_live and each.seen is None and each.release is not None and each.change is not None:
+                yield OutPoint(each.release.txid, each.change[0]), each.change[1]
+
+    def _answer(self, told: Told) -> Answers:
+        return {
+            "id": told.id,
+            "status": told.status,
+            "group": told.group,
+            "replaced": told.replaced,
+            "parent": told.request.parent,
+            "ending": told.ending,
+            "due_change": told.due_change,
+            "due_receive": told.due_receive,
+            "verdict": None if told.decision is None else told.decision.verdict,
+            "opinions": [(each.officer, each.verdict, each.nonce) for each in told.approvals],
+            "authorization": told.authorization,
+            "signed": [each.cosigner for each in told.signed],
+            "released": None if told.release is None else told.release.txid,
+            "seen": None if told.seen is None else (told.seen.height, told.seen.block),
+            "needed_size": self.needed_size(told),
+            "children": [each.id for each in self.children(told)],
+            "is_displaced": self.is_displaced(told),
+            "is_stranded": any(self.is_displaced(each) for each in self.parents(told)),
+            "has_lost": self.has_lost(told),
+            "of_transaction": self._of_transaction(told),
+        }
+
+    def _of_transaction(self, told: Told) -> bytes:
+        same = [each for each in self.transfers if each.draft.identity.transactions == told.draft.identity.transactions]
+        return next((each.id for each in same if each.is_bearer), same[0].id)
+
+    def answers_of_deposits(self) -> Answers:
+        """What only they know who have the bodies of what is said of deposits."""
+        if self.charter is None:
+            return {}
+        free = {vault_id: [each for each in self._coins(vault_id) if each not in self.held] for vault_id in self.vaults}
+        places = [(vault_id, branch) for vault_id in self.vaults for branch in Branch]
+        return {
+            "holdings": {vault_id: [_answer_of(each) for each in self._of(vault_id)] for vault_id in self.vaults},
+            "balance": {vault_id: self._balance(vault_id) for vault_id in self.vaults},
+            "coins": {vault_id: self._coins(vault_id) for vault_id in self.vaults},
+            "spendable": free,
+            "unused": {place: max(self.next_index(*place), self.furthest.get(place, -1) + 1) for place in places},
+            "maturing": {each.outpoint for each in self.deposits if not each.is_mature and each.spent_by is None},
+        }
+
+    def _balance(self, vault_id: bytes) -> int:
+        return sum(each.said.amount for each in self._of(vault_id) if each.spent_by is None)
+
+    def _of(self, vault_id: bytes) -> list[Received]:
+        return [each for each in self.deposits if each.said.vault == vault_id]
+
+    def _coins(self, vault_id: bytes) -> list[OutPoint]:
+        return [each.outpoint for each in self._of(vault_id) if each.is_mature and each.spent_by is None]
+
+
+def _answer_of(deposit: Received) -> tuple[object, ...]:
+    return deposit.outpoint, deposit.said.block, deposit.at, deposit.is_mature, deposit.spent_by
+
+
+def _is_of(deposit: Received, said: DepositReversed | CoinMatured) -> bool:
+    return (deposit.outpoint, deposit.said.block) == (OutPoint(said.txid, said.vout), said.block)
