@@ -26,7 +26,6 @@ from typing import Any
 from measure import Row
 from plan import (
     ALONE,
-    AMORTISED,
     BALANCE,
     CATCH_UP,
     DEEDS,
@@ -38,6 +37,8 @@ from plan import (
     MEMORY,
     NEW_LINES,
     REBUILD,
+    REBUILD_MEMORY,
+    TOGETHER,
     ageing_goals,
 )
 
@@ -51,7 +52,6 @@ from custody.history.state import State
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
 from custody.ports import StationState, StoreTransaction
-from custody.rebuild import rebuild
 from custody.testing.cast import OFFICERS, SUPPLIER, WITNESS, Chance, SoftwareWitness, expected, make_cast
 from custody.testing.years import HUGE, LARGE, RATE, SMALL, MadeUpChain, People, Size, kept_years
 from custody.transfer.address import AddressIssued
@@ -60,8 +60,8 @@ from custody.vault.descriptor import Branch
 
 BUILD = Path("build")
 SIZES = {size.entries: size for size in (SMALL, LARGE, HUGE)}
-TOGETHER = 1_000
-"""Entries appended in one unit of work."""
+UNIT = 1_000
+"""Entries appended in one unit of work, and those that reading a whole log is counted by."""
 _LOOK = Path(__file__).with_name("look.py")
 
 
@@ -92,7 +92,7 @@ def _theirs(peer: str, young: float | None) -> float | None:
     if peer.startswith("ours"):
         return young
     number, unit = peer.split()
-    return float(number) * {"us": 1.0, "ms": 1e3, "s": 1e6, "kB": 1e3, "MB": 1e3}[unit]
+    return float(number) * {"ms": 1e3, "s": 1e6, "kB": 1e3, "MB": 1e3}[unit]
 
 
 class _LockedStore(SqlStore):
@@ -151,7 +151,9 @@ class _Office:
     def read_again(self) -> None:
         """Make the rows of the whole log again, and read it as a new reader does."""
         cast, size = self._cast, self._logbook.read().size
-        self._note(REBUILD, _cpu(lambda: rebuild(self._store, cast.digest)) / size)
+        spent, memory = self._run(REBUILD)
+        self._note(REBUILD, spent / size * UNIT)
+        self._note(REBUILD_MEMORY, memory)
         lines = list(self._custodian.log_file())
 
         def keep(shown: Any) -> State:
@@ -159,7 +161,7 @@ class _Office:
             return State.over(self._memory.rows(), cast.digest)
 
         spent = _cpu(lambda: catch_up(lambda: iter(lines), State.over(self._memory.rows(), cast.digest), keep))
-        self._note(CATCH_UP, spent / size)
+        self._note(CATCH_UP, spent / size * UNIT)
         self._kept = dict(self._found)
 
     def examine(self) -> None:
@@ -223,16 +225,21 @@ class _Office:
     def _look(self, transfer_id: bytes) -> None:
         """A new process for one transfer, and one for a balance."""
         for name, what in ((LOOK, transfer_id.hex()), (BALANCE, self._vault().hex())):
-            arguments = [sys.executable, _LOOK, self._path, self._cast.digest.hex(), name, what]
-            done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-            spent, memory = done.stdout.split()[-2:]
-            self._note(name, float(spent))
+            spent, memory = self._run(name, what)
+            self._note(name, spent)
             if name == LOOK:
-                self._note(MEMORY, float(memory))
+                self._note(MEMORY, memory)
+
+    def _run(self, *what: str) -> tuple[float, float]:
+        """Microseconds and kB of a new process that does something with the store."""
+        arguments = [sys.executable, _LOOK, self._path, self._cast.digest.hex(), *what]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        spent, memory = done.stdout.split()[-2:]
+        return float(spent), float(memory)
 
     def _append(self) -> None:
         self._note(ALONE, _cpu(lambda: self._issue(1)))
-        self._note(AMORTISED, _cpu(lambda: self._issue(TOGETHER)) / TOGETHER)
+        self._note(TOGETHER, _cpu(lambda: self._issue(UNIT)))
 
     def _issue(self, count: int) -> None:
         """So many addresses are given out in one unit of work."""

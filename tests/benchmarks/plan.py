@@ -76,9 +76,10 @@ LOOK, BALANCE = "a new process shows one transfer", "a new process shows one bal
 MEMORY = "a new process shows one transfer, MB"
 EVIDENCE_SIZE = "evidence for who is current, kB"
 EXAMINE = "examine with 10,000 new lines"
-ALONE, AMORTISED = "append one entry in a unit of its own", "append one entry of 1,000 together"
+ALONE, TOGETHER = "append one entry in a unit of its own", "append 1,000 entries in one unit"
 LOCKED = "longest hold of the store in any step"
-REBUILD, CATCH_UP = "make the rows again, an entry", "a new reader's whole log, an entry"
+REBUILD, CATCH_UP = "make the rows again, for 1,000 entries", "a new reader's whole log, for 1,000 entries"
+REBUILD_MEMORY = "make the rows again, MB"
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,10 @@ def ageing_goals(entries: int) -> list[Goal]:
         Goal(EVIDENCE_SIZE, entries, "60 kB", 1.0),
         Goal(EXAMINE, entries, "4 s", 1.0),
         Goal(ALONE, entries, young, 1.3),
-        Goal(AMORTISED, entries, "1 ms", 1.0),
+        Goal(TOGETHER, entries, "1 s", 1.0),
         Goal(REBUILD, entries, young, 1.3),
-        Goal(REBUILD, entries, "300 us", 1.0),
+        Goal(REBUILD, entries, "300 ms", 1.0),
+        Goal(REBUILD_MEMORY, entries, "400 MB", 1.0),
         Goal(CATCH_UP, entries, young, 1.3),
     ]
 

@@ -51,6 +51,8 @@ CREATE TABLE rows (
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
 """
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
+_DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
+"""The second condition is the index's own: without it SQLite would look through all rows."""
 _GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
 
 
@@ -106,7 +108,7 @@ class FileStationMemory:
                 raise StateChanged(
                     what="what this station has seen", expected=expected, actual=f"{before.size} entries"
                 )
-            connection.execute("DELETE FROM rows WHERE until <= ?", (before.size,))
+            connection.execute(_DELETE_ENDED, (before.size,))
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
                 _write(connection, head, encoded)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from custody.backends.sql import schema
 from custody.history import tables
@@ -185,8 +185,8 @@ def read_head(connection: Connection, store: str) -> Head:
         raise StoreCorrupt(store=store, what="the head of the state does not read") from None
 
 
-def write_rows(connection: Connection, state: State, kept: int = KEPT) -> Head:
-    """Write what a state has above its base, and where the rows stand then. Rows ended `kept` entries ago go.
+def write_rows(connection: Connection, state: State, *, keeps_ended: bool = True) -> Head:
+    """Write what a state has above its base, and where the rows stand then; rows that ended go, now or in their time.
 
     Raises:
         StateCorrupt: a row of the state is not of a known table.
@@ -210,14 +210,19 @@ def write_rows(connection: Connection, state: State, kept: int = KEPT) -> Head:
     if written:
         connection.execute(insert(schema.state_rows), written)
     head = Head(state.frontier, state.total_with(encoded))
-    oldest = max(0, size - kept)
-    if before // PAGE != size // PAGE or kept < KEPT:
-        connection.execute(delete(schema.state_rows).where(_rows.until <= oldest))
+    # What was taken away for an erased body is gone for whoever comes later, too.
+    oldest = max(connection.scalar(_OLDEST) or 0, size - (KEPT if keeps_ended else 0))
+    if before // PAGE != size // PAGE or not keeps_ended:
+        connection.execute(_DELETE_ENDED, {"oldest": oldest})
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
     connection.execute(update(schema.state_head).values(values))
     return head
 
 
+# The second condition is the index's own, in its own words: without it SQLite would look through all rows.
+_DELETE_ENDED: Final = delete(schema.state_rows).where(
+    _rows.until <= bindparam("oldest"), _rows.until < literal_column(str(schema.FOREVER))
+)
 _KNOWN: Final = frozenset(tables.ALL)
 _END: Final = update(schema.state_rows).where(
     _rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER
