@@ -157,6 +157,23 @@ def test_erased_deposits_stay_forgotten_whatever_the_chain_does(story):
     assert not story.history().state.has(tables.BALANCES, vault)
 
 
+def test_who_reads_an_older_log_is_told_that_it_is_gone_however_late_they_ask(tmp_path):
+    origin = make_cast(None).charter.origin
+    store = create_store(tmp_path / "store.sqlite", Network.REGTEST, origin)
+    story = Scenario.begin(chain=RegtestChain().fund(4), store=store)
+    story.custodian.observe()
+    story.deposit(60_000_000)
+    entry, _ = payer_of(story, 0)
+    older = story.history()
+    story.custodian.erase(entry, "asked for by the payer")
+    for _ in range(2):
+        with refuses("STATE_GONE"):
+            older.live()
+        story.mine(1)
+    assert story.history().live() == ()
+    story.close()
+
+
 def test_what_somebody_needs_is_not_erased(story):
     history = story.history()
     entry, _ = payer_of(story, 0)

@@ -375,7 +375,9 @@ def test_no_entry_can_be_replaced_by_another_that_is_right_in_itself(route, mome
     if moment not in ("requested", "drafted"):
         stage = Stage.APPROVE if STEPS.index(moment) < STEPS.index("signing") else Stage.SIGN
         with refuses("PROOF_INVALID"):
-            examine(custodian.evidence(route.transfer_id), State(route.story.cast.digest), stage, route.story.chain.now())
+            examine(
+                custodian.evidence(route.transfer_id), State(route.story.cast.digest), stage, route.story.chain.now()
+            )
 
 
 @pytest.mark.parametrize("moment", STEPS)

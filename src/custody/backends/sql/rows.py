@@ -185,8 +185,8 @@ def read_head(connection: Connection, store: str) -> Head:
         raise StoreCorrupt(store=store, what="the head of the state does not read") from None
 
 
-def write_rows(connection: Connection, state: State, kept: int = KEPT) -> Head:
-    """Write what a state has above its base, and where the rows stand then. Rows ended `kept` entries ago go.
+def write_rows(connection: Connection, state: State, *, keeps_ended: bool = True) -> Head:
+    """Write what a state has above its base, and where the rows stand then; rows that ended go, now or in their time.
 
     Raises:
         StateCorrupt: a row of the state is not of a known table.
@@ -210,8 +210,9 @@ def write_rows(connection: Connection, state: State, kept: int = KEPT) -> Head:
     if written:
         connection.execute(insert(schema.state_rows), written)
     head = Head(state.frontier, state.total_with(encoded))
-    oldest = max(0, size - kept)
-    if before // PAGE != size // PAGE or kept < KEPT:
+    # What was taken away for an erased body is gone for whoever comes later, too.
+    oldest = max(connection.scalar(_OLDEST) or 0, size - (KEPT if keeps_ended else 0))
+    if before // PAGE != size // PAGE or not keeps_ended:
         connection.execute(_DELETE_ENDED, {"oldest": oldest})
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
     connection.execute(update(schema.state_head), values)

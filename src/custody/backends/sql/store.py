@@ -23,7 +23,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, 
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
-from custody.backends.sql.rows import KEPT, SqlRows, read_head, write_rows
+from custody.backends.sql.rows import SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
@@ -406,7 +406,7 @@ class _Transaction(_View):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         # Rows that have ended may say what an erased body said: then none is kept for those who read an older log.
-        write_rows(self._connection, state, 0 if self._has_erased else KEPT)
+        write_rows(self._connection, state, keeps_ended=not self._has_erased)
 
     def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
         own = _scratch_rows(scratch)
