@@ -7,7 +7,7 @@ SOURCES := src tests scripts
 .PHONY: help setup check format test demo bench bench-million fuzz agree errors fixtures lock clean
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 setup: ## make .venv with the locked packages (PYTHON=... chooses the interpreter)
 	@PYTHON="$(PYTHON)" scripts/setup.sh

@@ -98,6 +98,14 @@ def test_design_s_targets_are_all_in_the_plan(plan: ModuleType) -> None:
     assert targets[plan.SELECT, 10_000, "bitcoind"] == 0.3
     assert (targets[plan.SELECT, 100_000, "150"], plan.MANY_COINS_US) == (1.0, 150_000)
     assert {target for (name, *_), target in targets.items() if name.startswith("growth")} == {11.0}
+    old = plan.MANY_ENTRIES
+    assert {targets[deed, old, "ours"] for deed in plan.DEEDS.values()} == {1.3}
+    assert {targets[work, old, "ours"] for work in (plan.LOOK, plan.BALANCE, plan.REBUILD, plan.CATCH_UP)} == {1.3}
+    bounds = [(plan.DEEDS["decide"], "5"), (plan.LOCKED, "20"), (plan.LOOK, "1"), (plan.MEMORY, "150")]
+    bounds += [(plan.EVIDENCE_SIZE, "60"), (plan.EXAMINE, "4"), (plan.TOGETHER, "1")]
+    # 300 us an entry are five minutes for a million of them.
+    bounds += [(plan.REBUILD, "300"), (plan.REBUILD_MEMORY, "400")]
+    assert {targets[work, old, bound] for work, bound in bounds} == {1.0}
 
 
 @pytest.mark.parametrize(
