@@ -795,10 +795,10 @@ def test_a_checkpoint_is_asked_for_from_where_its_witness_is(story):
     assert story.custodian.sizes_seen() == {WITNESS: size}
     story.custodian.issue_address("reserve", expected("two"))
     request = story.custodian.checkpoint()
-    assert (request.since, len(request.leaves)) == (size, 1)
+    assert (request.since, len(request.leaves)) == (size, 2)
     assert story.custodian.checkpoint(since=0).signed() == request.signed()
     with refuses("NOT_IN_LOG"):
-        story.custodian.checkpoint(since=size + 2)
+        story.custodian.checkpoint(since=size + 3)
 
 
 def test_a_witness_that_is_further_behind_than_its_cosignature_says_is_given_the_rest(story):

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody.backends.sql import create_store, open_store, schema, upgrade_store
+from custody.backends.sql.entries import PAGE
 from custody.backends.sql.sqlite import reader
-from custody.backends.sql.store import PAGE, check_revision
+from custody.backends.sql.store import check_revision
 from custody.bitcoin.transaction import OutPoint
 from custody.envelope import Ed25519Signer
 from custody.log import Checkpoint, LogEntry, MerkleTree, open_body, seal, sign_checkpoint, withhold

@@ -25,8 +25,9 @@ from custody.log.witnessing import WitnessRequest
 from custody.record import canonical
 from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, SUPPLIER, Setting, secret
 from custody.testing.scenario import Scenario
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval
-from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.request import ReasonAnnex, RequestPaper, TransferRequest, read_request
 from custody.units import Network
 from custody.words import show_words
 
@@ -151,27 +152,42 @@ def test_a_charter_with_text_that_lies_is_refused_before_it_is_shown(terminal, f
     assert not (terminal.folder / "out").exists()
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_request_whose_reason_lies_is_refused(terminal, forger, lie):
+def asked_with(forger, edit, reason: str) -> tuple[Envelope, Annex]:
+    """A request whose requester truly signed this reason, whatever it holds."""
+    annex = Annex(salt=secret("a lie"), body=with_text(ReasonAnnex(reason="none"), reason, "reason").decode())
     request = TransferRequest.from_bytes(forger.request().body)
-    signed = envelope_of(TransferRequest, with_text(request, lie, "reason"), forger.cast.people[REQUESTER])
-    terminal.refuses("TEXT_FORBIDDEN", "inspect", terminal.file("request.json", signed.to_bytes()))
+    named = edit(request, annex=annex.named)
+    return envelope_of(TransferRequest, named.to_bytes(), forger.cast.people[REQUESTER]), annex
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_evidence_with_a_request_that_lies_reaches_no_question(terminal, forger, lie):
+def test_a_request_whose_reason_lies_is_refused(terminal, forger, edit, lie):
+    signed, annex = asked_with(forger, edit, lie)
+    honest = RequestPaper(signed=asked_with(forger, edit, "true")[0], annex=asked_with(forger, edit, "true")[1])
+    assert "true" in terminal.shows("inspect", terminal.file("honest.json", honest.to_bytes()))
+    paper = RequestPaper(signed=signed, annex=annex)
+    terminal.refuses("TEXT_FORBIDDEN", "inspect", terminal.file("request.json", paper.to_bytes()))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_request_for_a_payee_whose_name_lies_is_refused(terminal, forger, edit, lie):
     request = TransferRequest.from_bytes(forger.request().body)
-    signed = envelope_of(TransferRequest, with_text(request, lie, "reason"), forger.cast.people[REQUESTER])
-    honest = forger.evidence(stage=Stage.APPROVE)
-    tree = honest.model_dump(mode="json")
-    tree["body"]["request"] = signed.model_dump(mode="json")
-    evidence = terminal.file("evidence.json", canonical(tree))
+    body = with_text(request, lie, "payments", 0, "payee")
+    signed = envelope_of(TransferRequest, body, forger.cast.people[REQUESTER])
+    paper = RequestPaper(signed=signed, annex=asked_with(forger, edit, "true")[1])
+    terminal.refuses("TEXT_FORBIDDEN", "inspect", terminal.file("request.json", paper.to_bytes()))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_evidence_with_a_reason_that_lies_reaches_no_question(terminal, forger, edit, lie):
+    signed, annex = asked_with(forger, edit, lie)
+    honest = forger.evidence(forger.draft(signed), Stage.APPROVE, request=signed)
     out = terminal.folder / "approval.json"
-    result = terminal.run("approve", evidence, "--key", terminal.folder / "Aigerim.key", "-o", out, "--yes")
-    # Which check comes first is the examination's business: that it is refused, unshown and unsigned, is ours.
-    assert result.exit_code in {3, 4}
-    assert "Approve" not in result.output
-    assert not out.exists()
+    for told, asked in ((annex, False), (None, True)):
+        evidence = terminal.file(f"evidence-{asked}.json", edit(honest, annex=told).to_bytes())
+        result = terminal.run("approve", evidence, "--key", terminal.folder / "Aigerim.key", "-o", out, "--yes")
+        assert ("error TEXT_FORBIDDEN: " in result.stderr) is not asked, result.output
+        assert out.exists() is asked
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -200,7 +216,7 @@ def test_a_new_key_cannot_be_given_a_name_that_lies(terminal, lie):
 @pytest.mark.parametrize("lie", [ESCAPE, OVERRIDE, MARKUP, "a\u200bb"])
 def test_a_checkpoint_with_a_line_that_lies_is_refused(terminal, forger, lie):
     log = forger.log()
-    honest = forger.cosigned(log)
+    honest = log.cosigned()
     note = honest.text().replace("\u2014 parliament.example ", f"\u2014 {lie} ")
     assert note != honest.text()
     terminal.refuses("CHECKPOINT_INVALID", "inspect", terminal.file("note", note.encode()))

@@ -119,6 +119,7 @@ FREE = {
     ("EnvelopeSignature", "sig"): "base64",
     ("Evidence", "checkpoint"): "a signed note",
     ("Evidence", "lines"): "log lines",
+    ("LogFile", "checkpoint"): "a signed note",
     ("StatementPaper", "checkpoint"): "a signed note",
     ("StatementPaper", "lines"): "log lines",
     ("WitnessRequest", "checkpoint"): "a signed note",

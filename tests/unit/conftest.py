@@ -37,6 +37,7 @@ from custody.record import Record
 from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting
 from custody.testing.forge import Forge, sealed
 from custody.testing.scenario import Scenario
+from custody.transfer.address import AddressAnnex
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Transfer
@@ -182,7 +183,8 @@ class Told:
 
     def body(self, kind: EntryKind[Some], nth: int = 0) -> Some:
         """What an entry says."""
-        return kind.record.from_bytes(self.entry(kind, nth).body or b"")
+        record = AddressAnnex if kind == kinds.ANNEXED else kind.record
+        return record.from_bytes(self.entry(kind, nth).body or b"")
 
     def until(self, kind: str, nth: int = 0) -> History:
         """The history just before an entry."""

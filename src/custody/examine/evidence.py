@@ -50,6 +50,7 @@ from custody.examine.shown import (
     extended,
     lines_of,
     own_shown,
+    proved,
     read_lines,
     unseen,
     witness_finding,
@@ -297,7 +298,12 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         return Shown(state, signed.checkpoint, cosignatures)
 
     # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
-    claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
+    try:
+        claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
+    except NotLogged:
+        # Perhaps it stands in another log than this reader has seen, and that is what must be said.
+        proved(known, entries, evidence.since, signed.checkpoint)
+        raise
     asked = _Asked(known.pinned, stage, now, lambda request: read_reason(request.annex, evidence.annex))
     return _examine(evidence.transfer, claim, show, evidence.previous, asked)
 

@@ -143,12 +143,22 @@ def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: 
     """The state of whoever knew `known`, after the lines from `since` on, which the checkpoint is of.
 
     Raises:
+        EvidenceInvalid, HistoryGap, HistoryStale, HistoryForked, ProofInvalid: as `proved`.
+        HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit.
+    """
+    # Heads first: nothing is folded that witnesses do not stand behind.
+    return fold(known, proved(known, entries, since, checkpoint))
+
+
+def proved(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Checkpoint) -> Sequence[LogEntry]:
+    """Of lines from `since` on those that are new, when they lead from what is known to the checkpoint.
+
+    Raises:
         EvidenceInvalid: not as many lines as the checkpoint has entries.
         HistoryGap: the lines begin after what is known.
         HistoryStale: the checkpoint is shorter than what is known.
         HistoryForked: what is known and the lines do not make the checkpoint's log.
         ProofInvalid: nothing was known, and the lines do not make it.
-        HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit.
     """
     if since + len(entries) != checkpoint.size:
         problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
@@ -156,13 +166,12 @@ def extended(known: State, entries: Sequence[LogEntry], since: int, checkpoint: 
     new = unseen(known, entries, since)
     if checkpoint.size < known.size:
         raise HistoryStale(size=checkpoint.size, seen=known.size)
-    # Heads first: nothing is folded that witnesses do not stand behind.
     if known.frontier.extend(entry.leaf for entry in new).root != checkpoint.root:
         if known.size:
             raise HistoryForked(size=checkpoint.size, seen=known.size, root=known.frontier.root.hex())
         claim = f"a history of {checkpoint.size} entries"
         raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
-    return fold(known, new)
+    return new
 
 
 class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):

@@ -6,7 +6,7 @@ The log is append-only. Three files say how:
     merkle.py      how entries become one root, and the proofs between roots (RFC 6962, RFC 9162)
     checkpoint.py  who stands behind a root: the log's signature and the witnesses' cosignatures (C2SP)
 
-What entries mean is for `transfer.history`, where they are kept for a store, which witnesses count for the charter.
+What entries mean is for `history`, where they are kept for a store, which witnesses count for the charter.
 """
 
 from custody.log.checkpoint import (

@@ -6,7 +6,7 @@ erased for good (personal data) and every proof still holds. The salt goes with 
 would let anybody try likely bodies against the digest.
 
 On disk an entry is a line, a record with its leaf hash beside it, so damage is found at its line and not only at the
-end. Which entries may follow which, and who may write them, is for `transfer.history`.
+end. Which entries may follow which, and who may write them, is for `history`.
 """
 
 from __future__ import annotations

@@ -199,6 +199,7 @@ def test_what_a_coordinator_alone_says_is_local_and_the_log_repeats_itself():
         "maturing",
         "balances",
         "furthest",
+        "paid",
         "in_blocks",
         "untold",
     }

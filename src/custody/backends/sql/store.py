@@ -6,7 +6,7 @@
 4. `verify` trusts nothing that can be computed, and names the first entry that is wrong.
 
 A restored backup is a good store: that it is too old shows only against a checkpoint kept elsewhere, which is for the
-custodian to compare. Who may write which entry is for `transfer.history`.
+custodian to compare. Who may write which entry is for `history`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,31 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
+from custody.backends.sql.entries import (
+    PAGE,
+    ROOT,
+    check_end,
+    entry_index,
+    from_log,
+    load_frontier,
+    read_entry,
+    read_page,
+)
 from custody.backends.sql.rows import SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
-from custody.history import tables
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, StateCorrupt, Table
 from custody.history.state import State
-from custody.log import EntryHead, Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, hash_leaf, open_body
-from custody.log.entry import SALT_SIZE
+from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body
 from custody.ports import (
     FileExists,
     NotQueued,
@@ -58,8 +66,6 @@ BUSY_SECONDS: Final = 10
 """How long a transaction waits for others before it gives up."""
 IN_ONE_QUESTION: Final = 500
 """Scripts that are looked for at once."""
-PAGE: Final = 100
-"""Entries fetched at once. A deposit's body holds the transaction that made it: 80 kB of text when many were paid."""
 
 
 def create_store(path: Path, network: Network, origin: str, busy_seconds: int = BUSY_SECONDS) -> SqlStore:
@@ -183,7 +189,7 @@ class SqlStore:
     def scratch(self) -> Iterator[ScratchRows]:
         """Empty rows to fold into, which only this process sees."""
         with self.translating(), self.asker() as log:
-            rows = ScratchRows(log, _from_log)
+            rows = ScratchRows(log, from_log)
             try:
                 yield rows
             finally:
@@ -202,7 +208,7 @@ class SqlStore:
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
-        return SqlRows(head, self, _from_log)
+        return SqlRows(head, self, from_log)
 
     @property
     def path(self) -> Path:
@@ -214,8 +220,8 @@ class SqlStore:
         with _translating(self._path, self._busy_seconds):
             with self._reader.begin() as connection:
                 self._check_file(connection)
-                stored = _load_frontier(connection, self._path)
-                beyond = connection.scalar(select(func.max(_index)))
+                stored = load_frontier(connection, self._path)
+                beyond = connection.scalar(select(func.max(entry_index)))
                 notes = {row.size: row.note for row in connection.execute(select(schema.checkpoints))}
             computed = self._recompute(stored.size, notes)
         if computed != stored:
@@ -238,9 +244,9 @@ class SqlStore:
         self._settle_checkpoint(frontier, notes)
         while frontier.size < size:
             with self._reader.begin() as connection:
-                rows = _page(connection, frontier.size, size)
+                rows = read_page(connection, frontier.size, size)
             for row in rows:
-                _read_entry(row, frontier.size)
+                read_entry(row, frontier.size)
                 frontier = frontier.append(row.leaf)
                 if row.root != frontier.root:
                     raise LogCorrupt(index=row.at, problem="the root recorded with it is not that of the log")
@@ -278,8 +284,8 @@ class _View:
     @classmethod
     def begun(cls, connection: Connection, store: SqlStore) -> Self:
         """A view of what is there, once the log's end has been found to be in order."""
-        frontier = _load_frontier(connection, store.path)
-        _check_end(connection, store.path, frontier)
+        frontier = load_frontier(connection, store.path)
+        check_end(connection, store.path, frontier)
         return cls(connection, store, frontier)
 
     @contextmanager
@@ -304,16 +310,16 @@ class _View:
         at = start
         # A page at a time, so that a caller may append between two entries.
         while at < end:
-            for row in _page(self._connection, at, end):
-                yield _read_entry(row, at)
+            for row in read_page(self._connection, at, end):
+                yield read_entry(row, at)
                 at += 1
 
     def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        statement = select(_index, schema.entries.c.leaf).order_by(_index)
+        statement = select(entry_index, schema.entries.c.leaf).order_by(entry_index)
         end = self.size if stop is None else min(stop, self.size)
         for at in range(start, end, PAGE):
             page = range(at, min(end, at + PAGE))
-            rows = self._connection.execute(statement.where(_index >= page.start, _index < page.stop))
+            rows = self._connection.execute(statement.where(entry_index >= page.start, entry_index < page.stop))
             found = {row[0]: row[1] for row in rows}
             for index in page:
                 if index not in found:
@@ -327,7 +333,7 @@ class _View:
             return Frontier().root
         if not 0 < size < self.size:
             raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
-        root: bytes | None = self._connection.scalar(_ROOT, {"at": size - 1})
+        root: bytes | None = self._connection.scalar(ROOT, {"at": size - 1})
         if root is None:
             raise LogCorrupt(index=size - 1, problem="it is missing")
         return root
@@ -522,112 +528,6 @@ def _scratch_rows(scratch: Scratch) -> ScratchRows:
     if not isinstance(scratch, ScratchRows):
         raise TypeError("rows are compared with, and taken over from, a scratch of this kind of store")
     return scratch
-
-
-_index: Final = schema.entries.c.index
-_ROWS: Final = (
-    select(
-        schema.entries.c.index,
-        schema.entries.c.head,
-        schema.entries.c.leaf,
-        schema.entries.c.root,
-        schema.bodies.c.salt,
-        schema.bodies.c.body,
-    )
-    .select_from(schema.entries.outerjoin(schema.bodies, schema.bodies.c.index == _index))
-    .order_by(_index)
-)
-_RANGE: Final = _ROWS.where(_index >= bindparam("start"), _index < bindparam("stop"))
-_ONE: Final = _ROWS.where(_index == bindparam("at"))
-_ROOT: Final = select(schema.entries.c.root).where(_index == bindparam("at"))
-_HEAD: Final = select(schema.log_head.c.size, schema.log_head.c.peaks)
-_LAST: Final = select(_index.label("at"), schema.entries.c.root).order_by(_index.desc()).limit(1)
-
-
-class _EntryRow(NamedTuple):
-    """One row of `_ROWS`; salt and body are None together when the body was withheld or erased."""
-
-    at: int
-    head: bytes
-    leaf: bytes
-    root: bytes
-    salt: bytes | None
-    body: bytes | None
-
-
-def _page(connection: Connection, start: int, stop: int) -> list[_EntryRow]:
-    """Up to a page of rows from `start`, which is below `stop`.
-
-    Raises:
-        LogCorrupt: there is none.
-    """
-    rows = [_EntryRow(*row) for row in connection.execute(_RANGE, {"start": start, "stop": min(stop, start + PAGE)})]
-    if not rows:
-        raise LogCorrupt(index=start, problem="it is missing")
-    return rows
-
-
-def _read_entry(row: _EntryRow, index: int) -> LogEntry:
-    """The entry in `row`, which should be number `index`, with its own hashes checked.
-
-    Raises:
-        LogCorrupt: it is another one, or damaged.
-    """
-    if row.at != index:
-        raise LogCorrupt(index=index, problem="it is missing")
-    if hash_leaf(row.head) != row.leaf:
-        raise LogCorrupt(index=index, problem="its head does not hash to its leaf")
-    try:
-        head = EntryHead.from_bytes(row.head)
-    except InvalidInput as error:
-        raise LogCorrupt(index=index, problem=f"its head does not read ({error.code})") from None
-    if head.index != index:
-        raise LogCorrupt(index=index, problem=f"entry {head.index} stands in its place")
-    if row.salt is None or row.body is None:
-        return LogEntry(head=head, salt=b"", body=None)
-    if len(row.salt) != SALT_SIZE:
-        raise LogCorrupt(index=index, problem="its salt has another size")
-    entry = LogEntry(head=head, salt=row.salt, body=row.body)
-    open_body(entry)
-    return entry
-
-
-def _from_log(connection: Connection, table: Table[Any], key: bytes) -> bytes | None:
-    """A row of a table that repeats the log, from the log itself."""
-    index = int.from_bytes(key, "big")
-    if table is tables.ROOTS:
-        if index == 0:
-            return Frontier().root
-        root: bytes | None = connection.scalar(_ROOT, {"at": index - 1})
-        return root
-    row = connection.execute(_ONE, {"at": index}).first()
-    return None if row is None else _read_entry(_EntryRow(*row), index).body
-
-
-def _load_frontier(connection: Connection, path: Path) -> Frontier:
-    row = connection.execute(_HEAD).first()
-    if row is None:
-        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head is missing")
-    peaks = tuple(row.peaks[at : at + 32] for at in range(0, len(row.peaks), 32))
-    try:
-        return Frontier(size=row.size, peaks=peaks)
-    except ValueError:
-        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head does not fit its size") from None
-
-
-def _check_end(connection: Connection, path: Path, frontier: Frontier) -> None:
-    """Compare the log's head with the last entry.
-
-    Raises:
-        LogCorrupt: entries that the head counts are missing.
-        StoreCorrupt: there are more, or their root is another.
-    """
-    last = connection.execute(_LAST).first()
-    size, root = (0, Frontier().root) if last is None else (last.at + 1, last.root)
-    if size < frontier.size:
-        raise LogCorrupt(index=size, problem="it is missing")
-    if size > frontier.size or root != frontier.root:
-        raise StoreCorrupt(store=sqlite.shown(path), what="the log's head is not that of its last entry")
 
 
 def _outbox_row(row: RowMapping) -> OutboxRow:
