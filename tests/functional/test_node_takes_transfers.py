@@ -118,7 +118,7 @@ def transfers(bitcoind):
     found = []
     with OfflineNode(bitcoind) as node, NodeChain(node) as chain:
         chain.fund(12)
-        # Now and then a locktime is up to 99 blocks back, and Knots takes a locktime of 21 for a sign of something else.
+        # A locktime may be up to 99 blocks back, and Knots takes one of 21 for a sign of something else.
         chain.mine(110)
         for script_type in ScriptType:
             for quorum in QUORUMS:
