@@ -47,16 +47,13 @@ from custody.backends.station import FileStationMemory
 from custody.custodian import Custodian, Outside
 from custody.examine.catchup import catch_up
 from custody.examine.evidence import Evidence, Stage, examine
-from custody.history import kinds
 from custody.history.state import State
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
 from custody.ports import StationState, StoreTransaction
 from custody.testing.cast import OFFICERS, SUPPLIER, WITNESS, Chance, SoftwareWitness, expected, make_cast
 from custody.testing.years import HUGE, LARGE, RATE, SMALL, MadeUpChain, People, Size, kept_years
-from custody.transfer.address import AddressIssued
 from custody.units import Network
-from custody.vault.descriptor import Branch
 
 BUILD = Path("build")
 SIZES = {size.entries: size for size in (SMALL, LARGE, HUGE)}
@@ -167,7 +164,7 @@ class _Office:
     def examine(self) -> None:
         """Judge a transfer by a file of many lines that this reader has not seen."""
         known = State.over(self._memory.rows(), self._cast.digest)
-        self._issue(max(0, NEW_LINES - (self._logbook.read().size - known.size)))
+        self._append_entries(max(0, NEW_LINES - (self._logbook.read().size - known.size)))
         transfer_id = self._requested()
         evidence = self._custodian.evidence(transfer_id, known.size)
         raw = evidence.to_bytes()
@@ -238,16 +235,14 @@ class _Office:
         return float(spent), float(memory)
 
     def _append(self) -> None:
-        self._note(ALONE, _cpu(lambda: self._issue(1)))
-        self._note(TOGETHER, _cpu(lambda: self._issue(UNIT)))
+        self._note(ALONE, _cpu(lambda: self._append_entries(2)))
+        self._note(TOGETHER, _cpu(lambda: self._append_entries(UNIT)))
 
-    def _issue(self, count: int) -> None:
-        """So many addresses are given out in one unit of work."""
+    def _append_entries(self, count: int) -> None:
+        """So many entries, in one unit of work: of each address that is given out, itself and what it is for."""
         with self._logbook.write(self._clock.now()) as work:
-            vault = work.history.charter.vault_by_id(self._vault())[1]
-            for _ in range(count):
-                index = work.history.next_index(vault.id, Branch.RECEIVE)
-                work.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected(), vault.id, index, work.now))
+            for _ in range(count // 2):
+                work.issue(self._vault(), expected())
 
     def _timed(self, name: str, step: Callable[[], Any]) -> Any:
         start = time.process_time_ns()

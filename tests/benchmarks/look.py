@@ -31,7 +31,7 @@ def main(path: str, charter: str, what: str, wanted: str = "") -> None:
         said = f"{balance(history, bytes.fromhex(wanted))} sat"
     else:
         transfer = history.transfer(bytes.fromhex(wanted))
-        said = f"{transfer.status} {transfer.request.reason} {history.case(transfer).outflow} {transfer.draft.fee}"
+        said = f"{transfer.status} {transfer.request.requester} {history.case(transfer).outflow} {transfer.draft.fee}"
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent = used.ru_utime + used.ru_stime - begun
     # Not ru_maxrss, which begins with what the process had that started this one.
