@@ -38,8 +38,9 @@ from custody.testing.cast import (
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
+from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval
-from custody.transfer.request import Purpose, RequestedPayment, TransferRequest
+from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
 from custody.transfer.state import Status
 from custody.units import Network
 from custody.vault.descriptor import Branch, Vault, checksum
@@ -120,8 +121,10 @@ def test_from_new_keys_to_a_confirmed_transfer(tmp_path, chain):
     chain.pay(vault.script_pubkey(Branch.RECEIVE, issued.index), 50_000_000)
     chain.mine(1)
     custodian.observe()
-    request = sign(request_for(charter, vault, chain.now()), document_key(tmp_path, "Dana"))
-    transfer = custodian.draft(custodian.submit(request).digest(), 5_000).transfer_id
+    annex = Annex.of(ReasonAnnex(reason="invoice 17"), bytes(range(32)))
+    request = sign(request_for(charter, vault, annex, chain.now()), document_key(tmp_path, "Dana"))
+    submitted = custodian.submit(RequestPaper(signed=request, annex=annex))
+    transfer = custodian.draft(submitted.digest(), 5_000).transfer_id
     custodian.decide(transfer)
 
     approved_by_the_officer(machine, custodian, transfer)
@@ -255,7 +258,7 @@ max_share = 1000
 """
 
 
-def request_for(charter, vault: Vault, now: int) -> TransferRequest:
+def request_for(charter, vault: Vault, annex: Annex, now: int) -> TransferRequest:
     return TransferRequest(
         network=charter.network,
         charter=charter.digest(),
@@ -263,7 +266,7 @@ def request_for(charter, vault: Vault, now: int) -> TransferRequest:
         purpose=Purpose.PAYMENT,
         payments=(RequestedPayment(payee="Supplier", amount=20_000_000),),
         replaces=(),
-        reason="invoice 17",
+        annex=annex.named,
         requester="Dana",
         issued=now,
         expires=now + 72 * 3600,

@@ -8,6 +8,7 @@ from custody.history.relations import children, is_displaced, is_stranded, is_su
 from custody.history.tables import HoldingRow, outpoint_of
 from custody.testing.cast import OFFICERS
 from custody.transfer.request import read_request
+from custody.transfer.settlement import Ending
 from custody.transfer.state import Transfer
 from custody.vault.descriptor import Branch
 
@@ -69,10 +70,10 @@ def _answer_of(row: HoldingRow) -> tuple[object, ...]:
     return row.outpoint, row.block, row.seen, row.is_mature, row.spent_by
 
 
-def _addresses(history: History, vault_id: bytes) -> list[tuple[int, str, int | None]]:
+def _addresses(history: History, vault_id: bytes) -> list[tuple[int, bytes, int | None]]:
     issued = {each.index: history.address(vault_id, each.index) for each in history.addresses(vault_id)}
     said = list(history.addresses(vault_id))
-    return [(each.index, each.purpose, row.issued if (row := issued[each.index]) else None) for each in said]
+    return [(each.index, each.annex, row.issued if (row := issued[each.index]) else None) for each in said]
 
 
 def _is_in_use(history: History, request_id: bytes) -> bool:
@@ -85,13 +86,15 @@ def _is_in_use(history: History, request_id: bytes) -> bool:
 
 def _answer(history: History, transfer: Transfer) -> Answers:
     ended = transfer.ended
+    # Why something was withdrawn stands in an annex, which not everybody has.
+    detail = "" if ended is None or ended.reason is Ending.WITHDRAWN else ended.detail
     return {
         "id": transfer.id,
         "status": transfer.status.value,
         "group": transfer.group,
         "replaced": [each.id for each in transfer.replaced],
         "parent": None if transfer.parent is None else transfer.parent.id,
-        "ending": None if ended is None else (ended.reason.value, ended.detail),
+        "ending": None if ended is None else (ended.reason.value, detail),
         "due_change": transfer.due_change,
         "due_receive": dict(transfer.due_receive),
         "verdict": None if transfer.decision is None else transfer.decision.verdict,

@@ -244,7 +244,7 @@ class Naive:
     def _withdrawn(self, envelope: Envelope, at: int) -> None:
         withdrawal = unsafe_payload(envelope, Withdrawal)
         told = self._at(withdrawal.transfer, at, "ended")
-        told.ending = ("withdrawn", withdrawal.reason)
+        told.ending = ("withdrawn", "")
 
     def _authorized(self, authorization: Authorization, at: int) -> None:
         told = self._at(authorization.transfer, at, "authorized")
@@ -385,7 +385,7 @@ class Naive:
             "blocks": [(each.height, each.block) for each in reversed(self.blocks)],
             "next": {place: self.next_index(*place) for place in places},
             "addresses": {
-                vault_id: [(each.index, each.purpose, at) for each, at in self.addresses if each.vault == vault_id]
+                vault_id: [(each.index, each.annex, at) for each, at in self.addresses if each.vault == vault_id]
                 for vault_id in self.vaults
             },
             "nonces": self.nonces(),

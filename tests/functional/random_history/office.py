@@ -31,7 +31,7 @@ from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, TAX_OF
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, Scenario
 from custody.transfer.approval import Opinion
-from custody.transfer.request import Purpose
+from custody.transfer.request import Purpose, RequestPaper, read_request
 from custody.transfer.state import Status, Transfer
 from custody.units import Network
 from custody.vault.descriptor import Branch
@@ -119,6 +119,8 @@ class Office:
     memory: Path
     answers: list[tuple[bytes, Psbt]] = field(default_factory=list)
     """What stations let out, each with its transfer: carriers may bring it late, and twice."""
+    papers: dict[bytes, RequestPaper] = field(default_factory=dict)
+    """What was submitted, by RequestId: the log alone does not give a signed paper back."""
     done: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -282,6 +284,7 @@ class Office:
         lifetime = self.chance.choice([3 * HOUR, 3 * DAY, 30 * DAY, 30 * DAY])
         request = self.story.request(*payments, reason=f"no. {self.chance.random()}", lifetime=lifetime, **rest)
         submitted = self.story.custodian.submit(request)
+        self.papers[submitted.digest()] = request
         if self.chance.random() < 0.8:
             self.story.custodian.draft(submitted.digest(), self.a_rate())
 
@@ -290,7 +293,10 @@ class Office:
         asked = [each.request.digest() for each in self.transfers()]
         waiting = self.story.history().undrafted()[-10:]
         if waiting and self.chance.random() < 0.7:
-            asked = [self.story.custodian.submit(self.chance.choice(waiting)).digest()]
+            request_id = read_request(self.chance.choice(waiting)).digest()
+            if request_id in self.papers:
+                self.story.custodian.submit(self.papers[request_id])
+            asked = [request_id]
         self.story.custodian.draft(self.chance.choice(asked or [bytes(32)]), self.a_rate())
 
     def decide(self) -> None:
