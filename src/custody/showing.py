@@ -67,7 +67,7 @@ class Showing:
             charter = self.logbook.history_in(view).charter
             frontier = view.frontier()
             if since is None:
-                since = min(sizes_seen(view.checkpoints(), _witness_keys(charter)).values(), default=0)
+                since = min(sizes_seen(view.checkpoints(), charter.witness_keys).values(), default=0)
             if since > frontier.size:
                 raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
             leaves = tuple(view.leaves(since))
@@ -78,7 +78,7 @@ class Showing:
     def sizes_seen(self) -> dict[str, int]:
         """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
         with self.store.read() as view:
-            return sizes_seen(view.checkpoints(), _witness_keys(self.logbook.history_in(view).charter))
+            return sizes_seen(view.checkpoints(), self.logbook.history_in(view).charter.witness_keys)
 
     def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
         """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
@@ -87,7 +87,7 @@ class Showing:
             verify_checkpoint(signed, charter.origin, charter.coordinator)
             known = work.store.checkpoint(signed.checkpoint.size)
             merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
-            cosignatures = witnesses_of(merged, _witness_keys(charter))
+            cosignatures = witnesses_of(merged, charter.witness_keys)
             work.store.save_checkpoint(merged.text())
         return cosignatures
 
@@ -172,12 +172,8 @@ class Showing:
         return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
 
 
-def _witness_keys(charter: Charter) -> dict[str, bytes]:
-    return {each.name: each.key for each in charter.witnesses}
-
-
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
-    found = witnesses_of(signed, _witness_keys(charter))
+    found = witnesses_of(signed, charter.witness_keys)
     return len(found) >= charter.witness_threshold
 
 

@@ -219,6 +219,11 @@ class Charter(Record):
         """What the charter says of the vault called `name`."""
         return _named("vault", name, self._index.entries)
 
+    @property
+    def witness_keys(self) -> dict[str, bytes]:
+        """The witnesses' keys (32 bytes each), by name."""
+        return {each.name: each.key for each in self.witnesses}
+
     def vault_by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault]:
         """The vault whose id is `vault_id`, with what the charter says of it.
 

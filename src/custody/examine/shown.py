@@ -205,7 +205,7 @@ def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosigna
         HistoryUnwitnessed: too few witnesses.
     """
     verify_checkpoint(signed, charter.origin, charter.coordinator)
-    witnesses = {witness.name: witness.key for witness in charter.witnesses}
+    witnesses = charter.witness_keys
     cosignatures = witnesses_of(signed, witnesses)
     cosigned = {each.key for each in cosignatures}
     if len(cosigned) < charter.witness_threshold:

@@ -41,8 +41,7 @@ def witness(
     with place.alone():
         charter = place.charter(charter_file)
         file = read_key_file(keyfile)
-        listed = {each.name: each.key for each in charter.witnesses}
-        if listed.get(name) != file.header.identity:
+        if charter.witness_keys.get(name) != file.header.identity:
             raise KeyNotListed(role=f"witness {name[:60]!a}", key=show_key(file.header.identity))
         signer = open_person(file, passphrase_file)
         known, now = place.witness_state(charter, name), place.clock.now()

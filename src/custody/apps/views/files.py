@@ -437,7 +437,7 @@ def _stands_behind(signed: SignedCheckpoint, charter: Charter | None) -> Iterato
     verify_checkpoint(signed, charter.origin, charter.coordinator)
     yield "log's key", "signed by the coordinator of the charter trusted here"
     names = {each.key: each.name for each in charter.witnesses}
-    for each in witnesses_of(signed, {witness.name: witness.key for witness in charter.witnesses}):
+    for each in witnesses_of(signed, charter.witness_keys):
         yield "cosigned", f"by {names[each.key]} at {moment(each.time)}"
     yield "needed", f"{charter.witness_threshold} of {len(charter.witnesses)} witnesses"
 

@@ -40,4 +40,4 @@ def witnessed_data(note: str | None, charter: Charter) -> JsonValue:
 def _checked(note: str, charter: Charter) -> tuple[SignedCheckpoint, tuple[Cosignature, ...]]:
     signed = SignedCheckpoint.parse(note)
     verify_checkpoint(signed, charter.origin, charter.coordinator)
-    return signed, witnesses_of(signed, {each.name: each.key for each in charter.witnesses})
+    return signed, witnesses_of(signed, charter.witness_keys)
