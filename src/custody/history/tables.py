@@ -120,6 +120,10 @@ ADDRESSES: Final = Table("addresses", AddressRow)
 NEXT_INDEX: Final = Table("next_index", Number)
 """First unused index, by vault id and branch."""
 
+# What the log has said of itself.
+SEALS: Final = Table("seals", Named)
+"""Digests of the state, by the size after which the log says so."""
+
 # Words about people, and what was erased of them.
 ANNEXES: Final = Table("annexes", Number)
 """The entries that have them, by their salted digest."""
@@ -196,6 +200,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     UNDRAFTED,
     ADDRESSES,
     NEXT_INDEX,
+    SEALS,
     ANNEXES,
     ERASED,
     TRANSFERS,

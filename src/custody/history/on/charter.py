@@ -10,7 +10,7 @@ from custody.errors import IntegrityError
 from custody.history import tables
 from custody.history.entry import EntryKind, require
 from custody.history.questions import History
-from custody.history.rows import Number, number
+from custody.history.rows import Named, Number, number
 from custody.history.state import State
 from custody.history.tables import ONLY, AddressRow, CharterRow
 from custody.record import Digest, Record
@@ -68,7 +68,7 @@ def _seal(state: State, sealed: StateSealed, at: int) -> State:
     own = state.digest()
     if own != sealed.state:
         raise SealBroken(size=at, sealed=sealed.state.hex(), own=own.hex())
-    return state
+    return state.put(tables.SEALS, number(at), Named(own))
 
 
 CHARTER_ADOPTED: Final = EntryKind(
