@@ -4,6 +4,7 @@ import pytest
 
 from custody.examine import catchup, shown
 from custody.examine.evidence import Stage
+from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion
@@ -35,7 +36,7 @@ def test_a_reader_that_has_caught_up_is_shown_the_rest_and_decides_by_it(story):
     assert (evidence.since, len(evidence.lines)) == (seen, story.history().size - seen)
     signed = desk.approve(evidence, story.cast.people["Aigerim"], Opinion.APPROVE, story.chance.nonce())
     assert story.custodian.approve(signed).log_size == story.history().size - 1
-    assert story.history().seen_by("Aigerim") == story.history().size - 1
+    assert lists.seen_by(story.history(), "Aigerim") == story.history().size - 1
     with refuses("HISTORY_GAP") as caught:
         story.desks["Bolat"].examine(evidence, Stage.APPROVE)
     assert (caught.error.since, caught.error.seen) == (seen, 0)

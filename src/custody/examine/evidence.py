@@ -49,6 +49,7 @@ from custody.examine.shown import (
     check_witnesses,
     extended,
     lines_of,
+    needed_size,
     own_shown,
     proved,
     read_lines,
@@ -318,7 +319,7 @@ def examine_own(
     """
 
     def show(charter: Charter) -> Shown:
-        return own_shown(history, signed, charter, history.needed_size(transfer.id))
+        return own_shown(history, signed, charter, needed_size(history, transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
     asked = _Asked(history.state.pinned, stage, now, lambda _: transfer.reason)

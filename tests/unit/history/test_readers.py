@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody.examine.shown import lines_of, read_lines
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.holdings import holdings
@@ -69,9 +69,9 @@ def test_bodies_that_are_withheld_or_erased_change_no_answer_but_what_they_say(t
         assert history.frontier == full.frontier
         assert history.state.digest() == full.state.digest()
         assert first_difference(MapRows.of(history.state), MapRows.of(full.state), SEALED) is None
-        assert list(history.transfers()) == list(full.transfers())
-        assert (history.live(), history.committed(), history.frozen_by) == (
-            full.live(),
+        assert list(lists.transfers(history)) == list(lists.transfers(full))
+        assert (lists.live(history), history.committed(), history.frozen_by) == (
+            lists.live(full),
             full.committed(),
             full.frozen_by,
         )

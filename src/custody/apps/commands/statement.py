@@ -34,6 +34,7 @@ from custody.examine.statement import (
     state_address,
     write_paper,
 )
+from custody.history import lists
 from custody.history.questions import History
 from custody.log import SignedCheckpoint
 from custody.logbook import annex_of, read_entries
@@ -136,7 +137,7 @@ def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None
 
 
 def _issued(history: History, name: str, index: int) -> AddressIssued:
-    row = history.address(history.charter.vault(name).id, index)
+    row = lists.address(history, history.charter.vault(name).id, index)
     if row is None:
         raise AddressNotIssued(vault=name, index=index, size=history.size)
     return history.read(AddressIssued, row.issued)
