@@ -152,7 +152,7 @@ class _Office:
         spent, memory = self._run(REBUILD)
         self._note(REBUILD, spent / size * UNIT)
         self._note(REBUILD_MEMORY, memory)
-        lines = list(self._custodian.log_file())
+        lines = list(self._custodian.showing.log_file())
 
         def keep(shown: Any) -> State:
             self._memory.save(_trusted(cast.charter.origin, cast.digest), shown.state)

@@ -94,7 +94,7 @@ def test_an_address_whose_payer_was_erased_is_not_stated_any_more(story):
     history = story.history()
     issued = history.read(AddressIssued, lists.address(history, story.cast.vault.id, 1).issued)
     with refuses("ANNEX_WITHHELD"):
-        state_address(issued, None, story.cast.charter, story.custodian.checkpoint().signed().checkpoint, 0, 1)
+        state_address(issued, None, story.cast.charter, story.custodian.showing.checkpoint().signed().checkpoint, 0, 1)
 
 
 def test_a_transfer_is_approved_signed_and_settled_without_its_reason(story):

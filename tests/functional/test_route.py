@@ -792,17 +792,17 @@ def test_a_checkpoint_is_asked_for_from_where_its_witness_is(story):
     transfer = story.authorized()
     story.custodian.evidence(transfer)
     size = story.witnesses[0].state.size
-    assert story.custodian.sizes_seen() == {WITNESS: size}
+    assert story.custodian.showing.sizes_seen() == {WITNESS: size}
     story.custodian.issue_address("reserve", expected("two"))
-    request = story.custodian.checkpoint()
+    request = story.custodian.showing.checkpoint()
     assert (request.since, len(request.leaves)) == (size, 2)
-    assert story.custodian.checkpoint(since=0).signed() == request.signed()
+    assert story.custodian.showing.checkpoint(since=0).signed() == request.signed()
     with refuses("NOT_IN_LOG"):
-        story.custodian.checkpoint(since=size + 3)
+        story.custodian.showing.checkpoint(since=size + 3)
 
 
 def test_a_witness_that_is_further_behind_than_its_cosignature_says_is_given_the_rest(story):
     story.custodian.evidence(story.authorized())
     story.witnesses[0].state = None
     story.custodian.evidence(story.authorized())
-    assert story.custodian.sizes_seen() == {WITNESS: story.witnesses[0].state.size}
+    assert story.custodian.showing.sizes_seen() == {WITNESS: story.witnesses[0].state.size}

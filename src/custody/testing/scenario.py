@@ -232,7 +232,7 @@ class Scenario:
 
     def paper(self, index: int) -> StatementPaper:
         """What officers judge a statement of the vault's address at `index` by; it holds for a month."""
-        request = self.custodian.checkpoint()
+        request = self.custodian.showing.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self.witnesses:
             signed = witness.cosign(request)

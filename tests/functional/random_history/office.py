@@ -401,7 +401,7 @@ class Office:
 
     def catch_up(self) -> None:
         station = self.chance.choice(self.machines())
-        lines = list(self.story.custodian.log_file(self._since(station)))
+        lines = list(self.story.custodian.showing.log_file(self._since(station)))
         station.catch_up(lambda: iter(lines))
 
     # --- thefts ------------------------------------------------------------------------------------------------------

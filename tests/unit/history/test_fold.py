@@ -385,7 +385,7 @@ def test_a_draft_uses_the_next_change_index(told):
     assert told.until(kinds.DRAFTED).next_index(told.cast.vault.id, Branch.CHANGE) == 0
     history = told.after(kinds.DRAFTED)
     assert history.next_index(told.cast.vault.id, Branch.CHANGE) == 1
-    assert history.transfer(told.transfer_id).due_change == 0
+    assert history.transfer(told.transfer_id).row.due_change == 0
 
 
 # --- transfers --------------------------------------------------------------------------------------------------------

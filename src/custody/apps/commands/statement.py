@@ -133,7 +133,7 @@ def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None
         return SignedCheckpoint.parse(note)
     with desk.work(passphrase_file) as work:
         work.key.unlock()
-        return SignedCheckpoint.parse(work.custodian.checkpoint().checkpoint)
+        return SignedCheckpoint.parse(work.custodian.showing.checkpoint().checkpoint)
 
 
 def _issued(history: History, name: str, index: int) -> AddressIssued:
