@@ -16,7 +16,8 @@ from typing import Any, Final
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.history import tables
-from custody.history.maps import MapRows, first_difference
+from custody.history.difference import encoded, first_difference
+from custody.history.maps import MapRows
 from custody.history.rows import NoRows, Rows, StateCorrupt, Table
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body, withhold
@@ -89,7 +90,7 @@ class InMemoryStore:
 
     def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
         """The first row of these tables that is not what was folded into `scratch`."""
-        return first_difference(scratch.rows, self._state.rows, tuple(compared))
+        return first_difference(encoded(scratch.rows), encoded(self._state.rows), compared)
 
     def verify(self) -> Frontier:
         """Recompute everything."""
@@ -228,7 +229,7 @@ class _Transaction(_View):
         self._state.roots.append(self._state.frontier.root)
 
     def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
-        found = first_difference(scratch.rows, self._state.rows, tables.ALL)
+        found = first_difference(encoded(scratch.rows), encoded(self._state.rows), tables.ALL)
         self.save(State.over(scratch.rows, b""))
         return found
 

@@ -34,10 +34,11 @@ from custody.backends.sql.entries import (
     read_page,
 )
 from custody.backends.sql.rows import SqlRows, read_head, write_rows
-from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
+from custody.backends.sql.scratch import ScratchRows, paged, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
+from custody.history.difference import first_difference
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, StateCorrupt, Table
 from custody.history.state import State
@@ -200,7 +201,7 @@ class SqlStore:
         own = _scratch_rows(scratch)
         with self.translating(), self.asker() as connection:
             head = read_head(connection, self.shown)
-        found = first_difference(own, self.rows_of(own.head), compared)
+        found = first_difference(paged(own), paged(self.rows_of(own.head)), compared)
         is_other = head.frontier == own.head.frontier and head.total.digest() != own.head.total.digest()
         if found is None and is_other:
             return StateCorrupt(table="state_head", key="", problem="its sum is not that of the rows")
