@@ -22,6 +22,7 @@ from custody.history import tables
 from custody.history.difference import Listing, differences
 from custody.history.rows import Head, Key, NoRows, Row, Sealing, StateCorrupt, Table
 from custody.history.state import State
+from custody.ports import Scratch
 
 PAGE: Final = 1_000
 """Rows read, and written, at once."""
@@ -124,6 +125,17 @@ class ScratchRows:
         after, low = (">=", b"") if behind is None else (">", behind)
         query = f"SELECT key, value FROM rows WHERE name = ? AND key {after} ? ORDER BY key LIMIT ?"  # noqa: S608
         return self._own.execute(query, (name, low, most)).fetchall()
+
+
+def scratch_rows(scratch: Scratch) -> ScratchRows:
+    """The same, as one of this kind.
+
+    Raises:
+        TypeError: it is of another kind of store.
+    """
+    if not isinstance(scratch, ScratchRows):
+        raise TypeError("rows are compared with, and taken over from, a scratch of this kind of store")
+    return scratch
 
 
 def paged(rows: _Paged) -> Listing:
