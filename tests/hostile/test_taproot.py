@@ -32,6 +32,8 @@ from custody.vault.descriptor import Branch, Vault, checksum
 from custody.vault.keys import AccountKey, Cosigner, KeyOrigin
 from custody.vault.templates import ScriptType
 
+from .altered import with_input
+
 EVE = secret("eve")
 EVE_KEY = public_key(EVE)
 """A key that somebody has."""
@@ -212,12 +214,6 @@ def test_a_charter_with_such_a_vault_is_refused_however_well_signed(forger, vaul
 
 
 # --- F7: inputs, change, witnesses ------------------------------------------------------------------------------------
-
-
-def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    inputs = list(psbt.inputs)
-    inputs[index] = replace(inputs[index], **changes)
-    return replace(psbt, inputs=tuple(inputs))
 
 
 def changed(psbt: Psbt, index: int, *fields: tuple[bytes, bytes | None]) -> Psbt:
