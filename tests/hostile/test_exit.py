@@ -18,8 +18,8 @@ from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
 from custody.bitcoin.script import multisig_a_script, multisig_script, p2wpkh
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import SegwitV0, Sighashes, Taproot
-from custody.bitcoin.transaction import serialize_stack
 from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret

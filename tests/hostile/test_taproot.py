@@ -20,9 +20,10 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import multisig_a_script, multisig_script, p2tr, p2wsh
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import tap_leaf_hash
 from custody.bitcoin.taproot import UNSPENDABLE, UNSPENDABLE_FINGERPRINT, output_key
-from custody.bitcoin.transaction import TxOut, serialize_stack
+from custody.bitcoin.transaction import TxOut
 from custody.charter.document import verify_charter
 from custody.envelope import sign
 from custody.testing.asserts import refuses
