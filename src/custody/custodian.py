@@ -34,7 +34,9 @@ from custody.examine.evidence import (
 )
 from custody.history import kinds, tables
 from custody.history.on.annex import ERASABLE, Erased
+from custody.history.on.charter import StateSealed
 from custody.history.questions import History
+from custody.history.rows import number
 from custody.log import EntryHead, NotInLog
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
@@ -244,7 +246,14 @@ class Custodian:
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
-    # --- forgetting --------------------------------------------------------------------------------------------------
+    # --- sealing and forgetting ---------------------------------------------------------------------------------------
+
+    def seal(self) -> StateSealed:
+        """Enter what the log's state is now, beside the times when that is due; nothing when it was sealed just now."""
+        with self._work() as work:
+            before = number(max(work.state.size - 1, 0))
+            sealed = work.state.get(tables.SEALS, before)
+            return work.seal() if sealed is None else StateSealed(size=work.state.size - 1, state=sealed.value)
 
     def erase(self, index: int, why: str) -> Erased:
         """Erase the body of an entry for good, and enter that it was erased.

@@ -29,7 +29,7 @@ from custody.backends.sql.entries import (
     read_entry,
     read_page,
 )
-from custody.backends.sql.rows import SqlRows, read_head
+from custody.backends.sql.rows import SqlRows, read_head, rows_as_of
 from custody.backends.sql.scratch import ScratchRows, paged, scratch_rows
 from custody.backends.sql.view import SqlTransaction, SqlView
 from custody.bitcoin.script import NetworkMismatch
@@ -37,6 +37,7 @@ from custody.errors import InvalidInput
 from custody.history.difference import first_difference
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, StateCorrupt, Table
+from custody.history.snapshot import SEALED, Written
 from custody.log import Frontier, LogCorrupt, SignedCheckpoint, check_name
 from custody.ports import (
     FileExists,
@@ -192,6 +193,10 @@ class SqlStore:
         if found is None and is_other:
             return StateCorrupt(table="state_head", key="", problem="its sum is not that of the rows")
         return found
+
+    def sealed_rows(self, size: int) -> Iterator[Written]:
+        """The rows that the digest of the state covers, as they were after `size` entries, by table and key."""
+        return rows_as_of(self, size, SEALED)
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
