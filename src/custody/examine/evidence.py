@@ -49,6 +49,7 @@ from custody.examine.shown import (
     check_witnesses,
     extended,
     lines_of,
+    needed_size,
     own_shown,
     proved,
     read_lines,
@@ -318,7 +319,7 @@ def examine_own(
     """
 
     def show(charter: Charter) -> Shown:
-        return own_shown(history, signed, charter, history.needed_size(transfer.id))
+        return own_shown(history, signed, charter, needed_size(history, transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
     asked = _Asked(history.state.pinned, stage, now, lambda _: transfer.reason)
@@ -448,7 +449,7 @@ def judge_draft(transfer: Transfer, proposal: Proposal, previous: Sequence[bytes
     check_replacement(drafted, proposal.request, transfer.replaced)
     if transfer.parent is not None:
         check_child(drafted, transfer.parent, vault)
-    check_indexes(proposal, transfer.due_change, transfer.due_receive)
+    check_indexes(proposal, transfer.row.due_change, dict(transfer.row.due_receive))
     _refuse_differing(reading, case)
     return Judged(psbt, reading, case)
 

@@ -15,11 +15,13 @@ from typing import Final
 
 from custody.charter.document import Charter
 from custody.errors import InvalidInput, Refused
+from custody.history import tables
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.history.state import State
+from custody.history.tables import ONLY
 from custody.log import (
     Checkpoint,
     Cosignature,
@@ -180,6 +182,16 @@ class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
     message = "the evidence file {problem}"
     hint = "Export it again with: custody transfer evidence."
     problem: str
+
+
+def needed_size(history: History, transfer_id: bytes) -> int:
+    """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
+
+    Once signatures were requested, what is judged does not change any more: that entry is enough.
+    """
+    row = history.transfer(transfer_id).row
+    freeze = history.state.get(tables.FREEZE, ONLY)
+    return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
 
 
 def own_shown(history: History, signed: SignedCheckpoint, charter: Charter, needed: int = 0) -> Shown:

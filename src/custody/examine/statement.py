@@ -43,6 +43,7 @@ from custody.examine.shown import (
     read_lines,
     witness_finding,
 )
+from custody.history import lists
 from custody.history.questions import History
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
@@ -310,7 +311,7 @@ def _examine(
     _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
     steps.append(Step(4, "history", witness_finding(shown.checkpoint, shown.cosignatures, charter)))
     # 5
-    row = history.address(vault.id, asked.index)
+    row = lists.address(history, vault.id, asked.index)
     if row is None or row.issued >= asked.log_size:
         raise AddressNotIssued(vault=entry.name, index=asked.index, size=asked.log_size)
     issued = history.read(AddressIssued, row.issued)

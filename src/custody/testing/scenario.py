@@ -19,6 +19,7 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import Evidence
 from custody.examine.statement import DAY, StatementPaper, state_address, write_paper
+from custody.history import lists
 from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
@@ -237,11 +238,11 @@ class Scenario:
 
     def paper(self, index: int) -> StatementPaper:
         """What officers judge a statement of the vault's address at `index` by; it holds for a month."""
-        request = self.custodian.checkpoint()
+        request = self.custodian.showing.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self.witnesses:
             signed = witness.cosign(request)
-        row = self.history().address(self.cast.vault.id, index)
+        row = lists.address(self.history(), self.cast.vault.id, index)
         assert row is not None  # noqa: S101
         issued = self.history().read(AddressIssued, row.issued)
         with self.store.read() as view:
