@@ -74,12 +74,12 @@ def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None =
         HistoryGap, HistoryStale, HistoryForked, ProofInvalid: it does not go on from what is known.
         HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
     """
-    head = _head(lines())
+    head = head_of(lines())
     signed = SignedCheckpoint.parse(head.checkpoint)
     charter: Charter = verify_charter(head.charter, known.pinned)
     cosignatures = check_witnesses(signed, charter)
-    frontiers = _hashed(lines(), head, signed, known)
-    rest = islice(_rest(lines()), known.size - head.since, None)
+    frontiers = hashed(lines(), head, signed, known)
+    rest = islice(rest_of(lines()), known.size - head.since, None)
     state = known
     for frontier in frontiers:
         batch = [read_line(line, at) for at, line in enumerate(islice(rest, frontier.size - state.size), state.size)]
@@ -92,28 +92,40 @@ def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None =
     return Shown(state, signed.checkpoint, cosignatures)
 
 
-def _head(lines: Iterator[bytes]) -> LogFile:
+def head_of(lines: Iterator[bytes]) -> LogFile:
+    """The first line of the file.
+
+    Raises:
+        EvidenceInvalid: there is none.
+        RecordInvalid, RecordNotCanonical: it is no such line.
+    """
     first = next(lines, None)
     if first is None:
         raise EvidenceInvalid(problem="is empty")
     return LogFile.from_bytes(first)
 
 
-def _rest(lines: Iterator[bytes]) -> Iterator[bytes]:
+def rest_of(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines after the first."""
     next(lines, None)
     return lines
 
 
-def _hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, known: State) -> list[Frontier]:
-    """Frontiers a batch apart from what is known up to the checkpoint, by the leaf hashes that the lines state."""
+def hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, known: State) -> list[Frontier]:
+    """Frontiers a batch apart from what is known up to the checkpoint, by the leaf hashes that the lines state.
+
+    Raises:
+        HistoryGap, HistoryStale, HistoryForked, ProofInvalid: the lines do not lead from what is known to its root.
+        EvidenceInvalid, LogCorrupt: they are too few or too many, or one states no hash.
+    """
     size = signed.checkpoint.size
     if head.since > known.size:
         raise HistoryGap(since=head.since, seen=known.size)
     if size < known.size:
         raise HistoryStale(size=size, seen=known.size)
-    new = islice(_rest(lines), known.size - head.since, size - head.since + 1)
+    new = islice(rest_of(lines), known.size - head.since, size - head.since + 1)
     frontiers, frontier = [], known.frontier
-    while batch := [_leaf(line, frontier.size + at) for at, line in enumerate(islice(new, BATCH))]:
+    while batch := [leaf_of(line, frontier.size + at) for at, line in enumerate(islice(new, BATCH))]:
         frontier = frontier.extend(batch)
         frontiers.append(frontier)
     if frontier.size != size:
@@ -126,8 +138,12 @@ def _hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, kno
     return frontiers
 
 
-def _leaf(line: bytes, index: int) -> bytes:
-    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole."""
+def leaf_of(line: bytes, index: int) -> bytes:
+    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole.
+
+    Raises:
+        LogCorrupt: it states none.
+    """
     at = line.rfind(_LEAF)
     stated = line[at + len(_LEAF) : at + len(_LEAF) + 64]
     try:
