@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from custody.bitcoin.profile import ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.envelope import Envelope, unsafe_payload, unsafe_signers
-from custody.examine.catchup import Lines, hashed, head_of, leaf_of, rest_of
+from custody.examine.catchup import Lines, hash_log, head_of, leaf_of
 from custody.examine.evidence import (
     TITLES,
     UNKNOWABLE,
@@ -75,10 +76,14 @@ _NO_LOG: Final = State(b"")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What a machine has to judge by: the charter it trusts, None without one, and the log as far as it has seen it."""
+    """What a machine has to judge by: the charter it trusts, None without one, and the log as far as it has seen it.
+
+    `taken` says what of that log it has taken on others' word.
+    """
 
     charter: Charter | None = None
     known: State = _NO_LOG
+    taken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +209,7 @@ def look_at_evidence(evidence: Evidence, reader: Reader, now: int) -> Unproved[E
     if lack.is_gap:
         glimpse = _glimpse(evidence, reader)
         unasked = tuple(f"step {each.number}, {each.title}: {each.finding}" for each in glimpse.unasked)
-        return Unproved(glimpse, lack, (*lack.not_checked(), *unasked, *UNKNOWABLE))
+        return Unproved(glimpse, lack, (*lack.not_checked(), *unasked, *reader.taken, *UNKNOWABLE))
     adopted = adopted_in(read_lines(evidence.lines, evidence.since))
     if adopted is None:
         raise NotLogged(what="the charter")
@@ -345,7 +350,7 @@ def look_at_statement(
     if lack.is_gap:
         glimpse = _statement_glimpse(paper, reader.known, pinned, now)
         unasked = tuple(f"step {each.number}, {each.title}: {each.finding}" for each in glimpse.unasked)
-        return Unproved(glimpse, lack, (*lack.not_checked(), *unasked, *unknowable(glimpse.charter)))
+        return Unproved(glimpse, lack, (*lack.not_checked(), *unasked, *reader.taken, *unknowable(glimpse.charter)))
     found = examine_statement(paper, State(pinned), now)
     return Unproved(found, lack, (*lack.not_checked(), *found.not_checked))
 
@@ -413,10 +418,10 @@ def look_at_log(lines: Lines, reader: Reader) -> Unproved[LogGlimpse]:
     cosignatures = check_witnesses(signed, charter)
     lack = Lack(reader.charter is not None, head.since, reader.known.size)
     if lack.is_gap:
-        told = sum(1 for each in enumerate(rest_of(lines()), head.since) if leaf_of(each[1], each[0]))
-        refuse_wrong_count(told, head.since, signed.checkpoint)
+        stated = (leaf_of(line, at) for at, line in enumerate(islice(lines(), 1, None), head.since))
+        refuse_wrong_count(sum(1 for _ in stated), head.since, signed.checkpoint)
     else:
-        hashed(lines(), head, signed, reader.known)
+        hash_log(lines(), head, signed.checkpoint, reader.known)
     excerpt = Excerpt(head.since, signed.checkpoint.size - head.since, signed, cosignatures)
     unread = "what the entries say, and whether they fit each other: they are read when the log is taken in"
-    return Unproved(LogGlimpse(charter, excerpt, not lack.is_gap), lack, (*lack.not_checked(), unread))
+    return Unproved(LogGlimpse(charter, excerpt, not lack.is_gap), lack, (*lack.not_checked(), *reader.taken, unread))

@@ -51,7 +51,7 @@ from custody.examine.unproved import (
 from custody.log import SignedCheckpoint
 from custody.log.witnessing import WitnessRequest
 from custody.record import MAX_RECORD
-from custody.station import Untrusted
+from custody.station import Untrusted, told
 from custody.transfer.approval import WithdrawalPaper
 from custody.transfer.request import RequestPaper
 
@@ -106,6 +106,12 @@ def _is_untrusting(place: Desk, charter_file: str | None) -> bool:
     return True
 
 
+def _reader(place: Desk, charter_file: str | None) -> Reader:
+    """What this machine has to judge by, which trusts a charter."""
+    station = place.station
+    return Reader(place.charter(charter_file), station.seen(), told(station.state().start))
+
+
 def _show_evidence(place: Desk, evidence: Evidence, file: str, charter_file: str | None) -> None:
     found, now = _evidence(place, evidence, charter_file), place.clock.now()
     if isinstance(found, Examination):
@@ -125,7 +131,7 @@ def _evidence(
     with place.alone():
         known = place.station.seen()
         if evidence.since > known.size:
-            return look_at_evidence(evidence, Reader(place.charter(charter_file), known), place.clock.now())
+            return look_at_evidence(evidence, _reader(place, charter_file), place.clock.now())
         return place.station.examine(evidence, stage_of(evidence, known))
 
 
@@ -148,7 +154,7 @@ def _statement(
     with place.alone():
         known = place.station.seen()
         if paper.since > known.size:
-            return look_at_statement(paper, Reader(place.charter(charter_file), known), place.clock.now())
+            return look_at_statement(paper, _reader(place, charter_file), place.clock.now())
         return place.station.examine_statement(paper)
 
 
@@ -177,7 +183,7 @@ def _show_log(place: Desk, file: str, charter_file: str | None) -> None:
 
     reader = Reader()
     if not _is_untrusting(place, charter_file):
-        reader = Reader(place.charter(charter_file), place.station.seen())
+        reader = _reader(place, charter_file)
     found = look_at_log(lines, reader)
     output().emit(log_data(found), lambda: log_screen(found))
     if not found.lack.is_any:
