@@ -198,3 +198,26 @@ def test_every_other_file_is_framed_and_lists_what_was_not_checked(drafted):
         assert told.startswith("not checked: no charter is trusted here; it verifies by ")
         assert drafted.cast.people[named].public_key.hex() in told
     assert drafted.at_station(STRANGER, "inspect", drafted.key(officer))["not_checked"]
+
+
+def test_a_snapshot_and_what_officers_confirm_of_it_are_framed_too(drafted):
+    drafted.does("log", "seal")
+    drafted.witnessed()
+    log, snapshot = drafted.new_path("log.jsonl"), drafted.new_path("snapshot.jsonl")
+    drafted.does("log", "export", "--for-stations", "-o", log)
+    confirmed = []
+    for officer in OFFICERS[:2]:
+        drafted.trusted_by(officer)
+        drafted.at_station(officer, "catch-up", log)
+        confirmed.append(drafted.new_path("confirmed.json"))
+        key = ("--key", drafted.key(officer), "--yes", "-o", confirmed[-1])
+        drafted.at_station(officer, "confirm", *key)
+    drafted.does("log", "snapshot", *confirmed, "-o", snapshot)
+    for file in (confirmed[0], snapshot):
+        assert f"  - {NOTHING_PROVED}" in framed(drafted, STRANGER, UNTRUSTED, file)
+    assert drafted.at_station(OFFICERS[1], "inspect", confirmed[0])["signature"]["signed"] == OFFICERS[0]
+    new = OFFICERS[2]
+    drafted.trusted_by(new)
+    told = drafted.at_station(new, "inspect", snapshot)
+    assert (told["trusted"], told["says"]["officers"]) == (True, list(OFFICERS[:2]))
+    assert drafted.at_station(new, "status")["size"] == 0

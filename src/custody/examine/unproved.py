@@ -42,6 +42,7 @@ from custody.examine.evidence import (
     told_of,
 )
 from custody.examine.shown import check_witnesses, read_lines, refuse_wrong_count
+from custody.examine.snapshot import CheckedSnapshot, check_snapshot, snapshot_head
 from custody.examine.statement import (
     AddressNotIssued,
     AddressStatement,
@@ -194,6 +195,14 @@ def _lack(reader: Reader, since: int) -> Lack:
     if not lack.is_any:
         raise ValueError("nothing is missing here: the file can be judged")
     return lack
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotGlimpse:
+    """A snapshot that agrees with its charter, its officers' confirmation and its log; no station has begun with it."""
+
+    charter: Charter
+    checked: CheckedSnapshot
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
@@ -425,3 +434,18 @@ def look_at_log(lines: Lines, reader: Reader) -> Unproved[LogGlimpse]:
     excerpt = Excerpt(head.since, signed.checkpoint.size - head.since, signed, cosignatures)
     unread = "what the entries say, and whether they fit each other: they are read when the log is taken in"
     return Unproved(LogGlimpse(charter, excerpt, not lack.is_gap), lack, (*lack.not_checked(), *reader.taken, unread))
+
+
+def look_at_snapshot(lines: Lines, reader: Reader) -> Unproved[SnapshotGlimpse]:
+    """What a snapshot is of; `Station.begin` is what begins with it.
+
+    Raises:
+        CustodyError: as `check_snapshot`.
+    """
+    head = snapshot_head(lines())
+    charter = reader.charter or read_charter(head.charter)
+    known = reader.known if reader.charter is not None else State(charter.digest())
+    found = SnapshotGlimpse(charter, check_snapshot(lines, known))
+    lack = Lack(reader.charter is not None, 0, reader.known.size)
+    unread = "whether what is confirmed follows from these entries: officers say so, and they are not folded here"
+    return Unproved(found, lack, (*lack.not_checked(), *reader.taken, unread))

@@ -28,7 +28,16 @@ from custody.apps.views.files import (
     withdrawal_paper,
 )
 from custody.apps.views.statement import stating_data, stating_screen
-from custody.apps.views.unproved import evidence_data, evidence_screen, log_data, log_screen, paper_data, paper_screen
+from custody.apps.views.unproved import (
+    evidence_data,
+    evidence_screen,
+    log_data,
+    log_screen,
+    paper_data,
+    paper_screen,
+    snapshot_data,
+    snapshot_screen,
+)
 from custody.backends.files import read_lines
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
@@ -46,6 +55,7 @@ from custody.examine.unproved import (
     Unproved,
     look_at_evidence,
     look_at_log,
+    look_at_snapshot,
     look_at_statement,
 )
 from custody.log import SignedCheckpoint
@@ -56,6 +66,7 @@ from custody.transfer.approval import WithdrawalPaper
 from custody.transfer.request import RequestPaper
 
 _BEGINNING: Final = 4096
+_LONG: Final = frozenset({FileKind.LOG, FileKind.SNAPSHOT})
 
 
 @click.command(cls=Verb, epilog="Example: custody-station inspect transfer.evidence.json")
@@ -67,14 +78,14 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
 
     Evidence of a transfer is examined step by step. A plain PSBT carries no evidence: with --vault its amounts, inputs
     and change are checked, and the rest is listed as not checked. Charters, requests, approvals, address statements,
-    payer cards, checkpoints, logs and key files are shown, with what can be said of their signatures.
+    payer cards, checkpoints, logs, snapshots and key files are shown, with what can be said of their signatures.
 
     On a machine that trusts no charter, or has not seen the log far enough, the file is shown all the same, as what it
     says and no more: first and last it is said that nothing is proved, and what was not checked is listed.
     """
     place = desk()
-    if _is_log(file):
-        _show_log(place, file, charter_file)
+    if long := _long(file):
+        _show_long(place, long, file, charter_file)
         return
     data = read_input(file, MAX_RECORD)
     kind = kind_of(data)
@@ -84,8 +95,8 @@ def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
     if kind is FileKind.STATEMENT_PAPER:
         _show_statement(place, alone_in(data, StatementPaper, file), file, charter_file)
         return
-    if kind is FileKind.LOG:
-        raise click.UsageError("give the log as a file: it is read twice")
+    if kind in _LONG:
+        raise click.UsageError(f"give {kind} as a file: it is read twice")
     shown_data, text = _paper(place, kind, data, file, charter_file, vault)
     output().emit(shown_data, text)
 
@@ -167,29 +178,36 @@ def _say_what_proves(lack: Lack, made_by: str) -> None:
         output().next_step(f"this proves nothing yet; to have it checked: {made_by} --since {lack.seen} -o FILE")
 
 
-# --- the log ----------------------------------------------------------------------------------------------------------
+# --- logs and snapshots -----------------------------------------------------------------------------------------------
 
 
-def _is_log(file: str) -> bool:
-    """Whether the file is a log, which may be longer than any other file: only its first line is read for this."""
+def _long(file: str) -> FileKind | None:
+    """The kind of a file that may be longer than any other, read by its first line; None for all others."""
     if file == STANDARD:
-        return False
-    return kind_of(next(read_lines(Path(file), MAX_LINE), b"")[:_BEGINNING]) is FileKind.LOG
+        return None
+    kind = kind_of(next(read_lines(Path(file), MAX_LINE), b"")[:_BEGINNING])
+    return kind if kind in _LONG else None
 
 
-def _show_log(place: Desk, file: str, charter_file: str | None) -> None:
+def _show_long(place: Desk, kind: FileKind, file: str, charter_file: str | None) -> None:
     def lines() -> Iterator[bytes]:
         return read_lines(Path(file), MAX_LINE)
 
     reader = Reader()
     if not _is_untrusting(place, charter_file):
         reader = _reader(place, charter_file)
-    found = look_at_log(lines, reader)
-    output().emit(log_data(found), lambda: log_screen(found))
-    if not found.lack.is_any:
+    if kind is FileKind.SNAPSHOT:
+        snapshot = look_at_snapshot(lines, reader)
+        output().emit(snapshot_data(snapshot), lambda: snapshot_screen(snapshot))
+        lack = snapshot.lack
+    else:
+        log = look_at_log(lines, reader)
+        output().emit(log_data(log), lambda: log_screen(log))
+        lack = log.lack
+    if not lack.is_any:
         output().next_step(f"to take it in: custody-station catch-up {shown(file)}")
         return
-    _say_what_proves(found.lack, "custody log export --for-stations")
+    _say_what_proves(lack, "custody log export --for-stations")
 
 
 # --- any other file ---------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers, verify_one
+from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.statement import AddressStatement, count_signers
 from custody.examine.unproved import NO_CHARTER
 from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
@@ -269,12 +270,15 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         )
     if kind == payload_type(TransferRequest):
         return request_paper(envelope, None, charter)
-    if kind == payload_type(Approval):
-        return _approval_paper(envelope, charter)
     if kind == payload_type(Withdrawal):
         return withdrawal_paper(envelope, None, charter)
-    if kind == payload_type(AddressStatement):
-        return _statement_paper(envelope, charter)
+    papers = {
+        payload_type(Approval): _approval_paper,
+        payload_type(AddressStatement): _statement_paper,
+        payload_type(StateConfirmed): _confirmation_paper,
+    }
+    if kind in papers:
+        return papers[kind](envelope, charter)
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
     data: Data = {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}
     unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
@@ -378,6 +382,23 @@ def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         block("Address statement", statement_lines(statement)),
         block("Officers", table(rows)),
         words_block("Statement", statement.digest()),
+    )
+
+
+def _confirmation_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    confirmed = unsafe_payload(envelope, StateConfirmed)
+    if charter is None:
+        signed = [("signed by", self_signed(unsafe_signers(envelope, StateConfirmed)))]
+    else:
+        signed = signers_text(confirmed_by(envelope, charter)[1], card_of(charter))
+    rows = [("entries", str(confirmed.size)), ("root", confirmed.root.hex()), ("state", confirmed.state.hex())]
+    return framed_paper(
+        charter,
+        {"kind": "state-confirmed", "record": confirmed.model_dump(mode="json"), "signature": dict(signed)},
+        ["whether the log comes to that state: no log is in this file"],
+        block("Confirmation of a state that the log has sealed", table(rows)),
+        block("Officers", table(signed)),
+        words_block("State", confirmed.digest()),
     )
 
 

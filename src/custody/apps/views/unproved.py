@@ -54,6 +54,7 @@ from custody.examine.unproved import (
     Glimpse,
     Lack,
     LogGlimpse,
+    SnapshotGlimpse,
     StatementGlimpse,
     Unproved,
 )
@@ -456,3 +457,41 @@ def log_data(found: Unproved[LogGlimpse]) -> Data:
         **_log_data(told.excerpt, told.charter, is_joined=told.is_joined),
     }
     return _framed_data("log-file", found, says)
+
+
+def snapshot_screen(found: Unproved[SnapshotGlimpse]) -> str:
+    """A snapshot for stations, before one begins with it."""
+    told = found.said
+    checked, confirmed = told.checked, told.checked.confirmed
+    whose = "the charter trusted here" if found.lack.is_trusting else "the file's own charter"
+    rows = [
+        ("entries", f"{confirmed.size}, whose state is in the file"),
+        ("root", confirmed.root.hex()),
+        ("state", confirmed.state.hex()),
+        ("confirmed", f"by {', '.join(checked.officers)}, by {whose}"),
+        ("log", f"{checked.signed.checkpoint.size} entries; they lead to the checkpoint's root"),
+        ("signed", _names(checked.cosignatures, told.charter, whose)),
+    ]
+    return _framed(
+        found,
+        "A snapshot for stations, hashed here and not begun with",
+        _charter_block(told.charter, None, found.lack),
+        block(f"Snapshot{_FILE if found.lack.is_any else ''}", table(rows)),
+    )
+
+
+def snapshot_data(found: Unproved[SnapshotGlimpse]) -> Data:
+    """The same for a program."""
+    told = found.said
+    checked, confirmed = told.checked, told.checked.confirmed
+    says: Data = {
+        "institution": told.charter.institution,
+        "charter": told.charter.digest().hex(),
+        "size": confirmed.size,
+        "root": confirmed.root.hex(),
+        "state": confirmed.state.hex(),
+        "officers": list(checked.officers),
+        "log_size": checked.signed.checkpoint.size,
+        "witnesses": names_of(checked.cosignatures, told.charter),
+    }
+    return _framed_data("snapshot", found, says)
