@@ -268,17 +268,15 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
             charter_screen(found, missing),
             words_block("Charter", found.digest()),
         )
-    if kind == payload_type(TransferRequest):
-        return request_paper(envelope, None, charter)
-    if kind == payload_type(Withdrawal):
-        return withdrawal_paper(envelope, None, charter)
     papers = {
-        payload_type(Approval): _approval_paper,
-        payload_type(AddressStatement): _statement_paper,
-        payload_type(StateConfirmed): _confirmation_paper,
+        payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
+        payload_type(Approval): lambda: _approval_paper(envelope, charter),
+        payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
+        payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
+        payload_type(StateConfirmed): lambda: _confirmation_paper(envelope, charter),
     }
     if kind in papers:
-        return papers[kind](envelope, charter)
+        return papers[kind]()
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
     data: Data = {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}
     unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
@@ -386,19 +384,25 @@ def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
 
 
 def _confirmation_paper(envelope: Envelope, charter: Charter | None) -> Shown:
-    confirmed = unsafe_payload(envelope, StateConfirmed)
+    found = unsafe_payload(envelope, StateConfirmed)
     if charter is None:
-        signed = [("signed by", self_signed(unsafe_signers(envelope, StateConfirmed)))]
+        state = self_signed(unsafe_signers(envelope, StateConfirmed))
     else:
-        signed = signers_text(confirmed_by(envelope, charter)[1], card_of(charter))
-    rows = [("entries", str(confirmed.size)), ("root", confirmed.root.hex()), ("state", confirmed.state.hex())]
+        tally = confirmed_by(envelope, charter)[1]
+        names = [each.name for each in charter.people if each.key in tally.acted]
+        state = f"signed by {', '.join(names) or 'no officer'}; {tally.threshold} are needed"
+    rows = [
+        ("entries", str(found.size)),
+        ("root", found.root.hex()),
+        ("state", found.state.hex()),
+        ("signature", state),
+    ]
     return framed_paper(
         charter,
-        {"kind": "state-confirmed", "record": confirmed.model_dump(mode="json"), "signature": dict(signed)},
+        _document_data("state-confirmed", found, state),
         ["whether the log comes to that state: no log is in this file"],
-        block("Confirmation of a state that the log has sealed", table(rows)),
-        block("Officers", table(signed)),
-        words_block("State", confirmed.digest()),
+        block("Confirmation of a sealed state", table(rows)),
+        words_block("State", found.digest()),
     )
 
 
