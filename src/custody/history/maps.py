@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from custody.history.rows import Head, Key, Row, Rows, StateCorrupt, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 
 
@@ -31,6 +32,14 @@ class MapRows:
             else:
                 rows[key] = data
         return cls(Head(state.frontier, state.total_with(encoded)), tables)
+
+    @classmethod
+    def begun(cls, head: Head, rows: Iterable[Written]) -> MapRows:
+        """These rows, which stand at `head`."""
+        tables: dict[str, dict[Key, bytes]] = {}
+        for table, key, data in rows:
+            tables.setdefault(table.name, {})[key] = data
+        return cls(head, tables)
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""

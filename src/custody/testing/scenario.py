@@ -22,7 +22,7 @@ from custody.examine.statement import DAY, StatementPaper, state_address, write_
 from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
-from custody.history.rows import Head, Key, NoRows, Rows
+from custody.history.rows import Head, NoRows, Rows
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.history.tables import HoldingRow
@@ -82,10 +82,7 @@ class RememberedState:
 
     def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
         """Remember these rows and no others."""
-        found: dict[str, dict[Key, bytes]] = {}
-        for table, key, data in rows:
-            found.setdefault(table.name, {})[key] = data
-        self._trusted, self._rows = trusted, MapRows(head, found)
+        self._trusted, self._rows = trusted, MapRows.begun(head, rows)
 
 
 @dataclass(slots=True)
