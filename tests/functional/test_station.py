@@ -326,11 +326,11 @@ def test_words_are_never_shown_before_they_were_typed(tmp_path, scenario):
     assert not any(word in result.output.split() for word in show_words(scenario.cast.digest).split())
 
 
-def test_an_untrusting_station_examines_nothing(tmp_path, scenario, station):
+def test_an_untrusting_station_proves_nothing(tmp_path, scenario, station):
     assert station.tells("inspect", tmp_path / "evidence.json")
     new = Machine(tmp_path, "new", scenario.chain)
     key = ("--key", tmp_path / "Aigerim.key", "-o", tmp_path / "out", "--yes")
-    new.refuses("STATION_UNTRUSTED", "inspect", tmp_path / "evidence.json")
+    assert new.tells("inspect", tmp_path / "evidence.json")["proved"] is False
     new.refuses("STATION_UNTRUSTED", "approve", tmp_path / "evidence.json", *key)
     new.refuses("STATION_UNTRUSTED", "sign", tmp_path / "evidence.json", *key)
     new.refuses("STATION_UNTRUSTED", "address", tmp_path / "charter.json", "reserve", 0)

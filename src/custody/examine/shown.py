@@ -162,9 +162,7 @@ def proved(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Ch
         HistoryForked: what is known and the lines do not make the checkpoint's log.
         ProofInvalid: nothing was known, and the lines do not make it.
     """
-    if since + len(entries) != checkpoint.size:
-        problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
-        raise EvidenceInvalid(problem=problem)
+    refuse_wrong_count(len(entries), since, checkpoint)
     new = unseen(known, entries, since)
     if checkpoint.size < known.size:
         raise HistoryStale(size=checkpoint.size, seen=known.size)
@@ -174,6 +172,17 @@ def proved(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Ch
         claim = f"a history of {checkpoint.size} entries"
         raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
     return new
+
+
+def refuse_wrong_count(lines: int, since: int, checkpoint: Checkpoint) -> None:
+    """Pass when so many lines from `since` on are as many as the checkpoint has entries.
+
+    Raises:
+        EvidenceInvalid: they are not.
+    """
+    if since + lines != checkpoint.size:
+        problem = f"has {lines} log lines from {since} on, for a checkpoint of {checkpoint.size}"
+        raise EvidenceInvalid(problem=problem)
 
 
 class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
