@@ -285,7 +285,7 @@ class Custodian:
             check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
-            body = gather(transfer, work.history.charter_envelope, previous)
+            body = gather(transfer, work.state.pinned, previous)
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
             work.append(kinds.SIGNING_REQUESTED, requested)
         return requested
