@@ -207,6 +207,17 @@ def test_what_somebody_needs_is_not_erased(story):
         story.custodian.erase(story.history().size, "there is none")
 
 
+def test_a_deposit_is_not_erased_while_a_live_transfer_spends_it(story):
+    draft, _ = story.drafted()
+    spent = [story.holdings[each].seen for each in draft.outpoints]
+    with refuses("ERASE_REFUSED") as caught:
+        story.custodian.erase(spent[0], "asked for by the payer")
+    assert caught.error.problem == f"live transfer {draft.transfer_id.hex()} spends its coin"
+    story.custodian.withdraw(story.withdrawal(draft.transfer_id))
+    story.custodian.erase(spent[0], "asked for by the payer")
+    refuse_differing(story)
+
+
 def test_nothing_of_it_is_left_in_the_file(tmp_path):
     path = tmp_path / "store.sqlite"
     story = Scenario.begin(
