@@ -12,7 +12,7 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +35,9 @@ from custody.examine.evidence import (
 from custody.history import kinds, tables
 from custody.history.holdings import held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
+from custody.history.on.charter import StateSealed
 from custody.history.questions import History
+from custody.history.rows import number
 from custody.log import (
     Cosignature,
     EntryHead,
@@ -256,7 +258,14 @@ class Custodian:
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
-    # --- forgetting --------------------------------------------------------------------------------------------------
+    # --- sealing and forgetting ---------------------------------------------------------------------------------------
+
+    def seal(self) -> StateSealed:
+        """Enter what the log's state is now, beside the times when that is due; nothing when it was sealed just now."""
+        with self._work() as work:
+            before = number(max(work.state.size - 1, 0))
+            sealed = work.state.get(tables.SEALS, before)
+            return work.seal() if sealed is None else StateSealed(size=work.state.size - 1, state=sealed.value)
 
     def erase(self, index: int, why: str) -> Erased:
         """Erase the body of an entry for good, and enter that it was erased.
@@ -339,6 +348,10 @@ class Custodian:
     def log_file(self, since: int = 0) -> Iterator[bytes]:
         """The log from entry `since` on, line by line. Raises as `Showing.log_file`."""
         return self._showing.log_file(since)
+
+    def snapshot(self, confirmations: Sequence[Envelope]) -> Iterator[bytes]:
+        """The state that officers' stations have confirmed, and the log. Raises as `Showing.snapshot`."""
+        return self._showing.snapshot(confirmations)
 
     def checkpoint(self, since: int | None = None) -> WitnessRequest:
         """A signed checkpoint of the log as it stands, for witnesses. Raises as `Showing.checkpoint`."""

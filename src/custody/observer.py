@@ -204,16 +204,31 @@ def _used(history: History) -> dict[tuple[bytes, int], int]:
 
 def _watch_ahead(logbook: Logbook, clock: Clock, history: History, used: Mapping[tuple[bytes, int], int]) -> None:
     """Watch well beyond the used indexes of every branch. Scripts are derived before anybody has to wait."""
-    windows = logbook.windows()
+    due: list[tuple[bytes, Branch, int, list[bytes]]] = []
+    for vault_id, branch, start, stop in _unwatched(logbook.windows(), used):
+        due.append((vault_id, branch, start, history.charter.vault_by_id(vault_id)[1].scripts(branch, start, stop)))
+        if sum(len(scripts) for *_, scripts in due) >= BATCH_SCRIPTS:
+            _watch(logbook, clock, due)
+            due = []
+    if due:
+        _watch(logbook, clock, due)
+
+
+def _watch(logbook: Logbook, clock: Clock, due: Iterable[tuple[bytes, Branch, int, list[bytes]]]) -> None:
+    with logbook.write(clock.now()) as work:
+        for each in due:
+            work.store.watch(*each)
+
+
+def _unwatched(
+    windows: Mapping[tuple[bytes, int], int], used: Mapping[tuple[bytes, int], int]
+) -> Iterator[tuple[bytes, Branch, int, int]]:
+    """Vaults, branches and ranges of indexes that are to be watched and are not, few at a time."""
     for (vault_id, number), index in used.items():
         branch = Branch(number)
-        gap = RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP
-        stop = min(index + gap, HARDENED)
+        stop = min(index + (RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP), HARDENED)
         for start in range(windows.get((vault_id, number), 0), stop, BATCH_SCRIPTS):
-            vault = history.charter.vault_by_id(vault_id)[1]
-            scripts = vault.scripts(branch, start, min(stop, start + BATCH_SCRIPTS))
-            with logbook.write(clock.now()) as work:
-                work.store.watch(vault_id, branch, start, scripts)
+            yield vault_id, branch, start, min(stop, start + BATCH_SCRIPTS)
 
 
 def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:

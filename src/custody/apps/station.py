@@ -84,6 +84,7 @@ program: Final = Program(
         "statement": Lazy(f"{_COMMANDS}.statements:statement", "Examine an address, and sign an officer's statement."),
         "verify-statement": Lazy(f"{_COMMANDS}.statements:verify", "Verify, before you pay, what officers state."),
         "catch-up": Lazy(f"{_COMMANDS}.catchup:catch_up", "Take in the log from a file; evidence is short then."),
+        "confirm": Lazy(f"{_COMMANDS}.snapshots:confirm", "Confirm a state of the log, for stations that are new."),
         "witness": Lazy(f"{_COMMANDS}.witnesses:witness", "Cosign a checkpoint of the log."),
     },
     epilog="Every file that is written is new and readable by its owner only. See COMMAND --help.",

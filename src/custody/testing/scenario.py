@@ -6,6 +6,7 @@ the ones that ship. Only time and chance are seeded. Regtest only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -21,7 +22,8 @@ from custody.examine.statement import DAY, StatementPaper, state_address, write_
 from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
-from custody.history.rows import NoRows, Rows
+from custody.history.rows import Head, Key, NoRows, Rows
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.history.tables import HoldingRow
 from custody.log import SignedCheckpoint
@@ -77,6 +79,13 @@ class RememberedState:
     def save(self, trusted: StationState, seen: State) -> None:
         """Remember both."""
         self._trusted, self._rows = trusted, MapRows.of(seen)
+
+    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
+        """Remember these rows and no others."""
+        found: dict[str, dict[Key, bytes]] = {}
+        for table, key, data in rows:
+            found.setdefault(table.name, {})[key] = data
+        self._trusted, self._rows = trusted, MapRows(head, found)
 
 
 @dataclass(slots=True)

@@ -6,13 +6,12 @@ line an entry, each with its own hash, so that damage is located.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 import click
 
-from custody.apps.commands.telling import tell_folded
+from custody.apps.commands.telling import LineCount, tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
 from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
@@ -26,8 +25,6 @@ from custody.log.checkpoint import MAX_CHECKPOINT
 from custody.logbook import read_entries
 from custody.rebuild import verify_deep
 
-LINES_TOLD: Final = 1_000
-"""Lines after which a person is told how far it is."""
 _ERASABLE: Final = {
     str(kinds.ANNEXED): "an annex: for whom an address was given out, or a reason",
     str(kinds.DEPOSIT_SEEN): "a deposit: the coin will not be known here any more, and no transfer will spend it",
@@ -169,9 +166,9 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
             lines = work.custodian.log_file(since)
     else:
         lines = _all_lines(desk, since)
-    counted = Counter[str]()
-    write_output(out, (_told(line, counted) for line in lines))
-    size = since + counted["lines"] - int(is_for_stations)
+    counted = LineCount()
+    write_output(out, counted.told(lines))
+    size = since + counted.lines - int(is_for_stations)
     output().emit({"since": since, "size": size, "file": out}, f"{size - since} entries, up to {size}: {shown(out)}")
     if is_for_stations:
         output().next_step(f"at the station: custody-station catch-up {shown(out)}")
@@ -201,13 +198,6 @@ def erase(*, index: int, why: str, is_confirmed: bool) -> None:
         {"index": erased.index, "entry": erased.entry, "why": erased.why, "at": erased.at},
         f"entry {erased.index} ({erased.entry}) is erased, and the log says so",
     )
-
-
-def _told(line: bytes, counted: Counter[str]) -> bytes:
-    counted["lines"] += 1
-    if counted["lines"] % LINES_TOLD == 0:
-        output().progress(f"{counted['lines']} lines")
-    return line + b"\n"
 
 
 def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:

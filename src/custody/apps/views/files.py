@@ -45,6 +45,7 @@ from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
 from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
+from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.statement import AddressStatement, count_signers
 from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
@@ -260,14 +261,15 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
             known = "a charter; this station trusts none yet"
         text = screen(f"This is {known}.", charter_screen(found, missing), words_block("Charter", found.digest()))
         return {"kind": "charter", **charter_data(found, missing)}, text
-    if kind == payload_type(TransferRequest):
-        return request_paper(envelope, None, charter)
-    if kind == payload_type(Approval):
-        return _approval_paper(envelope, charter)
-    if kind == payload_type(Withdrawal):
-        return withdrawal_paper(envelope, None, charter)
-    if kind == payload_type(AddressStatement):
-        return _statement_paper(envelope, charter)
+    papers = {
+        payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
+        payload_type(Approval): lambda: _approval_paper(envelope, charter),
+        payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
+        payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
+        payload_type(StateConfirmed): lambda: _confirmation_paper(envelope, charter),
+    }
+    if kind in papers:
+        return papers[kind]()
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
     text = "\n".join(("A signed document of a kind that this program does not show", *table(rows)))
     return {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}, text
@@ -357,6 +359,22 @@ def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         words_block("Statement", statement.digest()),
     )
     return {"kind": "address-statement", **statement_data(statement), "signature": dict(rows)}, text
+
+
+def _confirmation_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    found, state = unsafe_payload(envelope, StateConfirmed), NO_CHARTER
+    if charter is not None:
+        tally = confirmed_by(envelope, charter)[1]
+        names = [each.name for each in charter.people if each.key in tally.acted]
+        state = f"signed by {', '.join(names) or 'no officer'}; {tally.threshold} are needed"
+    rows = [
+        ("entries", str(found.size)),
+        ("root", found.root.hex()),
+        ("state", found.state.hex()),
+        ("signature", state),
+    ]
+    text = screen(block("Confirmation of a sealed state", table(rows)), words_block("State", found.digest()))
+    return _document_data("state-confirmed", found, state), text
 
 
 def card_paper(card: PayerCard, charter: Charter | None) -> Shown:

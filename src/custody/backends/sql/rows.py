@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
@@ -24,6 +24,7 @@ from custody.backends.sql import schema
 from custody.history import tables
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, Key, Row, Sealing, StateCorrupt, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
 from custody.ports import StateGone, StoreCorrupt
@@ -167,6 +168,25 @@ class SqlRows:
             found = self._askers[whose] = self._home.asker()
             weakref.finalize(self, found.close)
         return found
+
+
+def rows_as_of(home: Home, size: int, compared: Iterable[Table[Any]]) -> Iterator[Written]:
+    """The rows of these tables as they were after `size` entries, by key.
+
+    Raises:
+        StateGone: that is too long ago.
+    """
+    with home.translating(), home.asker() as connection:
+        for table in compared:
+            after, page = _rows.key >= b"", None
+            while page is None or len(page) == PAGE:
+                asked = {"name": table.name, "size": size, "most": PAGE}
+                page = connection.execute(_FORWARDS.where(after), asked).all()
+                oldest = connection.scalar(_OLDEST) or 0
+                if oldest > size:
+                    raise StateGone(store=home.shown, size=size, oldest=oldest)
+                yield from ((table, key, data) for key, data in page)
+                after = _rows.key > (page[-1][0] if page else b"")
 
 
 def read_head(connection: Connection, store: str) -> Head:

@@ -33,13 +33,14 @@ from custody.backends.sql.entries import (
     read_entry,
     read_page,
 )
-from custody.backends.sql.rows import SqlRows, read_head, write_rows
+from custody.backends.sql.rows import SqlRows, read_head, rows_as_of, write_rows
 from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, StateCorrupt, Table
+from custody.history.snapshot import SEALED, Written
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body
 from custody.ports import (
@@ -205,6 +206,10 @@ class SqlStore:
         if found is None and is_other:
             return StateCorrupt(table="state_head", key="", problem="its sum is not that of the rows")
         return found
+
+    def sealed_rows(self, size: int) -> Iterator[Written]:
+        """The rows that the digest of the state covers, as they were after `size` entries, by table and key."""
+        return rows_as_of(self, size, SEALED)
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
