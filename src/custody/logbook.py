@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
-from custody.bitcoin.transaction import OutPoint, PreviousTransaction, TransactionEncoding
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction
 from custody.charter.document import refuse_other_charter
 from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables

@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.entry import AnyKind
 from custody.history.holdings import holding
 from custody.history.kinds import BY_NAME
@@ -244,7 +244,7 @@ def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
 
 
 def _newest(history: History) -> _Place | None:
-    newest = history.newest_block
+    newest = lists.newest_block(history)
     return None if newest is None else _Place(newest[0], newest[1].block)
 
 
@@ -271,7 +271,7 @@ def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
     _scan(work, found)
-    if work.history.newest_block is None or look.reached.height > look.fork:
+    if lists.newest_block(work.history) is None or look.reached.height > look.fork:
         _see_chain(work, look.reached)
     if look.is_whole:
         _mature(work, look.tip)
@@ -302,7 +302,7 @@ def _agreed_tip(views: Sequence[ChainView]) -> Tip:
 def _fork(history: History, view: ChainView) -> tuple[int, bytes | None]:
     """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
     lowest = lowest_birthday(history) - 1
-    for height, seen in history.blocks():
+    for height, seen in lists.blocks(history):
         if not _is_gone(view, _Place(height, seen.block)):
             return height, seen.block
         lowest = min(lowest, height)
@@ -468,7 +468,7 @@ def _mature(work: Work, tip: Tip) -> None:
 
 
 def _settle(work: Work, tip: Tip) -> None:
-    for transfer in work.history.live():
+    for transfer in lists.live(work.history):
         seen = transfer.seen
         if seen is None:
             continue
@@ -486,7 +486,7 @@ def _settle(work: Work, tip: Tip) -> None:
 
 def _expire(work: Work) -> None:
     """End what may be ended: a transfer that expired before anybody was asked to sign."""
-    for transfer in work.history.live():
+    for transfer in lists.live(work.history):
         if not transfer.is_bearer and transfer.request.expires <= work.now:
             work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
 

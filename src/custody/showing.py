@@ -19,7 +19,7 @@ from custody.envelope import DocumentSigner, Envelope
 from custody.examine.catchup import write_log
 from custody.examine.confirmed import check_confirmed, joined, refuse_unsealed
 from custody.examine.evidence import Evidence, Examination, Stage, evidence_of, examine_own
-from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
+from custody.examine.shown import EvidenceInvalid, check_witnesses, needed_size, refuse_long
 from custody.examine.snapshot import sealed_at, write_snapshot
 from custody.log import (
     Checkpoint,
@@ -165,7 +165,7 @@ class Showing:
         """A checkpoint with enough witnesses that holds all that a judge of this transfer must see."""
         with self.store.read() as view:
             history = self.logbook.history_in(view)
-            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
+            charter, needed = history.charter, max(since, needed_size(history, transfer_id))
             note = view.checkpoint()
         return self._witnessed(note, charter, needed)
 

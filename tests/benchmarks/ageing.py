@@ -47,6 +47,7 @@ from custody.backends.station import FileStationMemory
 from custody.custodian import Custodian, Outside
 from custody.examine.catchup import catch_up
 from custody.examine.evidence import Evidence, Stage, examine
+from custody.history import lists
 from custody.history.state import State
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
@@ -117,7 +118,7 @@ class _Office:
         shutil.copy(kept_years(size, BUILD, _tell(size)), self._path)
         self._store = _LockedStore(self._path, Network.REGTEST, 10)
         self._logbook = Logbook(self._store, self._cast.digest, self._chance.salt)
-        newest = self._logbook.read().newest_block
+        newest = lists.newest_block(self._logbook.read())
         chain = MadeUpChain(0 if newest is None else newest[0])
         self._clock = chain
         charter = self._cast.charter
@@ -151,7 +152,7 @@ class _Office:
         spent, memory = self._run(REBUILD)
         self._note(REBUILD, spent / size * UNIT)
         self._note(REBUILD_MEMORY, memory)
-        lines = list(self._custodian.log_file())
+        lines = list(self._custodian.showing.log_file())
 
         def keep(shown: Any) -> State:
             self._memory.save(_trusted(cast.charter.origin, cast.digest), shown.state)

@@ -10,7 +10,7 @@ from custody.custodian import Custodian
 from custody.examine.confirmed import joined
 from custody.examine.evidence import Stage
 from custody.history import tables
-from custody.history.maps import first_difference
+from custody.history.difference import encoded, first_difference
 from custody.history.rows import Sealing
 from custody.station import Station
 from custody.testing.asserts import refuses
@@ -27,14 +27,14 @@ class Office:
     def __init__(self) -> None:
         self.scenario = Scenario.funded()
         self.past = self.scenario.confirmed()
-        self.early = list(self.custodian.log_file())
+        self.early = list(self.custodian.showing.log_file())
         self.pending = self.scenario.authorized()
         self.sealed = self.scenario.custodian.seal()
-        self.whole = list(self.custodian.log_file())
+        self.whole = list(self.custodian.showing.log_file())
         for officer in OFFICERS[:2]:
             self.scenario.desks[officer].catch_up(lambda: iter(self.whole))
         self.confirmations = [self.confirmed_by(officer) for officer in OFFICERS[:2]]
-        self.lines = list(self.custodian.snapshot(self.confirmations))
+        self.lines = list(self.custodian.showing.snapshot(self.confirmations))
 
     @property
     def custodian(self) -> Custodian:
@@ -54,7 +54,7 @@ class Office:
         return station
 
     def folded(self, lines=None) -> Station:
-        station, given = self.fresh(), lines or list(self.custodian.log_file())
+        station, given = self.fresh(), lines or list(self.custodian.showing.log_file())
         station.catch_up(lambda: iter(given))
         return station
 
@@ -75,7 +75,7 @@ def test_it_has_every_row_of_a_station_that_folded_everything(office, memory):
     begun, folded = office.begun(memory).seen(), office.folded(office.whole).seen()
     assert begun.frontier == folded.frontier
     assert begun.digest() == folded.digest()
-    assert first_difference(begun.base, folded.base, READ) is None
+    assert first_difference(encoded(folded.base), encoded(begun.base), READ) is None
     assert any(begun.base.scan(tables.NONCES, b"", None))
 
 

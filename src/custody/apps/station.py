@@ -78,7 +78,7 @@ program: Final = Program(
         "address": Lazy(f"{_COMMANDS}.charters:address", "Print a vault's address, derived here."),
         "unlock": Lazy(f"{_COMMANDS}.devices:unlock", "Unlock a Trezor One or KeepKey with its PIN."),
         "enrol": Lazy(f"{_COMMANDS}.devices:enrol", "Have a hardware device learn a vault."),
-        "inspect": Lazy(f"{_COMMANDS}.transfers:inspect", "Show what a file says, and how far it was checked."),
+        "inspect": Lazy(f"{_COMMANDS}.inspecting:inspect", "Show what a file says, and how far it was checked."),
         "approve": Lazy(f"{_COMMANDS}.transfers:approve", "Examine a transfer and sign an officer's yes, or no."),
         "sign": Lazy(f"{_COMMANDS}.transfers:sign", "Examine a transfer and sign it with a cosigner's key."),
         "statement": Lazy(f"{_COMMANDS}.statements:statement", "Examine an address, and sign an officer's statement."),

@@ -74,19 +74,32 @@ def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None =
         HistoryGap, HistoryStale, HistoryForked, ProofInvalid: it does not go on from what is known.
         HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
     """
-    head = _head(lines())
+    head = head_of(lines())
     signed = SignedCheckpoint.parse(head.checkpoint)
     charter: Charter = verify_charter(head.charter, known.pinned)
     cosignatures = check_witnesses(signed, charter)
-    size = signed.checkpoint.size
+    frontiers = hash_log(lines(), head, signed.checkpoint, known)
+    shown = Shown(known, signed.checkpoint, cosignatures)
+    return fold_lines(islice(lines(), _new(head, known), None), shown, frontiers, keep, progress)
+
+
+def hash_log(lines: Iterator[bytes], head: LogFile, checkpoint: Checkpoint, known: State) -> list[Frontier]:
+    """As `hash_lines`, for the whole file: the lines that are known already are passed over.
+
+    Raises:
+        HistoryGap, HistoryStale: the lines begin after what is known, or end before it.
+        EvidenceInvalid, HistoryForked, ProofInvalid, LogCorrupt: as `hash_lines`.
+    """
     if head.since > known.size:
         raise HistoryGap(since=head.since, seen=known.size)
-    if size < known.size:
-        raise HistoryStale(size=size, seen=known.size)
-    new = known.size - head.since + 1
-    frontiers = hash_lines(islice(lines(), new, None), known.frontier, signed.checkpoint)
-    shown = Shown(known, signed.checkpoint, cosignatures)
-    return fold_lines(islice(lines(), new, None), shown, frontiers, keep, progress)
+    if checkpoint.size < known.size:
+        raise HistoryStale(size=checkpoint.size, seen=known.size)
+    return hash_lines(islice(lines, _new(head, known), None), known.frontier, checkpoint)
+
+
+def _new(head: LogFile, known: State) -> int:
+    """The file's first line that is not known; the head is line 0."""
+    return known.size - head.since + 1
 
 
 def hash_lines(lines: Iterator[bytes], known: Frontier, checkpoint: Checkpoint) -> list[Frontier]:
@@ -119,7 +132,7 @@ def frontiers_of(lines: Iterator[bytes], frontier: Frontier, size: int) -> Itera
     """
     while frontier.size < size:
         batch = islice(lines, min(BATCH, size - frontier.size))
-        leaves = [_leaf(line, at) for at, line in enumerate(batch, frontier.size)]
+        leaves = [leaf_of(line, at) for at, line in enumerate(batch, frontier.size)]
         if not leaves:
             return
         frontier = frontier.extend(leaves)
@@ -159,15 +172,25 @@ def refuse_changed(found: Frontier, hashed: Frontier) -> None:
         raise LogCorrupt(index=found.size, problem="the file changed while it was read")
 
 
-def _head(lines: Iterator[bytes]) -> LogFile:
+def head_of(lines: Iterator[bytes]) -> LogFile:
+    """The first line of the file.
+
+    Raises:
+        EvidenceInvalid: there is none.
+        RecordInvalid, RecordNotCanonical: it is no such line.
+    """
     first = next(lines, None)
     if first is None:
         raise EvidenceInvalid(problem="is empty")
     return LogFile.from_bytes(first)
 
 
-def _leaf(line: bytes, index: int) -> bytes:
-    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole."""
+def leaf_of(line: bytes, index: int) -> bytes:
+    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole.
+
+    Raises:
+        LogCorrupt: it states none.
+    """
     at = line.rfind(_LEAF)
     stated = line[at + len(_LEAF) : at + len(_LEAF) + 64]
     try:

@@ -134,7 +134,7 @@ def offered(lines: Lines, pinned: bytes) -> tuple[StateConfirmed, tuple[str, ...
         CharterMismatch, CharterUnsigned: it is another charter's than the pinned one.
         CustodyError: as `check_confirmed`.
     """
-    file = _head(lines())
+    file = snapshot_head(lines())
     return check_confirmed(file.confirmed, verify_charter(file.charter, pinned))
 
 
@@ -145,7 +145,7 @@ def check_snapshot(lines: Lines, known: State, progress: Progress | None = None)
         SnapshotInvalid, StateCorrupt: it cannot be read.
         CustodyError: the first fact that is wrong, by its own code.
     """
-    file = _head(lines())
+    file = snapshot_head(lines())
     # 1
     charter = verify_charter(file.charter, known.pinned)
     # 2
@@ -209,7 +209,13 @@ def go_on(lines: Lines, checked: CheckedSnapshot, state: State, keep: Keep, prog
     return fold_lines(islice(_log_lines(lines()), state.size, None), shown, checked.after, keep, progress)
 
 
-def _head(lines: Iterator[bytes]) -> SnapshotFile:
+def snapshot_head(lines: Iterator[bytes]) -> SnapshotFile:
+    """The first line of the file.
+
+    Raises:
+        SnapshotInvalid: there is none.
+        RecordInvalid, RecordNotCanonical: it is no such line.
+    """
     first = next(lines, None)
     if first is None:
         raise SnapshotInvalid(problem="is empty")

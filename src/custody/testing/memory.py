@@ -16,7 +16,8 @@ from typing import Any, Final
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.history import kinds, tables
-from custody.history.maps import MapRows, first_difference
+from custody.history.difference import encoded, first_difference
+from custody.history.maps import MapRows
 from custody.history.rows import NoRows, Rows, StateCorrupt, Table
 from custody.history.snapshot import Written, sealed_rows
 from custody.history.state import State
@@ -91,7 +92,7 @@ class InMemoryStore:
 
     def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
         """The first row of these tables that is not what was folded into `scratch`."""
-        return first_difference(scratch.rows, self._state.rows, tuple(compared))
+        return first_difference(encoded(scratch.rows), encoded(self._state.rows), compared)
 
     def sealed_rows(self, size: int) -> Iterator[Written]:
         """The rows that the digest covers, as they were after `size` entries: just behind a seal, or now."""
@@ -240,7 +241,7 @@ class _Transaction(_View):
         self._state.roots.append(self._state.frontier.root)
 
     def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
-        found = first_difference(scratch.rows, self._state.rows, tables.ALL)
+        found = first_difference(encoded(scratch.rows), encoded(self._state.rows), tables.ALL)
         self.save(State.over(scratch.rows, b""))
         return found
 

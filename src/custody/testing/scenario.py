@@ -19,10 +19,11 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import Evidence
 from custody.examine.statement import DAY, StatementPaper, state_address, write_paper
+from custody.history import lists
 from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
-from custody.history.rows import Head, Key, NoRows, Rows
+from custody.history.rows import Head, NoRows, Rows
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.history.tables import HoldingRow
@@ -82,10 +83,7 @@ class RememberedState:
 
     def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
         """Remember these rows and no others."""
-        found: dict[str, dict[Key, bytes]] = {}
-        for table, key, data in rows:
-            found.setdefault(table.name, {})[key] = data
-        self._trusted, self._rows = trusted, MapRows(head, found)
+        self._trusted, self._rows = trusted, MapRows.begun(head, rows)
 
 
 @dataclass(slots=True)
@@ -240,11 +238,11 @@ class Scenario:
 
     def paper(self, index: int) -> StatementPaper:
         """What officers judge a statement of the vault's address at `index` by; it holds for a month."""
-        request = self.custodian.checkpoint()
+        request = self.custodian.showing.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self.witnesses:
             signed = witness.cosign(request)
-        row = self.history().address(self.cast.vault.id, index)
+        row = lists.address(self.history(), self.cast.vault.id, index)
         assert row is not None  # noqa: S101
         issued = self.history().read(AddressIssued, row.issued)
         with self.store.read() as view:

@@ -9,10 +9,11 @@ import pytest
 from custody.backends.station import FileStationMemory
 from custody.custodian import EraseRefused
 from custody.examine.shown import lines_of, read_lines
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
+from custody.history.difference import encoded, first_difference
 from custody.history.entry import Needed
 from custody.history.fold import fold
-from custody.history.maps import MapRows, first_difference
+from custody.history.maps import MapRows
 from custody.history.on.annex import ERASABLE
 from custody.history.questions import History
 from custody.history.rows import Rows, number
@@ -59,7 +60,7 @@ def refuse_unseen(office: Office) -> None:
     tip = chain.tip().height
     blocks = [chain.block(height) for height in range(max(tip - RECENT, 0), tip + 1)]
     mined = {each.txid for block in blocks for each in block.transactions}
-    for each in office.story.history().transfers():
+    for each in lists.transfers(office.story.history()):
         if each.seen is not None:
             assert chain.block_hash(each.seen.height) == each.seen.block
         elif each.release is not None:
@@ -67,7 +68,7 @@ def refuse_unseen(office: Office) -> None:
 
 
 def differs(one: Rows, other: Rows, only: Sequence[object] = EVERYTHING) -> object:
-    return first_difference(one, other, tuple(only))
+    return first_difference(encoded(one), encoded(other), only)
 
 
 @dataclass

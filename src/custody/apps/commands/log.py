@@ -47,12 +47,12 @@ def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file
     refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
         if name is not None:
-            sizes = work.custodian.sizes_seen()
+            sizes = work.custodian.showing.sizes_seen()
             if name not in sizes:
                 raise UnknownName(what="witness", name=ascii(name[:60]), known=", ".join(sizes) or "none")
             since = sizes[name]
         work.key.unlock()
-        request = work.custodian.checkpoint(since)
+        request = work.custodian.showing.checkpoint(since)
     write_output(out, request.to_bytes())
     made = request.signed().checkpoint
     output().emit(
@@ -82,7 +82,7 @@ def cosign(*, files: tuple[str, ...]) -> None:
             for path in files
         ]
         # A later file of the same checkpoint answers with the cosignatures of the earlier ones as well.
-        kept = [names_of(work.custodian.cosigned(each), charter) for each in given]
+        kept = [names_of(work.custodian.showing.cosigned(each), charter) for each in given]
     checkpoint, names = given[-1].checkpoint, kept[-1]
     is_enough = len(names) >= charter.witness_threshold
     needed = f"{len(names)} of {charter.witness_threshold} needed"
@@ -163,7 +163,7 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
         with desk.work(passphrase_file) as work:
             if not work.custodian.history().charter.witnesses:
                 work.key.unlock()
-            lines = work.custodian.log_file(since)
+            lines = work.custodian.showing.log_file(since)
     else:
         lines = _all_lines(desk, since)
     counted = LineCount()

@@ -52,7 +52,7 @@ def snapshot(*, confirmations: tuple[str, ...], out: str, passphrase_file: str |
         confirmed, officers = check_confirmed(joined(given, charter), charter)
         if not charter.witnesses:
             work.key.unlock()
-        lines = work.custodian.snapshot(given)
+        lines = work.custodian.showing.snapshot(given)
     write_output(out, LineCount().told(lines))
     rows = [
         ("entries", str(confirmed.size)),

@@ -5,7 +5,8 @@ desk.py        a station's folder and clock
 keys.py        new-key, export
 charters.py    trust, sign-charter, address, status
 devices.py     enrol, unlock
-transfers.py   inspect, approve, sign
+inspecting.py  inspect
+transfers.py   approve, sign
 statements.py  statement, verify-statement
 catchup.py     catch-up
 snapshots.py   confirm
