@@ -76,7 +76,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return read(Envelope, self._charter_body(self.charter_row))
+        return self.read(Envelope, _adopted(self.charter_row))
 
     @property
     def charter(self) -> Charter:
@@ -97,12 +97,8 @@ class History:
 
     def _charter_of(self, row: CharterRow | None) -> Charter:
         # The digest is the pinned one, so whoever rewrites rows cannot bring in another charter.
-        return _charter(self.state.pinned, lambda: self._charter_body(row))
-
-    def _charter_body(self, row: CharterRow | None) -> bytes:
-        if row is None:
-            raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
-        return self.body(row.adopted)
+        adopted = _adopted(row)
+        return _charter(self.state.pinned, lambda: self.body(adopted))
 
     # --- the chain, and what stands still ----------------------------------------------------------------------------
 
@@ -225,6 +221,17 @@ class History:
         if size == self.size:
             return self.frontier.root
         return self.state.get(tables.ROOTS, number(size))
+
+
+def _adopted(row: CharterRow | None) -> int:
+    """The entry that adopted a charter.
+
+    Raises:
+        HistoryInvalid: none did.
+    """
+    if row is None:
+        raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
+    return row.adopted
 
 
 @dataclass(frozen=True, slots=True)
