@@ -71,7 +71,7 @@ class Table(Generic[Row]):
             row = self._decode(data)
             if self.encode(row) == data:
                 return row
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             pass
         raise StateCorrupt(table=self.name, key=key.hex(), problem="it does not read")
 

@@ -21,6 +21,10 @@ from custody.log import Frontier, LogEntry, open_body
 Written: TypeAlias = tuple[Table[Any], Key, bytes]
 """A row as it is written: its table, its key and its bytes."""
 
+MAX_ROW: Final = 1024 * 1024
+"""Bytes of a row's line. JSON takes many times its bytes in memory; the longest rows are of some kilobytes."""
+MAX_KEY: Final = 1024
+"""Bytes of a row's key, the longest of which begin with a name."""
 SEALED: Final[tuple[Table[Any], ...]] = tuple(
     sorted((each for each in tables.ALL if each.sealing is Sealing.SEALED), key=lambda table: table.name)
 )
@@ -54,11 +58,15 @@ def read_row(line: bytes) -> Written:
         SnapshotInvalid: it holds none of a table that travels, or it is spelled in another way than the one way.
         StateCorrupt: the row does not read.
     """
+    if len(line) > MAX_ROW:
+        raise SnapshotInvalid(problem=f"has a row of more than {MAX_ROW} bytes: {_shown(line)}")
     try:
         name, key, data = json.loads(line)
         table, at, encoded = _BY_NAME[name], bytes.fromhex(key), data.encode("utf-8")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise SnapshotInvalid(problem=f"has a line that is no row: {_shown(line)}") from None
+    if len(at) > MAX_KEY:
+        raise SnapshotInvalid(problem=f"has a row under a key of more than {MAX_KEY} bytes: {_shown(line)}")
     if write_row((table, at, encoded)) != line:
         raise SnapshotInvalid(problem=f"has a row that is spelled in another way: {_shown(line)}")
     table.decode(at, encoded)
