@@ -120,6 +120,7 @@ class Showing:
 
         Raises:
             HistoryUnwitnessed: there is none.
+            NotInLog: it has fewer entries.
         """
         with self.store.read() as view:
             history = self.logbook.history_in(view)
@@ -127,7 +128,10 @@ class Showing:
         # As far as it goes, when nobody has to carry a file to a witness for it.
         can_ask = bool(self.witnesses) or not history.charter.witnesses
         signed = self._witnessed(note, history.charter, history.size if can_ask else 0)
-        entries = read_entries(self.store, since, signed.checkpoint.size)
+        size = signed.checkpoint.size
+        if since > size:
+            raise NotInLog(index=since, size=size, entries=size)
+        entries = read_entries(self.store, since, size)
         return write_log(history.charter_envelope, signed, entries, since)
 
     def snapshot(self, confirmations: Sequence[Envelope]) -> Iterator[bytes]:

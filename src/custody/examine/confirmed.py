@@ -20,7 +20,7 @@ from custody.errors import Refused
 from custody.examine.shown import HistoryForked
 from custody.history import tables
 from custody.history.questions import History
-from custody.history.rows import number
+from custody.history.rows import Key, Named, number
 from custody.quorum import Quorum, Tally
 from custody.record import Digest, Record
 from custody.units import Count, Network
@@ -111,7 +111,7 @@ def confirmation(history: History, size: int | None = None) -> StateConfirmed:
         NotSealed: it has sealed none there.
     """
     seals = history.state.scan(tables.SEALS, backwards=True)
-    found = next(seals, None) if size is None else (number(size), history.state.get(tables.SEALS, number(size)))
+    found = next(seals, None) if size is None else _seal_after(history, size)
     key, sealed = found if found is not None else (b"", None)
     root = None if sealed is None else history.root_at(int.from_bytes(key, "big"))
     if sealed is None or root is None:
@@ -125,6 +125,13 @@ def confirmation(history: History, size: int | None = None) -> StateConfirmed:
         root=root,
         state=sealed.value,
     )
+
+
+def _seal_after(history: History, size: int) -> tuple[Key, Named] | None:
+    # A seal stands behind what it seals, so there is none of all entries; a number of no log need not fit into a key.
+    key = number(min(size, history.size))
+    sealed = history.state.get(tables.SEALS, key)
+    return None if sealed is None else (key, sealed)
 
 
 def officer_of(charter: Charter, key: bytes) -> str:

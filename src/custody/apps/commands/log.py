@@ -20,7 +20,7 @@ from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
 from custody.custodian import erasable
 from custody.history import kinds
-from custody.log import SignedCheckpoint, write_line
+from custody.log import NotInLog, SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
 from custody.logbook import read_entries
 from custody.rebuild import verify_deep
@@ -203,4 +203,6 @@ def erase(*, index: int, why: str, is_confirmed: bool) -> None:
 def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:
     with desk.store.read() as view:
         size = view.size
+    if since > size:
+        raise NotInLog(index=since, size=size, entries=size)
     return (write_line(entry) for entry in read_entries(desk.store, since, size))
