@@ -633,8 +633,8 @@ class StationMemory(Protocol):
     def save(self, trusted: StationState, seen: State) -> None:
         """Keep both durably before returning; `seen` was folded over `rows`."""
 
-    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
-        """Keep these rows, which stand at `head`, in place of all that were there.
+    def begin(self, trusted: StationState, seen: State, head: Head, rows: Iterable[Written]) -> None:
+        """Keep these rows, which stand at `head`, in place of all that were there: those of `seen`.
 
         Until the last of `rows` has come nothing is kept; what they raise leaves everything as it was.
         """

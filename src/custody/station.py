@@ -31,6 +31,7 @@ from custody.examine.statement import (
     signed_so_far,
 )
 from custody.history.questions import History
+from custody.history.snapshot import SnapshotInvalid
 from custody.history.state import State
 from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
@@ -155,8 +156,8 @@ class Station:
             Untrusted: no charter is trusted yet.
             CustodyError: the first fact that is wrong, by its own code.
         """
-        known = self.state()
-        examination = examine(evidence, self.seen(), stage, self._clock.now())
+        seen, known = self._known()
+        examination = examine(evidence, seen, stage, self._clock.now())
         self._remember(known, examination.shown)
         return replace(examination, not_checked=(*told(known.start), *examination.not_checked))
 
@@ -167,13 +168,13 @@ class Station:
             Untrusted: no charter is trusted yet.
             CustodyError: as `custody.examine.catchup.catch_up`.
         """
-        known = self.state()
+        seen, known = self._known()
 
         def keep(shown: Shown) -> State:
             self._remember(known, shown)
             return self.seen()
 
-        return catch_up(lines, self.seen(), keep, progress)
+        return catch_up(lines, seen, keep, progress)
 
     def offered(self, lines: Lines) -> tuple[StateConfirmed, tuple[str, ...]]:
         """What a snapshot is of, and which officers have confirmed it; nothing else of it is looked at.
@@ -184,21 +185,31 @@ class Station:
         """
         return offered(lines, self.state().charter)
 
-    def begin(self, lines: Lines, progress: Progress | None = None) -> Shown:
+    def begin(
+        self,
+        lines: Lines,
+        progress: Progress | None = None,
+        agreed: tuple[StateConfirmed, tuple[str, ...]] | None = None,
+    ) -> Shown:
         """Begin with a snapshot that enough officers have confirmed, and go on with the log behind it.
 
         What was kept before is replaced, once all has been checked. That this station began so is kept for ever.
+        `agreed` is what was `offered` to a person who said yes; another one is not begun with.
 
         Raises:
             Untrusted: no charter is trusted yet.
+            SnapshotInvalid: it is another snapshot than was agreed to.
+            StateChanged: this station was shown more of the log meanwhile.
             CustodyError: as `custody.examine.snapshot.check_snapshot` and `go_on`.
         """
-        known = self.state()
-        checked = check_snapshot(lines, self.seen(), progress)
+        seen, known = self._known()
+        checked = check_snapshot(lines, seen, progress)
         confirmed = checked.confirmed
+        if agreed is not None and agreed != (confirmed, checked.officers):
+            raise SnapshotInvalid(problem="is another one than was agreed to")
         start = SnapshotStart(size=confirmed.size, state=confirmed.state, officers=checked.officers)
         began = _remembering(known, witnessed_at=known.witnessed_at, start=start)
-        self._memory.begin(began, checked.head, rows_to_keep(lines, checked, progress))
+        self._memory.begin(began, seen, checked.head, rows_to_keep(lines, checked, progress))
 
         def keep(shown: Shown) -> State:
             self._remember(began, shown)
@@ -214,10 +225,10 @@ class Station:
             NotSealed: it has sealed none there, as far as it was shown here.
             NotFolded: this station began with a snapshot itself.
         """
-        start = self.state().start
-        if start is not None:
-            raise NotFolded(size=start.size)
-        return confirmation(History(self.seen()), size)
+        seen, known = self._known()
+        if known.start is not None:
+            raise NotFolded(size=known.start.size)
+        return confirmation(History(seen), size)
 
     def confirm(self, officer: DocumentSigner, size: int | None = None) -> Envelope:
         """The same, signed by this officer.
@@ -237,6 +248,14 @@ class Station:
             Untrusted: no charter is trusted yet.
         """
         return State.over(self._memory.rows(), self.state().charter)
+
+    def _known(self) -> tuple[State, StationState]:
+        """What the log says, and whom this station trusts and how it began.
+
+        In this order: should it begin with a snapshot in between, it is said so of rows that were folded, never the
+        other way round.
+        """
+        return self.seen(), self.state()
 
     def _remember(self, known: StationState, shown: Shown) -> None:
         """Keep the longest log that was shown here."""
@@ -335,8 +354,8 @@ class Station:
             Untrusted: no charter is trusted yet.
             CustodyError: the first fact that is wrong, by its own code.
         """
-        known = self.state()
-        examination = examine_statement(paper, self.seen(), self._clock.now())
+        seen, known = self._known()
+        examination = examine_statement(paper, seen, self._clock.now())
         self._remember(known, examination.shown)
         return replace(examination, not_checked=(*told(known.start), *examination.not_checked))
 

@@ -1,7 +1,9 @@
 """One contract for every place where rows lie: maps, the tables beside the log, a station's own file."""
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -184,6 +186,23 @@ def test_a_station_s_file_is_its_owner_s_and_alone(tmp_path):
     assert memory.load() == TRUSTED
     assert (tmp_path / "station.db").stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["station.db"]
+
+
+def test_a_file_that_was_made_and_not_written_is_a_first_time(tmp_path):
+    memory = FileStationMemory(tmp_path / "station.db")
+    memory._make()
+    assert memory.load() is None
+    memory.save(TRUSTED, told(State.over(memory.rows(), PINNED)))
+    assert memory.load() == TRUSTED
+
+
+def test_rows_under_nobody_whom_the_station_trusts_are_damage(tmp_path):
+    memory = FileStationMemory(tmp_path / "station.db")
+    memory.save(TRUSTED, told(State.over(memory.rows(), PINNED)))
+    with closing(sqlite3.connect(tmp_path / "station.db")) as connection, connection:
+        connection.execute("DELETE FROM trusted")
+    with refuses("STATE_CORRUPT"):
+        memory.load()
 
 
 @pytest.mark.parametrize("damaged", [b"", b"not a database at all", bytes(4096)])

@@ -64,7 +64,7 @@ class FileStationMemory:
         self._path = path
 
     def load(self) -> StationState | None:
-        """Whom this station trusts; None before anything was saved.
+        """Whom this station trusts; None before anything was saved, the file having been made or not.
 
         Raises:
             RecordInvalid, RecordNotCanonical, StateCorrupt: the file is damaged.
@@ -74,6 +74,9 @@ class FileStationMemory:
             return None
         with self._reading() as connection:
             row = connection.execute("SELECT record FROM trusted").fetchone()
+            is_new = row is None and not _read_head(connection).frontier.size
+        if is_new:
+            return None
         if row is None:
             raise StateCorrupt(table="trusted", key="", problem="it is missing")
         return StationState.from_bytes(row[0])
@@ -104,24 +107,23 @@ class FileStationMemory:
         head = Head(seen.frontier, seen.total_with(encoded))
         with self._writing() as connection:
             before = _read_head(connection).frontier
-            if before != seen.base.head.frontier:
-                expected = f"{seen.base.head.frontier.size} entries"
-                raise StateChanged(
-                    what="what this station has seen", expected=expected, actual=f"{before.size} entries"
-                )
+            _refuse_other(seen, before)
             connection.execute(_DELETE_ENDED, (before.size,))
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
                 _write(connection, head, encoded)
 
-    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
-        """Keep these rows in place of all that were there.
+    def begin(self, trusted: StationState, seen: State, head: Head, rows: Iterable[Written]) -> None:
+        """Keep these rows in place of those of `seen`.
 
         Raises:
+            StateChanged: something else was saved since `seen` was begun.
             FileUnusable: the file cannot be written; what was there stands, as after whatever `rows` raise.
         """
         self._make()
         with self._writing() as connection:
+            # Whoever was shown more meanwhile must not forget it.
+            _refuse_other(seen, _read_head(connection).frontier)
             connection.execute("DELETE FROM rows")
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             size = head.frontier.size
@@ -264,6 +266,13 @@ def _read_head(connection: sqlite3.Connection) -> Head:
         )
     except ValueError:
         raise StateCorrupt(table="head", key="", problem="it does not read") from None
+
+
+def _refuse_other(seen: State, there: Frontier) -> None:
+    known = seen.base.head.frontier
+    if there != known:
+        what = "what this station has seen"
+        raise StateChanged(what=what, expected=f"{known.size} entries", actual=f"{there.size} entries")
 
 
 def _write(connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table[Any], Key, bytes | None]]) -> None:

@@ -81,8 +81,9 @@ class RememberedState:
         """Remember both."""
         self._trusted, self._rows = trusted, MapRows.of(seen)
 
-    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
+    def begin(self, trusted: StationState, seen: State, head: Head, rows: Iterable[Written]) -> None:
         """Remember these rows and no others."""
+        del seen
         self._trusted, self._rows = trusted, MapRows.begun(head, rows)
 
 

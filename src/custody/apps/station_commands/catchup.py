@@ -42,8 +42,9 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
         return read_lines(path, MAX_LINE)
 
     place = desk()
+    agreed = None
     if kind is FileKind.SNAPSHOT:
-        confirmed, officers = place.station.offered(lines)
+        confirmed, officers = agreed = place.station.offered(lines)
         output().talk(
             f"A snapshot of {confirmed.size} entries, confirmed by {', '.join(officers)}.\n"
             "This station will not have folded those entries itself, and will say so for ever. To fold them, take in "
@@ -52,8 +53,7 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
         confirm("Begin with it?", is_given=is_confirmed)
     with place.alone():
         before = place.station.seen().size
-        take_in = place.station.begin if kind is FileKind.SNAPSHOT else place.station.catch_up
-        taken = take_in(lines, _tell)
+        taken = place.station.catch_up(lines, _tell) if agreed is None else place.station.begin(lines, _tell, agreed)
         start = place.station.state().start
     checkpoint = taken.checkpoint
     names = {each.key: each.name for each in place.charter().witnesses}
