@@ -84,6 +84,7 @@ def test_a_size_that_was_not_sealed_is_told_which_were(sealed):
     office, size = sealed
     arguments = ("confirm", "--key", office.key(OFFICERS[0]), "--yes", "-o", office.new_path("c.json"))
     assert str(size) in office.refused_at(OFFICERS[0], "STATE_NOT_SEALED", *arguments, "--size", size - 1)
+    office.refused_at(OFFICERS[0], "STATE_NOT_SEALED", *arguments, "--size", 2**64)
     assert office.at_station(OFFICERS[0], *arguments, "--size", size)["size"] == size
 
 
@@ -112,3 +113,31 @@ def test_each_file_is_told_where_it_belongs(sealed):
     shown = office.types_at(OFFICERS[0], "inspect", one).output
     assert "Confirmation of a sealed state" in shown
     assert OFFICERS[0] in shown
+
+
+def test_lines_from_beyond_the_end_are_not_written(sealed):
+    office, _ = sealed
+    for since in (10**6, 2**64):
+        for options in (("--for-stations",), ()):
+            out = office.new_path("log.jsonl")
+            office.refuses("NOT_IN_LOG", "log", "export", *options, "--since", since, "-o", out)
+            assert not Path(out).exists()
+
+
+def test_what_lies_on_the_stick_when_it_is_begun_with_is_what_was_asked_about(sealed, monkeypatch):
+    office, _ = sealed
+    office.trusted_by("astana")
+    one, other = Path(written(office)), Path(office.new_path("other.jsonl"))
+    given = [confirmed(office, each) for each in OFFICERS[1:2]] + [confirmed(office, OFFICERS[0])]
+    given.append(confirmed_by_the_third(office))
+    office.does("log", "snapshot", *given, "-o", other)
+    monkeypatch.setattr("custody.apps.station_commands.catchup.confirm", lambda *_, **__: other.replace(one))
+    office.refused_at("astana", "SNAPSHOT_INVALID", "catch-up", one)
+    assert office.at_station("astana", "status")["began"] is None
+
+
+def confirmed_by_the_third(office):
+    log = min(office.folder.glob("*log.jsonl"))
+    office.trusted_by(OFFICERS[2])
+    office.at_station(OFFICERS[2], "catch-up", log)
+    return confirmed(office, OFFICERS[2])

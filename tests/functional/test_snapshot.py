@@ -7,6 +7,7 @@ import pytest
 
 from custody.backends.station import FileStationMemory
 from custody.custodian import Custodian
+from custody.envelope import sign
 from custody.examine.confirmed import joined
 from custody.examine.evidence import Stage
 from custody.history import tables
@@ -53,8 +54,8 @@ class Office:
         station.begin(lambda: iter(self.lines))
         return station
 
-    def folded(self, lines=None) -> Station:
-        station, given = self.fresh(), lines or list(self.custodian.showing.log_file())
+    def folded(self, lines=None, memory=None) -> Station:
+        station, given = self.fresh(memory), lines or list(self.custodian.showing.log_file())
         station.catch_up(lambda: iter(given))
         return station
 
@@ -98,6 +99,8 @@ def test_it_says_for_ever_how_it_began(office, memory):
     found = station.examine(office.custodian.evidence(office.pending), Stage.SIGN)
     assert f"the first {start.size} entries of the log" in found.not_checked[0]
     assert all(officer in found.not_checked[0] for officer in OFFICERS[:2])
+    paper = office.scenario.paper(0)
+    assert station.examine_statement(paper).not_checked[0] == found.not_checked[0]
     # What came later changes nothing about it.
     assert station.state().start == start
 
@@ -114,12 +117,70 @@ def test_it_confirms_no_state_itself(office):
         station.confirmation()
 
 
-def test_one_that_is_behind_may_begin_again(office):
-    station = office.folded(office.early)
+def test_one_that_is_behind_may_begin_again(office, memory):
+    station = office.folded(office.early, memory)
     assert 0 < station.seen().size < office.sealed.size
     station.begin(lambda: iter(office.lines))
-    assert station.seen().digest() == office.begun().seen().digest()
+    begun, folded = station.seen(), office.folded(office.whole).seen()
+    assert begun.digest() == folded.digest()
+    assert first_difference(encoded(folded.base), encoded(begun.base), READ) is None
     assert station.state().start.size == office.sealed.size
+
+
+def test_a_file_that_breaks_off_leaves_what_was_folded_before(office, memory):
+    station = office.folded(office.early, memory)
+    before = (station.state(), station.seen().frontier, station.seen().digest())
+    opened = []
+
+    def lines():
+        # Judged as a whole, and gone while it is written down.
+        opened.append(None)
+        return iter(office.lines if len(opened) < 5 else office.lines[:-5])
+
+    with refuses("LOG_CORRUPT"):
+        station.begin(lines)
+    assert (station.state(), station.seen().frontier, station.seen().digest()) == before
+    assert station.catch_up(lambda: iter(office.whole)).state.size > before[1].size
+    assert station.state().start is None
+
+
+def test_one_that_was_stopped_behind_the_snapshot_has_begun_with_it(office, memory):
+    station = office.fresh(memory)
+    opened = []
+
+    def lines():
+        opened.append(None)
+        if len(opened) > 5:
+            raise KeyboardInterrupt
+        return iter(office.lines)
+
+    with pytest.raises(KeyboardInterrupt):
+        station.begin(lines)
+    assert station.seen().size == office.sealed.size
+    assert station.state().start.officers == OFFICERS[:2]
+    with refuses("SNAPSHOT_BEHIND"):
+        station.begin(lambda: iter(office.lines))
+    station.catch_up(lambda: iter(office.whole))
+    assert station.state().start.size == office.sealed.size
+    with refuses("STATE_NOT_FOLDED"):
+        station.confirm(office.scenario.cast.people[OFFICERS[0]])
+
+
+def test_one_that_was_shown_more_meanwhile_does_not_forget_it(office, tmp_path):
+    memory = FileStationMemory(tmp_path / "station.db")
+    station, other = office.folded(office.early, memory), Station(memory, office.scenario.chain)
+    opened = []
+
+    def lines():
+        opened.append(None)
+        if len(opened) == 3:
+            other.catch_up(lambda: iter(office.whole))
+        return iter(office.lines)
+
+    with refuses("STATE_CHANGED"):
+        station.begin(lines)
+    assert station.state().start is None
+    assert station.seen().digest() == office.folded(office.whole).seen().digest()
 
 
 def test_one_that_knows_more_by_itself_keeps_it(office):
@@ -140,6 +201,21 @@ def test_an_officer_confirms_what_the_log_has_sealed_last_or_at_a_size(office):
 def test_a_log_that_sealed_nothing_is_not_confirmed(office):
     with refuses("STATE_NOT_SEALED"):
         office.fresh().confirmation()
+
+
+@pytest.mark.parametrize("what", ["root", "state"])
+def test_no_snapshot_is_written_of_a_state_that_is_another_log_s(office, what):
+    lie = office.scenario.desks[OFFICERS[0]].confirmation().model_copy(update={what: bytes(32)})
+    signed = sign(lie, *(office.scenario.cast.people[each] for each in OFFICERS[:2]))
+    with refuses("HISTORY_FORKED"):
+        office.custodian.showing.snapshot([signed])
+
+
+def test_no_log_is_written_for_somebody_who_has_seen_more_than_there_is(office):
+    size = office.scenario.history().size
+    for since in (size + 1, 2**64):
+        with refuses("NOT_IN_LOG"):
+            office.custodian.showing.log_file(since)
 
 
 def test_sealing_again_at_once_enters_nothing():

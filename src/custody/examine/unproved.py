@@ -447,5 +447,8 @@ def look_at_snapshot(lines: Lines, reader: Reader) -> Unproved[SnapshotGlimpse]:
     known = reader.known if reader.charter is not None else State(charter.digest())
     found = SnapshotGlimpse(charter, check_snapshot(lines, known))
     lack = Lack(reader.charter is not None, 0, reader.known.size)
-    unread = "whether what is confirmed follows from these entries: officers say so, and they are not folded here"
-    return Unproved(found, lack, (*lack.not_checked(), *reader.taken, unread))
+    unread = (
+        "what the entries say: they are read when a station begins with it",
+        "whether what is confirmed follows from these entries: officers say so, and they are not folded here",
+    )
+    return Unproved(found, lack, (*lack.not_checked(), *reader.taken, *unread))
