@@ -13,28 +13,32 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
 from custody.backends.sql.entries import (
     PAGE,
-    ROOT,
     check_end,
     entry_index,
     from_log,
     load_frontier,
     read_entry,
     read_page,
+    root_at,
+    save_frontier,
+    write_entry,
 )
 from custody.backends.sql.rows import SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import ScratchRows, first_difference, replace_rows
+from custody.backends.sql.statement import Statement
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
@@ -66,6 +70,8 @@ BUSY_SECONDS: Final = 10
 """How long a transaction waits for others before it gives up."""
 IN_ONE_QUESTION: Final = 500
 """Scripts that are looked for at once."""
+
+_DOCUMENT: Final = Statement(select(schema.documents.c.data).where(schema.documents.c.digest == bindparam("digest")))
 
 
 def create_store(path: Path, network: Network, origin: str, busy_seconds: int = BUSY_SECONDS) -> SqlStore:
@@ -329,11 +335,9 @@ class _View:
     def root_at(self, size: int) -> bytes:
         if size == self.size:
             return self.root
-        if size == 0:
-            return Frontier().root
-        if not 0 < size < self.size:
+        if not 0 <= size < self.size:
             raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
-        root: bytes | None = self._connection.scalar(ROOT, {"at": size - 1})
+        root = root_at(self._connection, size)
         if root is None:
             raise LogCorrupt(index=size - 1, problem="it is missing")
         return root
@@ -348,7 +352,8 @@ class _View:
         return self._rows
 
     def document(self, digest: bytes) -> bytes | None:
-        return self._connection.scalar(select(schema.documents.c.data).where(schema.documents.c.digest == digest))
+        found: bytes | None = _DOCUMENT.scalar(self._connection, digest=digest)
+        return found
 
     def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
         table, wanted = schema.scripts, sorted(set(scripts))
@@ -399,12 +404,8 @@ class _Transaction(_View):
             raise StateChanged(what="the log's size", expected=str(index), actual=str(self.size))
         if entry.body is not None:
             open_body(entry)
-        leaf = entry.leaf
-        frontier = self._frontier.append(leaf)
-        values = {"index": index, "head": entry.head.to_bytes(), "leaf": leaf, "root": frontier.root}
-        self._connection.execute(insert(schema.entries), values)
-        if entry.body is not None:
-            self._connection.execute(insert(schema.bodies), {"index": index, "salt": entry.salt, "body": entry.body})
+        frontier = self._frontier.append(entry.leaf)
+        write_entry(self._connection, entry, frontier.root)
         self._frontier = frontier
 
     def save(self, state: State) -> None:
@@ -504,10 +505,8 @@ class _Transaction(_View):
 
     def finish(self) -> None:
         """Write the log's head if the log grew. Called once, before the commit."""
-        if self._frontier is self._begun_with:
-            return
-        values = {"size": self._frontier.size, "peaks": b"".join(self._frontier.peaks)}
-        self._connection.execute(update(schema.log_head), values)
+        if self._frontier is not self._begun_with:
+            save_frontier(self._connection, self._frontier)
 
     def _holders(self, outpoints: list[bytes]) -> dict[bytes, bytes]:
         """Who holds which of `outpoints` (36 bytes each), free ones left out."""
@@ -604,7 +603,7 @@ def _translating(path: Path, busy_seconds: int) -> Iterator[None]:
     """The door: what SQLAlchemy and SQLite raise ends here."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         raise sqlite.translated(error, path, busy_seconds) from None
 
 
