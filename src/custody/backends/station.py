@@ -16,6 +16,7 @@ import sqlite3
 import weakref
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from custody.ports import FileUnusable, StateChanged, StationState
 FORMAT: Final = 1
 PAGE: Final = 200
 """Rows fetched at once."""
+IN_ONE_QUESTION: Final = 100
+"""Keys that are looked for at once."""
 _FOREVER: Final = 2**62
 _BUSY_SECONDS: Final = 10
 _PRAGMAS: Final = (
@@ -37,6 +40,8 @@ _PRAGMAS: Final = (
     "PRAGMA fullfsync=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
+    # What a thousand entries change fits in, else pages would be written, and read again, before the save is whole.
+    "PRAGMA cache_size=-16384",
 )
 _SCHEMA: Final = f"""
 PRAGMA user_version={FORMAT};
@@ -54,6 +59,8 @@ _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 _DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
 """The second condition is the index's own: without it SQLite would look through all rows."""
 _GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
+_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
+_MANY: Final = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key IN (:{', :'.join(_KEYS)})"  # noqa: S608 - the same
 
 
 class FileStationMemory:
@@ -210,8 +217,18 @@ class _FileRows:
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
-        found = ((key, self.get(table, key)) for key in keys)
-        return {key: row for key, row in found if row is not None}
+        wanted = sorted(key for key in set(keys) if (table, key) not in self._known)
+        for at in range(0, len(wanted), IN_ONE_QUESTION):
+            some = wanted[at : at + IN_ONE_QUESTION]
+            # Always the same statement: the last key stands for those that are lacking.
+            asked: dict[str, object] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
+            asked |= {"name": table.name, "size": self.head.frontier.size}
+            with self._memory._translating():  # noqa: SLF001
+                found = dict(self._connection.execute(_MANY, asked).fetchall())
+            for key in some:
+                self._known[table, key] = table.decode(key, found[key]) if key in found else None
+        known = ((key, self._known[table, key]) for key in keys)
+        return {key: row for key, row in known if row is not None}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
@@ -31,7 +32,7 @@ from custody.ports import StateGone, StoreCorrupt
 
 KEPT: Final = 10_000
 """Entries for which an ended row is kept."""
-IN_ONE_QUESTION: Final = 500
+IN_ONE_QUESTION: Final = 100
 """Keys that are looked for at once."""
 FIRST: Final = 10
 """Rows that are fetched first: most questions are about the newest, or about a few."""
@@ -41,8 +42,10 @@ PAGE: Final = 200
 _rows: Final = schema.state_rows.c
 _AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
 _GET: Final = Statement(select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key")))
-_MANY: Final = select(_rows.key, _rows.value).where(*_AS_OF)
-_FROM: Final = _MANY.where(_rows.key >= bindparam("low")).limit(bindparam("most"))
+_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
+_ROWS: Final = select(_rows.key, _rows.value).where(*_AS_OF)
+_MANY: Final = Statement(_ROWS.where(_rows.key.in_([bindparam(each) for each in _KEYS])))
+_FROM: Final = _ROWS.where(_rows.key >= bindparam("low")).limit(bindparam("most"))
 _BELOW: Final = _FROM.where(_rows.key < bindparam("high"))
 _FORWARDS: Final = (Statement(_FROM.order_by(_rows.key)), Statement(_BELOW.order_by(_rows.key)))
 """To the end, and up to a key; `_BACKWARDS` is the same."""
@@ -124,14 +127,18 @@ class SqlRows:
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
-        wanted, found = sorted(set(keys)), {}
-        asked = {"name": table.name, "size": self.head.frontier.size}
-        with self._reading() as connection:
-            for at in range(0, len(wanted), IN_ONE_QUESTION):
-                some = _MANY.where(_rows.key.in_(wanted[at : at + IN_ONE_QUESTION]))
-                for key, data in connection.execute(some, asked):
-                    found[key] = table.decode(key, data)
-        return found
+        places = {key: (table, key) for key in keys}
+        found = {key: self._known[place] for key, place in places.items() if place in self._known}
+        wanted = sorted(places.keys() - found.keys())
+        if wanted:
+            with self._reading() as connection:
+                for at in range(0, len(wanted), IN_ONE_QUESTION):
+                    some = wanted[at : at + IN_ONE_QUESTION]
+                    # Always the same statement: the last key stands for those that are lacking.
+                    asked: dict[str, Key] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
+                    for key, data in _MANY.rows(connection, name=table.name, size=self.head.frontier.size, **asked):
+                        found[key] = table.decode(key, data)
+        return {key: row for key, row in found.items() if row is not None}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
