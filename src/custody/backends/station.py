@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from custody.history import tables
 from custody.history.multiset import Multiset
@@ -55,6 +55,9 @@ CREATE TABLE rows (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
 """
+REMEMBERED: Final = 10_000
+"""Rows of a save, at most, that the process remembers: it goes on from there without reading them."""
+_Known: TypeAlias = dict[tuple[Table[Any], Key], Any]
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 _DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
 """The second condition is the index's own: without it SQLite would look through all rows."""
@@ -68,6 +71,7 @@ class FileStationMemory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._newest: tuple[Frontier, _Known] = (Frontier(), {})
 
     def load(self) -> StationState | None:
         """Whom this station trusts; None before anything was saved.
@@ -95,7 +99,8 @@ class FileStationMemory:
             return NoRows()
         with self._reading() as connection:
             head = _read_head(connection)
-        return _FileRows(self, head)
+        saved, known = self._newest
+        return _FileRows(self, head, known if saved == head.frontier else {})
 
     def save(self, trusted: StationState, seen: State) -> None:
         """Keep both.
@@ -119,6 +124,10 @@ class FileStationMemory:
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
                 _write(connection, head, encoded)
+        if seen.size > before.size:
+            # Most of what the next entries ask for was written with those before them.
+            newest = encoded if len(encoded) <= REMEMBERED else []
+            self._newest = (seen.frontier, {(table, key): seen.get(table, key) for table, key, _ in newest})
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -195,10 +204,11 @@ class _FileRows:
     is in no transaction and keeps nobody from saving.
     """
 
-    def __init__(self, memory: FileStationMemory, head: Head) -> None:
+    def __init__(self, memory: FileStationMemory, head: Head, known: _Known) -> None:
+        """`known` are rows that need not be read."""
         self.head: Final = head
         self._memory: Final = memory
-        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+        self._known: Final = dict(known)
         with memory._translating():  # noqa: SLF001 - the two are one file's
             self._connection: Final = memory._open()  # noqa: SLF001
             weakref.finalize(self, self._connection.close)
