@@ -12,7 +12,7 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -34,14 +34,10 @@ from custody.examine.evidence import (
 )
 from custody.history import kinds, tables
 from custody.history.on.annex import ERASABLE, Erased
+from custody.history.on.charter import StateSealed
 from custody.history.questions import History
-from custody.log import (
-    Cosignature,
-    EntryHead,
-    NotInLog,
-    SignedCheckpoint,
-)
-from custody.log.witnessing import WitnessRequest
+from custody.history.rows import number
+from custody.log import EntryHead, NotInLog
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
@@ -250,7 +246,14 @@ class Custodian:
             work.append(kinds.AUTHORIZED, authorization)
         return authorization
 
-    # --- forgetting --------------------------------------------------------------------------------------------------
+    # --- sealing and forgetting ---------------------------------------------------------------------------------------
+
+    def seal(self) -> StateSealed:
+        """Enter what the log's state is now, beside the times when that is due; nothing when it was sealed just now."""
+        with self._work() as work:
+            before = number(max(work.state.size - 1, 0))
+            sealed = work.state.get(tables.SEALS, before)
+            return work.seal() if sealed is None else StateSealed(size=work.state.size - 1, state=sealed.value)
 
     def erase(self, index: int, why: str) -> Erased:
         """Erase the body of an entry for good, and enter that it was erased.
@@ -326,25 +329,14 @@ class Custodian:
 
     # --- what others are shown ---------------------------------------------------------------------------------------
 
+    @property
+    def showing(self) -> Showing:
+        """The log as others see it: what witnesses cosign, and what readers who are far behind are given."""
+        return self._showing
+
     def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
         """The file for a reader who has seen `since` entries. Raises as `Showing.evidence`."""
         return self._showing.evidence(transfer_id, since)
-
-    def log_file(self, since: int = 0) -> Iterator[bytes]:
-        """The log from entry `since` on, line by line. Raises as `Showing.log_file`."""
-        return self._showing.log_file(since)
-
-    def checkpoint(self, since: int | None = None) -> WitnessRequest:
-        """A signed checkpoint of the log as it stands, for witnesses. Raises as `Showing.checkpoint`."""
-        return self._showing.checkpoint(since)
-
-    def sizes_seen(self) -> dict[str, int]:
-        """How many entries each of the charter's witnesses has cosigned, by name, as far as is known here."""
-        return self._showing.sizes_seen()
-
-    def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
-        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
-        return self._showing.cosigned(signed)
 
     # --- sending -----------------------------------------------------------------------------------------------------
 

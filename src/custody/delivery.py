@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
-from custody.bitcoin.transaction import Transaction, TransactionEncoding
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import Transaction
 from custody.charter.decide import refuse_denied
 from custody.errors import BackendError, Refused
 from custody.examine.evidence import Stage

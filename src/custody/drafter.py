@@ -17,9 +17,10 @@ from typing import Final
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Frozen
 from custody.charter.document import VaultPayee
+from custody.history import lists
 from custody.history.holdings import spendable, unconfirmed
 from custody.history.questions import History
-from custody.history.relations import children, parent_of, replaced_by
+from custody.history.relations import children, parent_of, refuse_drafted, replaced_by
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, draft, terms_of
@@ -50,7 +51,7 @@ def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[D
         raise Frozen(why=history.frozen_by)
     request = check_request(history.request(request_id), history.charter)
     refuse_expired_request(request, work.now)
-    history.refuse_drafted(request_id)
+    refuse_drafted(history, request_id)
     replaced = replaced_by(history, request)
     check_payees(request, replaced)
     plan = _plan(work, request, rate)
@@ -73,7 +74,7 @@ def _plan(work: Work, request: TransferRequest, rate: int) -> Plan:
         entry=entry,
         vault=vault,
         next_change=history.next_index(vault.id, Branch.CHANGE),
-        next_receive={name: history.next_receive(name) for name in paid},
+        next_receive={name: lists.next_receive(history, name) for name in paid},
         height=history.height,
         rate=rate,
         at=work.now,

@@ -231,6 +231,18 @@ def verify_one(envelope: Envelope, record_type: type[R], key: bytes) -> R:
     return record
 
 
+def unsafe_signers(envelope: Envelope, record_type: type[R]) -> tuple[bytes, ...]:
+    """The raw keys that `envelope` itself names and that have signed it. Whose they are nobody has said: only to show.
+
+    Raises:
+        EnvelopeType: it carries another kind of document.
+        SigInvalid: a signature does not verify by the key it names.
+        RecordInvalid, RecordNotCanonical: the payload is not such a record.
+    """
+    claimed = envelope.claimed_keys
+    return tuple(sorted(verify(envelope, record_type, claimed)[1])) if claimed else ()
+
+
 def show_key(key: bytes) -> str:
     """A raw public key short enough for a message: its first 8 bytes in hexadecimal. Not an identity."""
     return f"key {key[:8].hex()}"

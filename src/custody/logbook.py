@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
-from custody.bitcoin.transaction import OutPoint, PreviousTransaction, TransactionEncoding
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction
 from custody.charter.document import refuse_other_charter
 from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
@@ -159,10 +160,16 @@ class Work:
         by_txid = {txid: raw for txid, raw in found.items() if raw is not None}
         return signing_psbt(drafted, self.vault_of(transfer), by_txid)
 
+    def seal(self) -> StateSealed:
+        """Say in the log what its state is."""
+        sealed = StateSealed(size=self.state.size, state=self.state.digest())
+        self.append(kinds.STATE_SEALED, sealed)
+        return sealed
+
     def seal_when_due(self, every: int) -> None:
-        """Say in the log what its state is, once in so many entries."""
+        """The same, once in so many entries."""
         if every and self.state.size // every > self.state.base.head.frontier.size // every:
-            self.append(kinds.STATE_SEALED, StateSealed(size=self.state.size, state=self.state.digest()))
+            self.seal()
 
 
 def annex_of(history: History, store: StoreView, named: bytes) -> Annex | None:

@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.entry import AnyKind
 from custody.history.holdings import holding
 from custody.history.kinds import BY_NAME
@@ -204,16 +204,31 @@ def _used(history: History) -> dict[tuple[bytes, int], int]:
 
 def _watch_ahead(logbook: Logbook, clock: Clock, history: History, used: Mapping[tuple[bytes, int], int]) -> None:
     """Watch well beyond the used indexes of every branch. Scripts are derived before anybody has to wait."""
-    windows = logbook.windows()
+    due: list[tuple[bytes, Branch, int, list[bytes]]] = []
+    for vault_id, branch, start, stop in _unwatched(logbook.windows(), used):
+        due.append((vault_id, branch, start, history.charter.vault_by_id(vault_id)[1].scripts(branch, start, stop)))
+        if sum(len(scripts) for *_, scripts in due) >= BATCH_SCRIPTS:
+            _watch(logbook, clock, due)
+            due = []
+    if due:
+        _watch(logbook, clock, due)
+
+
+def _watch(logbook: Logbook, clock: Clock, due: Iterable[tuple[bytes, Branch, int, list[bytes]]]) -> None:
+    with logbook.write(clock.now()) as work:
+        for each in due:
+            work.store.watch(*each)
+
+
+def _unwatched(
+    windows: Mapping[tuple[bytes, int], int], used: Mapping[tuple[bytes, int], int]
+) -> Iterator[tuple[bytes, Branch, int, int]]:
+    """Vaults, branches and ranges of indexes that are to be watched and are not, few at a time."""
     for (vault_id, number), index in used.items():
         branch = Branch(number)
-        gap = RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP
-        stop = min(index + gap, HARDENED)
+        stop = min(index + (RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP), HARDENED)
         for start in range(windows.get((vault_id, number), 0), stop, BATCH_SCRIPTS):
-            vault = history.charter.vault_by_id(vault_id)[1]
-            scripts = vault.scripts(branch, start, min(stop, start + BATCH_SCRIPTS))
-            with logbook.write(clock.now()) as work:
-                work.store.watch(vault_id, branch, start, scripts)
+            yield vault_id, branch, start, min(stop, start + BATCH_SCRIPTS)
 
 
 def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
@@ -226,7 +241,7 @@ def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
 
 
 def _newest(history: History) -> _Place | None:
-    newest = history.newest_block
+    newest = lists.newest_block(history)
     return None if newest is None else _Place(newest[0], newest[1].block)
 
 
@@ -253,7 +268,7 @@ def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
     _scan(work, found)
-    if work.history.newest_block is None or look.reached.height > look.fork:
+    if lists.newest_block(work.history) is None or look.reached.height > look.fork:
         _see_chain(work, look.reached)
     if look.is_whole:
         _mature(work, look.tip)
@@ -284,7 +299,7 @@ def _agreed_tip(views: Sequence[ChainView]) -> Tip:
 def _fork(history: History, view: ChainView) -> tuple[int, bytes | None]:
     """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
     lowest = lowest_birthday(history) - 1
-    for height, seen in history.blocks():
+    for height, seen in lists.blocks(history):
         if not _is_gone(view, _Place(height, seen.block)):
             return height, seen.block
         lowest = min(lowest, height)
@@ -452,7 +467,7 @@ def _mature(work: Work, tip: Tip) -> None:
 
 
 def _settle(work: Work, tip: Tip) -> None:
-    for transfer in work.history.live():
+    for transfer in lists.live(work.history):
         seen = transfer.seen
         if seen is None:
             continue
@@ -470,7 +485,7 @@ def _settle(work: Work, tip: Tip) -> None:
 
 def _expire(work: Work) -> None:
     """End what may be ended: a transfer that expired before anybody was asked to sign."""
-    for transfer in work.history.live():
+    for transfer in lists.live(work.history):
         if not transfer.is_bearer and transfer.request.expires <= work.now:
             work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
 

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
-from custody.history.rows import Rows, StateCorrupt, Table
+from custody.history.rows import Head, Rows, StateCorrupt, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier, LogEntry
 from custody.record import MAX_REASON, Digest, Record, Text, plain_reason
@@ -52,6 +53,7 @@ __all__ = [
     "Scratch",
     "Signer",
     "SignerRefused",
+    "SnapshotStart",
     "Standing",
     "StateChanged",
     "StateGone",
@@ -531,6 +533,13 @@ class Store(Protocol):
             StateGone: that is too long ago.
         """
 
+    def sealed_rows(self, size: int) -> Iterator[Written]:
+        """The rows that the digest of the state covers, as they were after `size` entries, by table and key.
+
+        Raises:
+            StateGone: that is too long ago.
+        """
+
     def verify(self) -> Frontier:
         """Recompute every hash, root and checkpoint from the entries' bytes; the size and root that were found.
 
@@ -577,10 +586,21 @@ class FileUnusable(BackendError, code="FILE_UNUSABLE"):
     reason: str
 
 
+class SnapshotStart(Record):
+    """That a station began with a snapshot: the state after `size` entries, by the word of these officers."""
+
+    kind = "snapshot-start"
+
+    size: Count
+    state: Digest
+    officers: tuple[Text, ...]
+
+
 class StationState(Record):
     """Whom an offline station trusts: `charter` is the digest of the charter it was told by voice.
 
     `witnessed_at` is the latest witness time it has seen. What the log said, up to there, lies in rows beside it.
+    `start` is None when it has folded the log from its first entry on.
     """
 
     kind = "station-state"
@@ -590,6 +610,7 @@ class StationState(Record):
     charter: Digest
     charter_version: Count
     witnessed_at: UnixTime
+    start: SnapshotStart | None = None
 
 
 class StationMemory(Protocol):
@@ -611,3 +632,9 @@ class StationMemory(Protocol):
 
     def save(self, trusted: StationState, seen: State) -> None:
         """Keep both durably before returning; `seen` was folded over `rows`."""
+
+    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
+        """Keep these rows, which stand at `head`, in place of all that were there.
+
+        Until the last of `rows` has come nothing is kept; what they raise leaves everything as it was.
+        """

@@ -10,15 +10,17 @@ Witnesses take their time, so they are asked while nobody holds the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from custody.charter.document import Charter
-from custody.envelope import DocumentSigner
+from custody.envelope import DocumentSigner, Envelope
 from custody.examine.catchup import write_log
+from custody.examine.confirmed import check_confirmed, joined, refuse_unsealed
 from custody.examine.evidence import Evidence, Examination, Stage, evidence_of, examine_own
-from custody.examine.shown import EvidenceInvalid, check_witnesses, refuse_long
+from custody.examine.shown import EvidenceInvalid, check_witnesses, needed_size, refuse_long
+from custody.examine.snapshot import sealed_at, write_snapshot
 from custody.log import (
     Checkpoint,
     Cosignature,
@@ -122,9 +124,33 @@ class Showing:
         with self.store.read() as view:
             history = self.logbook.history_in(view)
             note = view.checkpoint()
-        signed = self._witnessed(note, history.charter, 0)
+        # As far as it goes, when nobody has to carry a file to a witness for it.
+        can_ask = bool(self.witnesses) or not history.charter.witnesses
+        signed = self._witnessed(note, history.charter, history.size if can_ask else 0)
         entries = read_entries(self.store, since, signed.checkpoint.size)
         return write_log(history.charter_envelope, signed, entries, since)
+
+    def snapshot(self, confirmations: Sequence[Envelope]) -> Iterator[bytes]:
+        """The state that officers' stations have confirmed, and the log, line by line: for a station that is new.
+
+        Raises:
+            SnapshotUnconfirmed, SnapshotDiffers: too few have, or they confirm different states.
+            HistoryForked: they confirm what is not this log's.
+            HistoryUnwitnessed: too few witnesses have cosigned a checkpoint that holds the seal.
+            StateGone: it was sealed too long ago.
+            SealBroken: the rows that stand here are not those that were sealed.
+        """
+        with self.store.read() as view:
+            history = self.logbook.history_in(view)
+            note = view.checkpoint()
+        charter = history.charter
+        envelope = joined(confirmations, charter)
+        confirmed, _ = check_confirmed(envelope, charter)
+        refuse_unsealed(confirmed, history)
+        signed = self._witnessed(note, charter, confirmed.size + 1)
+        rows = sealed_at(confirmed, self.store.sealed_rows(confirmed.size + 1))
+        entries = read_entries(self.store, 0, signed.checkpoint.size)
+        return write_snapshot(history.charter_envelope, signed, envelope, rows, entries)
 
     def examined(self, transfer_id: bytes, stage: Stage) -> Examination:
         """What our own log makes of a transfer, judged as every station judges it; raises as `examine`."""
@@ -139,7 +165,7 @@ class Showing:
         """A checkpoint with enough witnesses that holds all that a judge of this transfer must see."""
         with self.store.read() as view:
             history = self.logbook.history_in(view)
-            charter, needed = history.charter, max(since, history.needed_size(transfer_id))
+            charter, needed = history.charter, max(since, needed_size(history, transfer_id))
             note = view.checkpoint()
         return self._witnessed(note, charter, needed)
 

@@ -9,7 +9,7 @@ The station cannot stop k custodians who sign elsewhere, and says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -19,8 +19,10 @@ from custody.charter.people import Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
 from custody.examine.catchup import Lines, Progress, catch_up
+from custody.examine.confirmed import NotFolded, StateConfirmed, confirmation, officer_of
 from custody.examine.evidence import Evidence, Examination, Stage, examine
 from custody.examine.shown import Shown
+from custody.examine.snapshot import check_snapshot, go_on, offered, rows_to_keep
 from custody.examine.statement import (
     StatementExamination,
     StatementPaper,
@@ -28,8 +30,9 @@ from custody.examine.statement import (
     examine_statement,
     signed_so_far,
 )
+from custody.history.questions import History
 from custody.history.state import State
-from custody.ports import Clock, Signer, StationMemory, StationState
+from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.signing import (
     CosignerAltered,
@@ -155,7 +158,7 @@ class Station:
         known = self.state()
         examination = examine(evidence, self.seen(), stage, self._clock.now())
         self._remember(known, examination.shown)
-        return examination
+        return replace(examination, not_checked=(*told(known.start), *examination.not_checked))
 
     def catch_up(self, lines: Lines, progress: Progress | None = None) -> Shown:
         """Take in the log from a file, a batch at a time; what was kept stays kept when it is stopped.
@@ -172,6 +175,61 @@ class Station:
 
         return catch_up(lines, self.seen(), keep, progress)
 
+    def offered(self, lines: Lines) -> tuple[StateConfirmed, tuple[str, ...]]:
+        """What a snapshot is of, and which officers have confirmed it; nothing else of it is looked at.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            CustodyError: as `custody.examine.snapshot.offered`.
+        """
+        return offered(lines, self.state().charter)
+
+    def begin(self, lines: Lines, progress: Progress | None = None) -> Shown:
+        """Begin with a snapshot that enough officers have confirmed, and go on with the log behind it.
+
+        What was kept before is replaced, once all has been checked. That this station began so is kept for ever.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            CustodyError: as `custody.examine.snapshot.check_snapshot` and `go_on`.
+        """
+        known = self.state()
+        checked = check_snapshot(lines, self.seen(), progress)
+        confirmed = checked.confirmed
+        start = SnapshotStart(size=confirmed.size, state=confirmed.state, officers=checked.officers)
+        began = _remembering(known, witnessed_at=known.witnessed_at, start=start)
+        self._memory.begin(began, checked.head, rows_to_keep(lines, checked, progress))
+
+        def keep(shown: Shown) -> State:
+            self._remember(began, shown)
+            return self.seen()
+
+        return go_on(lines, checked, self.seen(), keep, progress)
+
+    def confirmation(self, size: int | None = None) -> StateConfirmed:
+        """What an officer can confirm here: the state that the log has sealed after `size` entries, or last.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            NotSealed: it has sealed none there, as far as it was shown here.
+            NotFolded: this station began with a snapshot itself.
+        """
+        start = self.state().start
+        if start is not None:
+            raise NotFolded(size=start.size)
+        return confirmation(History(self.seen()), size)
+
+    def confirm(self, officer: DocumentSigner, size: int | None = None) -> Envelope:
+        """The same, signed by this officer.
+
+        Raises:
+            ConfirmationAuthor: the key is no officer's.
+            CustodyError: as `confirmation`.
+        """
+        found = self.confirmation(size)
+        officer_of(History(self.seen()).charter, officer.public_key)
+        return sign(found, officer)
+
     def seen(self) -> State:
         """What the log says, as far as it was shown here.
 
@@ -183,16 +241,8 @@ class Station:
     def _remember(self, known: StationState, shown: Shown) -> None:
         """Keep the longest log that was shown here."""
         if shown.state.size > shown.state.base.head.frontier.size:
-            self._memory.save(
-                StationState(
-                    network=known.network,
-                    origin=known.origin,
-                    charter=known.charter,
-                    charter_version=known.charter_version,
-                    witnessed_at=max([known.witnessed_at, *(each.time for each in shown.cosignatures)]),
-                ),
-                shown.state,
-            )
+            witnessed_at = max([known.witnessed_at, *(each.time for each in shown.cosignatures)])
+            self._memory.save(_remembering(known, witnessed_at=witnessed_at, start=known.start), shown.state)
 
     def approve(
         self,
@@ -288,7 +338,7 @@ class Station:
         known = self.state()
         examination = examine_statement(paper, self.seen(), self._clock.now())
         self._remember(known, examination.shown)
-        return examination
+        return replace(examination, not_checked=(*told(known.start), *examination.not_checked))
 
     def sign_statement(
         self, paper: StatementPaper, officer: DocumentSigner, signed: Envelope | None = None
@@ -304,6 +354,26 @@ class Station:
         check_signer(found.charter, officer.public_key)
         signed_so_far(signed, found.statement, found.quorum)
         return add_signature(signed or sign(found.statement), officer)
+
+
+def told(start: SnapshotStart | None) -> tuple[str, ...]:
+    """What whoever works with a station is told for ever, when it has not folded the log from its first entry on."""
+    if start is None:
+        return ()
+    names = " and ".join(start.officers)
+    return (f"the first {start.size} entries of the log: this station began with a snapshot that {names} confirmed",)
+
+
+def _remembering(known: StationState, *, witnessed_at: int, start: SnapshotStart | None) -> StationState:
+    """Whom a station trusts, as before, and what has changed."""
+    return StationState(
+        network=known.network,
+        origin=known.origin,
+        charter=known.charter,
+        charter_version=known.charter_version,
+        witnessed_at=witnessed_at,
+        start=start,
+    )
 
 
 def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:

@@ -2,7 +2,8 @@
 
 Both histories are what `custody.testing.years` writes, kept in build/ between runs, and worked on in copies. Each lap
 takes one new transfer on each of them from its request to its release, and every step has its own time; so does what a
-process costs that starts, opens the store and looks at one transfer. Reading a whole log again is done once.
+process costs that starts, opens the store and looks at one transfer. Reading a whole log, and beginning
+with a snapshot of it, is done once.
 
 Everything happens in a process of its own, as in `growth`.
 """
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from plan import (
     ALONE,
     BALANCE,
     CATCH_UP,
+    CATCH_UP_MEMORY,
     DEEDS,
     EVIDENCE_SIZE,
     EXAMINE,
@@ -38,6 +40,7 @@ from plan import (
     NEW_LINES,
     REBUILD,
     REBUILD_MEMORY,
+    SNAPSHOT,
     TOGETHER,
     ageing_goals,
 )
@@ -45,8 +48,10 @@ from plan import (
 from custody.backends.sql.store import SqlStore
 from custody.backends.station import FileStationMemory
 from custody.custodian import Custodian, Outside
-from custody.examine.catchup import catch_up
+from custody.envelope import sign
+from custody.examine.confirmed import confirmation
 from custody.examine.evidence import Evidence, Stage, examine
+from custody.history import lists
 from custody.history.state import State
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
@@ -117,7 +122,7 @@ class _Office:
         shutil.copy(kept_years(size, BUILD, _tell(size)), self._path)
         self._store = _LockedStore(self._path, Network.REGTEST, 10)
         self._logbook = Logbook(self._store, self._cast.digest, self._chance.salt)
-        newest = self._logbook.read().newest_block
+        newest = lists.newest_block(self._logbook.read())
         chain = MadeUpChain(0 if newest is None else newest[0])
         self._clock = chain
         charter = self._cast.charter
@@ -127,8 +132,7 @@ class _Office:
         self._found: dict[str, list[float]] = {}
         self._kept: dict[str, list[float]] = {}
         self._laps = 0
-        self._memory = FileStationMemory(folder / f"{size.entries}.station")
-        _fresh_memory(self._memory, self._cast.charter.origin, self._cast.digest)
+        self._station = folder / f"{size.entries}.station"
 
     def times(self) -> dict[str, float]:
         """What was found, the median of each."""
@@ -147,23 +151,40 @@ class _Office:
 
     def read_again(self) -> None:
         """Make the rows of the whole log again, and read it as a new reader does."""
-        cast, size = self._cast, self._logbook.read().size
+        size = self._logbook.read().size
         spent, memory = self._run(REBUILD)
         self._note(REBUILD, spent / size * UNIT)
         self._note(REBUILD_MEMORY, memory)
-        lines = list(self._custodian.log_file())
-
-        def keep(shown: Any) -> State:
-            self._memory.save(_trusted(cast.charter.origin, cast.digest), shown.state)
-            return State.over(self._memory.rows(), cast.digest)
-
-        spent = _cpu(lambda: catch_up(lambda: iter(lines), State.over(self._memory.rows(), cast.digest), keep))
+        self._custodian.seal()
+        history = self._logbook.read()
+        confirmed = sign(confirmation(history), *(self._cast.people[each] for each in OFFICERS[:2]))
+        showing = self._custodian.showing
+        spent, memory = self._read_by(self._station, CATCH_UP, showing.log_file())
         self._note(CATCH_UP, spent / size * UNIT)
+        self._note(CATCH_UP_MEMORY, memory)
+        begun = self._station.with_suffix(".begun")
+        spent, _ = self._read_by(begun, SNAPSHOT, showing.snapshot([confirmed]))
+        self._note(SNAPSHOT, spent / size * UNIT)
+        begun.unlink()
         self._kept = dict(self._found)
+
+    def _read_by(self, station: Path, what: str, lines: Iterable[bytes]) -> tuple[float, float]:
+        """Microseconds and kB of a station that knows the charter and nothing else, and is given these lines."""
+        charter, digest = self._cast.charter, self._cast.digest
+        trusted = StationState(
+            network=charter.network, origin=charter.origin, charter=digest, charter_version=1, witnessed_at=0
+        )
+        FileStationMemory(station).save(trusted, State(digest))
+        file = station.with_suffix(".lines")
+        with file.open("wb") as out:
+            out.writelines(line + b"\n" for line in lines)
+        found = self._run(what, str(file), path=station)
+        file.unlink()
+        return found
 
     def examine(self) -> None:
         """Judge a transfer by a file of many lines that this reader has not seen."""
-        known = State.over(self._memory.rows(), self._cast.digest)
+        known = State.over(FileStationMemory(self._station).rows(), self._cast.digest)
         self._append_entries(max(0, NEW_LINES - (self._logbook.read().size - known.size)))
         transfer_id = self._requested()
         evidence = self._custodian.evidence(transfer_id, known.size)
@@ -227,9 +248,9 @@ class _Office:
             if name == LOOK:
                 self._note(MEMORY, memory)
 
-    def _run(self, *what: str) -> tuple[float, float]:
-        """Microseconds and kB of a new process that does something with the store."""
-        arguments = [sys.executable, _LOOK, self._path, self._cast.digest.hex(), *what]
+    def _run(self, *what: str, path: Path | None = None) -> tuple[float, float]:
+        """Microseconds and kB of a new process that does something with the store, or with a station's file."""
+        arguments = [sys.executable, _LOOK, path or self._path, self._cast.digest.hex(), *what]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True)
         spent, memory = done.stdout.split()[-2:]
         return float(spent), float(memory)
@@ -259,14 +280,6 @@ def _cpu(work: Callable[[], object]) -> float:
     start = time.process_time_ns()
     work()
     return (time.process_time_ns() - start) / 1000
-
-
-def _trusted(origin: str, charter: bytes) -> StationState:
-    return StationState(network=Network.REGTEST, origin=origin, charter=charter, charter_version=1, witnessed_at=0)
-
-
-def _fresh_memory(memory: FileStationMemory, origin: str, charter: bytes) -> None:
-    memory.save(_trusted(origin, charter), State(charter))
 
 
 def _tell(size: Size) -> Callable[[int, int], None] | None:

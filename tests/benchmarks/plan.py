@@ -79,7 +79,8 @@ EXAMINE = "examine with 10,000 new lines"
 ALONE, TOGETHER = "append two entries in a unit of their own", "append 1,000 entries in one unit"
 LOCKED = "longest hold of the store in any step"
 REBUILD, CATCH_UP = "make the rows again, for 1,000 entries", "a new reader's whole log, for 1,000 entries"
-REBUILD_MEMORY = "make the rows again, MB"
+REBUILD_MEMORY, CATCH_UP_MEMORY = "make the rows again, MB", "a new reader's whole log, MB"
+SNAPSHOT = "a new reader's snapshot, for 1,000 entries"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def ageing_goals(entries: int) -> list[Goal]:
         Goal(REBUILD, entries, "300 ms", 1.0),
         Goal(REBUILD_MEMORY, entries, "400 MB", 1.0),
         Goal(CATCH_UP, entries, young, 1.3),
+        Goal(CATCH_UP_MEMORY, entries, "400 MB", 1.0),
+        Goal(SNAPSHOT, entries, young, 1.3),
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from custody.backends.sql.store import create_store
 from custody.examine.evidence import Stage
 from custody.examine.statement import state_address
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.fold import fold
 from custody.history.holdings import holdings
 from custody.history.rows import Sealing
@@ -66,7 +66,7 @@ def sealed_rows(story, size=None):
 
 def payer_of(story, index):
     history = story.history()
-    issued = history.read(AddressIssued, history.address(story.cast.vault.id, index).issued)
+    issued = history.read(AddressIssued, lists.address(history, story.cast.vault.id, index).issued)
     return history.annexed_at(issued.annex), history.annex(AddressAnnex, issued.annex)
 
 
@@ -92,9 +92,9 @@ def test_an_address_whose_payer_was_erased_is_not_stated_any_more(story):
     story.stated(stated)
     story.stated(story.paper(0))
     history = story.history()
-    issued = history.read(AddressIssued, history.address(story.cast.vault.id, 1).issued)
+    issued = history.read(AddressIssued, lists.address(history, story.cast.vault.id, 1).issued)
     with refuses("ANNEX_WITHHELD"):
-        state_address(issued, None, story.cast.charter, story.custodian.checkpoint().signed().checkpoint, 0, 1)
+        state_address(issued, None, story.cast.charter, story.custodian.showing.checkpoint().signed().checkpoint, 0, 1)
 
 
 def test_a_transfer_is_approved_signed_and_settled_without_its_reason(story):
@@ -168,9 +168,9 @@ def test_who_reads_an_older_log_is_told_that_it_is_gone_however_late_they_ask(tm
     story.custodian.erase(entry, "asked for by the payer")
     for _ in range(2):
         with refuses("STATE_GONE"):
-            older.live()
+            lists.live(older)
         story.mine(1)
-    assert story.history().live() == ()
+    assert lists.live(story.history()) == ()
     story.close()
 
 

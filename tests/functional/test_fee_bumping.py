@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Verdict
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.fold import fold
 from custody.history.questions import History
 from custody.history.relations import children
@@ -115,7 +115,7 @@ def test_the_least_rate_that_is_named_is_one_that_nodes_take(on_any):
     with refuses("REPLACE_FEE_LOW"):
         story.custodian.draft(request.digest(), caught.error.rate - 20)
     # Nothing is held for a draft that was refused.
-    assert story.history().live() == (story.transfer(first),)
+    assert lists.live(story.history()) == (story.transfer(first),)
     drafted = story.custodian.draft(request.digest(), caught.error.rate)
     story.custodian.decide(drafted.transfer_id)
     story.approved(drafted.transfer_id)

@@ -3,7 +3,7 @@
 import pytest
 
 from custody.bitcoin.transaction import OutPoint
-from custody.history import tables
+from custody.history import lists, tables
 from custody.history.holdings import held_by, spendable
 from custody.history.tables import outpoint_of
 from custody.testing.asserts import refuses
@@ -25,7 +25,7 @@ def held(story: Scenario) -> dict[OutPoint, bytes]:
     """Who holds what by the log; the store says the same of every coin that was ever drafted."""
     history = story.history()
     said = {outpoint_of(key): row.value for key, row in history.state.scan(tables.HELD)}
-    drafted = {outpoint for each in history.transfers() for outpoint in each.draft.outpoints}
+    drafted = {outpoint for each in lists.transfers(history) for outpoint in each.draft.outpoints}
     with story.store.read() as view:
         assert {each: view.holder(each) for each in drafted} == {each: said.get(each) for each in drafted}
     return said

@@ -4,6 +4,7 @@ import pytest
 
 from custody.examine import catchup, shown
 from custody.examine.evidence import Stage
+from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.scenario import Scenario
 from custody.transfer.approval import Opinion
@@ -26,7 +27,7 @@ def test_evidence_for_a_reader_too_far_behind_is_not_made(story, monkeypatch):
 
 
 def test_a_reader_that_has_caught_up_is_shown_the_rest_and_decides_by_it(story):
-    lines = list(story.custodian.log_file())
+    lines = list(story.custodian.showing.log_file())
     desk = story.desks["Aigerim"]
     seen = desk.catch_up(lambda: iter(lines)).state.size
     assert seen == desk.seen().size
@@ -35,7 +36,7 @@ def test_a_reader_that_has_caught_up_is_shown_the_rest_and_decides_by_it(story):
     assert (evidence.since, len(evidence.lines)) == (seen, story.history().size - seen)
     signed = desk.approve(evidence, story.cast.people["Aigerim"], Opinion.APPROVE, story.chance.nonce())
     assert story.custodian.approve(signed).log_size == story.history().size - 1
-    assert story.history().seen_by("Aigerim") == story.history().size - 1
+    assert lists.seen_by(story.history(), "Aigerim") == story.history().size - 1
     with refuses("HISTORY_GAP") as caught:
         story.desks["Bolat"].examine(evidence, Stage.APPROVE)
     assert (caught.error.since, caught.error.seen) == (seen, 0)
@@ -52,7 +53,7 @@ def test_a_reader_that_has_caught_up_is_shown_the_rest_and_decides_by_it(story):
     ],
 )
 def test_a_log_file_with_a_lie_in_it_is_not_taken_in(story, lie, code):
-    lines = list(story.custodian.log_file())
+    lines = list(story.custodian.showing.log_file())
     match lie:
         case "left out":
             lines.pop(3)
@@ -71,7 +72,7 @@ def test_a_log_file_with_a_lie_in_it_is_not_taken_in(story, lie, code):
 
 
 def test_a_file_that_changes_between_its_two_readings_is_found_out(story):
-    lines = list(story.custodian.log_file())
+    lines = list(story.custodian.showing.log_file())
     last = max(at for at, line in enumerate(lines) if b'"salt":"' in line)
     other = [*lines[:last], lines[last].replace(b'"salt":"', b'"salt":"00'), *lines[last + 1 :]]
     readings = iter((lines, lines, other))
@@ -82,7 +83,7 @@ def test_a_file_that_changes_between_its_two_readings_is_found_out(story):
 
 def test_a_station_that_was_stopped_goes_on_from_there(story, monkeypatch):
     monkeypatch.setattr(catchup, "BATCH", 4)
-    lines = list(story.custodian.log_file())
+    lines = list(story.custodian.showing.log_file())
     station, reached = story.stations[0], []
 
     class StoppedError(Exception):

@@ -10,7 +10,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.questions import History
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView
@@ -447,7 +447,7 @@ def test_a_chain_younger_than_the_vault_is_looked_at_and_looked_at_again():
         assert custodian.observe().height == 3
         chain.reorganise(3)
         assert custodian.observe().height == 4
-        assert custodian.history().newest_block[1].block == chain.view.tip().hash
+        assert lists.newest_block(custodian.history())[1].block == chain.view.tip().hash
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

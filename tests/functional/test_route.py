@@ -12,7 +12,7 @@ from custody.charter.decide import Verdict
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.examine.evidence import Stage, examine
-from custody.history import kinds
+from custody.history import kinds, lists
 from custody.history.state import State
 from custody.ports import RelayRefused
 from custody.testing.asserts import refuses
@@ -620,7 +620,7 @@ def test_a_theft_is_told_once(story):
     story.mine(3)
     story.custodian.observe()
     thefts = entered(story).count(kinds.UNEXPLAINED_SPEND)
-    assert thefts == len(story.transfer(next(story.history().transfers()).id).draft.outpoints)
+    assert thefts == len(story.transfer(next(lists.transfers(story.history())).id).draft.outpoints)
 
 
 # --- several coordinators, and the same one again ---------------------------------------------------------------------
@@ -741,7 +741,7 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
 
 def looked(story: Scenario) -> ChainSeen:
     """A look at the chain that shows nothing new."""
-    height, row = story.history().newest_block
+    height, row = lists.newest_block(story.history())
     return ChainSeen(height=height, block=row.block, at=row.at)
 
 
@@ -792,17 +792,17 @@ def test_a_checkpoint_is_asked_for_from_where_its_witness_is(story):
     transfer = story.authorized()
     story.custodian.evidence(transfer)
     size = story.witnesses[0].state.size
-    assert story.custodian.sizes_seen() == {WITNESS: size}
+    assert story.custodian.showing.sizes_seen() == {WITNESS: size}
     story.custodian.issue_address("reserve", expected("two"))
-    request = story.custodian.checkpoint()
+    request = story.custodian.showing.checkpoint()
     assert (request.since, len(request.leaves)) == (size, 2)
-    assert story.custodian.checkpoint(since=0).signed() == request.signed()
+    assert story.custodian.showing.checkpoint(since=0).signed() == request.signed()
     with refuses("NOT_IN_LOG"):
-        story.custodian.checkpoint(since=size + 3)
+        story.custodian.showing.checkpoint(since=size + 3)
 
 
 def test_a_witness_that_is_further_behind_than_its_cosignature_says_is_given_the_rest(story):
     story.custodian.evidence(story.authorized())
     story.witnesses[0].state = None
     story.custodian.evidence(story.authorized())
-    assert story.custodian.sizes_seen() == {WITNESS: story.witnesses[0].state.size}
+    assert story.custodian.showing.sizes_seen() == {WITNESS: story.witnesses[0].state.size}

@@ -326,11 +326,11 @@ def test_words_are_never_shown_before_they_were_typed(tmp_path, scenario):
     assert not any(word in result.output.split() for word in show_words(scenario.cast.digest).split())
 
 
-def test_an_untrusting_station_examines_nothing(tmp_path, scenario, station):
+def test_an_untrusting_station_proves_nothing(tmp_path, scenario, station):
     assert station.tells("inspect", tmp_path / "evidence.json")
     new = Machine(tmp_path, "new", scenario.chain)
     key = ("--key", tmp_path / "Aigerim.key", "-o", tmp_path / "out", "--yes")
-    new.refuses("STATION_UNTRUSTED", "inspect", tmp_path / "evidence.json")
+    assert new.tells("inspect", tmp_path / "evidence.json")["proved"] is False
     new.refuses("STATION_UNTRUSTED", "approve", tmp_path / "evidence.json", *key)
     new.refuses("STATION_UNTRUSTED", "sign", tmp_path / "evidence.json", *key)
     new.refuses("STATION_UNTRUSTED", "address", tmp_path / "charter.json", "reserve", 0)
@@ -509,19 +509,19 @@ def test_a_witness_cosigns_a_growing_log_and_no_other(tmp_path, chain):
     write_cast(tmp_path, story)
     station = Machine(tmp_path, "witness", chain)
     station.does("trust", tmp_path / "charter.json", *show_words(story.cast.digest).split())
-    (tmp_path / "first").write_bytes(story.custodian.checkpoint().to_bytes())
+    (tmp_path / "first").write_bytes(story.custodian.showing.checkpoint().to_bytes())
     story.custodian.issue_address("reserve", expected("one"))
-    (tmp_path / "second").write_bytes(story.custodian.checkpoint().to_bytes())
+    (tmp_path / "second").write_bytes(story.custodian.showing.checkpoint().to_bytes())
     other = Scenario.begin(chain=chain, seed=1)
     for _ in range(3):
         other.custodian.issue_address("reserve", expected("elsewhere"))
-    (tmp_path / "fork").write_bytes(other.custodian.checkpoint().to_bytes())
+    (tmp_path / "fork").write_bytes(other.custodian.showing.checkpoint().to_bytes())
     key = ("--key", tmp_path / f"{WITNESS}.key", "--name", WITNESS, "-o")
 
     assert station.tells("witness", tmp_path / "first", *key, tmp_path / "one")["before"] == 0
     assert station.tells("witness", tmp_path / "second", *key, tmp_path / "two")["before"] == 1
     cosigned = SignedCheckpoint.parse((tmp_path / "two").read_text("utf-8"))
-    assert len(story.custodian.cosigned(cosigned)) == 1
+    assert len(story.custodian.showing.cosigned(cosigned)) == 1
     assert f"by {WITNESS}" in station.does("inspect", tmp_path / "two")
 
     station.refuses("WITNESS_CONFLICT", "witness", tmp_path / "first", *key, tmp_path / "x")

@@ -14,6 +14,7 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.taproot import is_control_block
 from custody.bitcoin.transaction import Transaction
 from custody.examine.evidence import Evidence, Stage
+from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.scenario import RATE, Scenario
@@ -80,7 +81,7 @@ def test_each_witness_holds_exactly_three_signatures_in_the_order_of_the_script(
 
 
 def _only(story: Scenario) -> bytes:
-    (transfer,) = story.history().transfers()
+    (transfer,) = lists.transfers(story.history())
     return transfer.id
 
 

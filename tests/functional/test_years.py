@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from custody.backends.sql.store import SqlStore, open_store
-from custody.history import kinds
+from custody.history import kinds, lists
 from custody.history.fold import fold
 from custody.history.questions import History
 from custody.history.state import State
@@ -42,7 +42,7 @@ def test_it_is_folded_to_what_stands_beside_it(store: SqlStore) -> None:
 
 def test_transfers_go_the_whole_route_and_end_in_each_way(store: SqlStore) -> None:
     history: History = Logbook(store, PINNED, bytes).read()
-    found = list(history.transfers())
+    found = list(lists.transfers(history))
     # A transfer that is replaced is one more.
     assert len(found) == SMALL.transfers + 1
     assert {each.status for each in found} == {Status.CONFIRMED, Status.ENDED}

@@ -31,7 +31,7 @@ from custody.history.state import State
 from custody.log import EMPTY_ROOT
 from custody.record import Record
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Cast, make_cast
-from custody.testing.forge import Forge, Story, believed
+from custody.testing.forge import READ_BEFORE, Forge, Story
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Authorization, Opinion
 from custody.transfer.draft import Draft, Plan, draft, outputs_of
@@ -70,7 +70,8 @@ def recast(cast: Cast, **changes: Any) -> Cast:
 class Forger:
     """A coordinator with two coins of its vault and no scruples.
 
-    `visits` is how its readers come by the log: "at once", or "in two visits", when they have seen half of it before.
+    `visits` is how its readers come by the log: "at once"; "in two visits", when they have seen half of it before; or
+    "from a snapshot", when they began with one of that half.
     """
 
     visits = "at once"
@@ -255,7 +256,7 @@ class Forger:
         """What an officer's desk or a station makes of it."""
         known = State(self.cast.digest)
         if self.visits != "at once":
-            known = believed(self.cast.digest, evidence.lines[: len(evidence.lines) // 2])
+            known = READ_BEFORE[self.visits](self.cast.digest, evidence.lines[: len(evidence.lines) // 2])
             evidence = edited(evidence, since=known.size, lines=evidence.lines[known.size :])
         return examine(evidence, known, stage, self.now if now is None else now)
 
@@ -281,9 +282,9 @@ def forger() -> Forger:
     return Forger()
 
 
-@pytest.fixture(params=["at once", "in two visits"])
+@pytest.fixture(params=["at once", *READ_BEFORE])
 def visits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether readers see the log for the first time, or have seen half of it before."""
+    """Whether readers see the log for the first time, have seen half of it before, or began with that half."""
     monkeypatch.setattr(Forger, "visits", request.param)
     return request.param
 
@@ -313,7 +314,7 @@ def give_recast() -> Callable[..., Cast]:
 def stage(request: pytest.FixtureRequest, visits: str) -> Stage:
     """At an officer's desk, who has signed nothing; and at a station, when the officers were fooled or are in on it.
 
-    Both as readers who see the log for the first time, and as readers who have seen half of it before.
+    Each as readers who see the log for the first time, who have seen half of it before, and who began with that half.
     """
     del visits
     return request.param

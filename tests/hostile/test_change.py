@@ -20,38 +20,15 @@ from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh
 from custody.bitcoin.transaction import TxOut
 from custody.record import canonical
 from custody.testing.asserts import refuses
-from custody.testing.cast import SUPPLIER, secret, vault_of
+from custody.testing.cast import SUPPLIER, vault_of
 from custody.transfer.address import AddressIssued
-from custody.transfer.draft import Draft, SpentOutput
 from custody.units import HARDENED
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
 
-ATTACKER = b"\x02" + secret("attacker")
+from .altered import ATTACKER, change_at, with_input, with_output
+
 FAR = 2**31 - 1
-
-
-def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    inputs = list(psbt.inputs)
-    inputs[index] = replace(inputs[index], **changes)
-    return replace(psbt, inputs=tuple(inputs))
-
-
-def with_output(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    outputs = list(psbt.outputs)
-    outputs[index] = replace(outputs[index], **changes)
-    return replace(psbt, outputs=tuple(outputs))
-
-
-def change_at(drafted: Draft, forger) -> int:
-    script = forger.vault.script_pubkey(Branch.CHANGE, drafted.change)
-    return [output.script_pubkey for output in drafted.transaction.outputs].index(script)
-
-
-def spent_of(coin) -> SpentOutput:
-    return SpentOutput(
-        txid=coin.outpoint.txid, vout=coin.outpoint.index, amount=coin.amount, script_pubkey=coin.script_pubkey
-    )
 
 
 # --- A2: change -----------------------------------------------------------------------------------------------------
@@ -112,7 +89,7 @@ def test_every_fraud_differs_from_the_change_it_looks_like(forger):
 def test_what_only_claims_to_be_change_is_somebody_else_s(forger, which):
     # The file keeps every claim of the honest one: key paths, scripts and all xpubs say "change".
     psbt = forger.psbt()
-    at = change_at(forger.draft(), forger)
+    at = change_at(forger.draft(), forger.vault)
     outputs = list(psbt.transaction.outputs)
     outputs[at] = TxOut(outputs[at].amount, frauds(forger)[which])
     reading = forger.read(replace(psbt, transaction=replace(psbt.transaction, outputs=tuple(outputs))))
@@ -123,7 +100,7 @@ def test_what_only_claims_to_be_change_is_somebody_else_s(forger, which):
 @pytest.mark.parametrize("is_called_change", [True, False])
 def test_a_transfer_whose_change_is_not_the_vault_s_is_refused(forger, stage, which, is_called_change):
     drafted = forger.draft()
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     outputs = list(drafted.transaction.outputs)
     outputs[at] = TxOut(outputs[at].amount, frauds(forger)[which])
     forged = forger.redrafted(drafted, outputs=outputs, change=0 if is_called_change else None)
@@ -135,7 +112,7 @@ def test_account_keys_in_the_file_make_nothing_change(forger):
     # Coldcard 3.0.6: the file's own xpubs described the attacker's wallet, and its outputs were shown as change.
     fraud, _ = vault_of(("eve", "mallory", "trudy"), 2)
     psbt = forger.psbt()
-    at = change_at(forger.draft(), forger)
+    at = change_at(forger.draft(), forger.vault)
     outputs = list(psbt.transaction.outputs)
     outputs[at] = TxOut(outputs[at].amount, fraud.script_pubkey(Branch.CHANGE, 0))
     lying = replace(
@@ -191,7 +168,7 @@ def test_a_foreign_key_among_the_vault_s_is_refused_wherever_it_stands(forger):
 
 def test_a_foreign_key_in_the_change_s_paths_counts_the_same_wherever_it_stands(forger):
     psbt = forger.psbt()
-    at = change_at(forger.draft(), forger)
+    at = change_at(forger.draft(), forger.vault)
     own = tuple(psbt.outputs[at].key_paths)
     foreign = (ATTACKER, KeyPath(b"\xde\xad\xbe\xef", own[0][1].path))
     for paths in itertools.permutations([*own, foreign]):
@@ -240,7 +217,7 @@ def test_keys_that_do_not_sit_at_one_known_place_are_refused(forger, places):
     paths = tuple((key, moved(path, *tail)) for (key, path), tail in zip(psbt.inputs[0].key_paths, places, strict=True))
     with refuses("PATH_MISMATCH"):
         forger.read(with_input(psbt, 0, key_paths=paths))
-    at = change_at(forger.draft(), forger)
+    at = change_at(forger.draft(), forger.vault)
     claims = tuple(
         (key, moved(path, *tail)) for (key, path), tail in zip(psbt.outputs[at].key_paths, places, strict=True)
     )
@@ -279,7 +256,7 @@ def test_an_input_on_a_third_branch_is_refused(forger, stage, edit):
 
 def test_change_beyond_the_window_that_anybody_looks_at_is_refused(forger, stage):
     drafted = forger.draft()
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     for index in (1, 101, FAR):
         outputs = list(drafted.transaction.outputs)
         outputs[at] = TxOut(outputs[at].amount, forger.vault.script_pubkey(Branch.CHANGE, index))

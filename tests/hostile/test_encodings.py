@@ -18,7 +18,8 @@ from custody.bitcoin.profile import Direction, read_transfer_file
 from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
 from custody.bitcoin.script import multisig_script
-from custody.bitcoin.transaction import TxOut, serialize_stack
+from custody.bitcoin.serialize import serialize_stack
+from custody.bitcoin.transaction import TxOut
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, make_cast

@@ -26,6 +26,8 @@ from custody.transfer.verify import finalize, refuse_other_transaction
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
 
+from .altered import with_input
+
 NAMES = Setting().cosigners
 OTHER = {ScriptType.WSH: ScriptType.SH_WSH, ScriptType.SH_WSH: ScriptType.TR, ScriptType.TR: ScriptType.WSH}
 
@@ -33,12 +35,6 @@ OTHER = {ScriptType.WSH: ScriptType.SH_WSH, ScriptType.SH_WSH: ScriptType.TR, Sc
 @pytest.fixture(scope="module", params=list(ScriptType), ids=str)
 def forger(forger_of, request):
     return forger_of(make_cast(Setting(script_type=request.param)))
-
-
-def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    inputs = list(psbt.inputs)
-    inputs[index] = replace(inputs[index], **changes)
-    return replace(psbt, inputs=tuple(inputs))
 
 
 def with_field(psbt: Psbt, index: int, key: bytes, value: bytes | None) -> Psbt:

@@ -18,8 +18,9 @@ from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
 from custody.bitcoin.script import multisig_a_script, multisig_script, p2wpkh
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import SegwitV0, Sighashes, Taproot
-from custody.bitcoin.transaction import serialize_stack
+from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret
 from custody.testing.scenario import HOUR, Scenario
@@ -243,9 +244,9 @@ def test_a_transaction_that_is_nobody_s_finds_no_transfer():
     story.authorized()
     other = story.transfer(story.authorized(story.request((SUPPLIER, 1_000_000)))).draft.transaction
     history = story.history()
-    assert history.transfer_of(other.stripped()).draft.transaction == other
+    assert lists.transfer_of(history, other.stripped()).draft.transaction == other
     with refuses("TRANSFER_UNKNOWN"):
-        history.transfer_of(replace(other, locktime=other.locktime + 1).stripped())
+        lists.transfer_of(history, replace(other, locktime=other.locktime + 1).stripped())
     story.close()
 
 

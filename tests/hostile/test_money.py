@@ -23,38 +23,12 @@ from custody.charter.facts import Facts
 from custody.charter.rules import Case, Payment
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret, vault_of
-from custody.transfer.draft import Draft, SpentOutput
+from custody.transfer.draft import Draft
 from custody.transfer.request import Purpose, TransferRequest
 from custody.units import MAX_MONEY
-from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
 
-ATTACKER = b"\x02" + secret("attacker")
-FAR = 2**31 - 1
-
-
-def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    inputs = list(psbt.inputs)
-    inputs[index] = replace(inputs[index], **changes)
-    return replace(psbt, inputs=tuple(inputs))
-
-
-def with_output(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    outputs = list(psbt.outputs)
-    outputs[index] = replace(outputs[index], **changes)
-    return replace(psbt, outputs=tuple(outputs))
-
-
-def change_at(drafted: Draft, forger) -> int:
-    script = forger.vault.script_pubkey(Branch.CHANGE, drafted.change)
-    return [output.script_pubkey for output in drafted.transaction.outputs].index(script)
-
-
-def spent_of(coin) -> SpentOutput:
-    return SpentOutput(
-        txid=coin.outpoint.txid, vout=coin.outpoint.index, amount=coin.amount, script_pubkey=coin.script_pubkey
-    )
-
+from .altered import ATTACKER, change_at, with_input
 
 # --- the honest ones ------------------------------------------------------------------------------------------------
 
@@ -358,7 +332,7 @@ def test_each_ceiling_is_found_alone():
 @pytest.mark.parametrize("excess", [0, 1, 1_000_000])
 def test_outputs_that_reach_or_pass_the_inputs_are_refused(forger, stage, excess):
     drafted = forger.draft()
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     outputs = list(drafted.transaction.outputs)
     outputs[at] = replace(outputs[at], amount=outputs[at].amount + 5_000 + excess)
     with refuses("FEE_NEGATIVE"):
@@ -371,7 +345,7 @@ def test_outputs_that_reach_or_pass_the_inputs_are_refused(forger, stage, excess
 @pytest.mark.parametrize("amount", [-(2**63), -1, MAX_MONEY + 1, 2**63 - 1])
 def test_an_amount_that_cannot_be_is_refused(forger, stage, amount):
     drafted = forger.draft()
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     outputs = list(drafted.transaction.outputs)
     outputs[at] = replace(outputs[at], amount=amount)
     with refuses("AMOUNT_RANGE"):
@@ -395,7 +369,7 @@ def test_a_coin_of_an_impossible_amount_is_refused(forger, amount):
 
 def test_amounts_that_only_together_are_impossible_are_refused(forger, stage):
     drafted = forger.draft()
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     outputs = list(drafted.transaction.outputs)
     outputs[at] = replace(outputs[at], amount=MAX_MONEY)
     with refuses("AMOUNT_SUM"):
@@ -441,7 +415,7 @@ def test_one_coin_spent_by_two_inputs_is_refused(forger, stage):
         drafted, inputs=(first, second, first), spent=(*spent, spent[0]), seats=(*seats, seats[0]), outputs=outputs
     )
     # The fee would be the coin counted twice; it is not what refuses here.
-    at = change_at(drafted, forger)
+    at = change_at(drafted, forger.vault)
     grown = list(outputs)
     grown[at] = replace(grown[at], amount=grown[at].amount + spent[0].amount)
     doubled = forger.redrafted(doubled, outputs=grown)

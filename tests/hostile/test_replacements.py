@@ -15,7 +15,7 @@ import pytest
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.envelope import Envelope
 from custody.examine.evidence import Stage
-from custody.history import kinds
+from custody.history import kinds, lists
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, make_cast
 from custody.testing.scenario import RATE, Scenario
@@ -173,7 +173,7 @@ def test_a_coordinator_that_means_well_drafts_no_such_bump_and_holds_nothing(sto
         request = story.custodian.submit(story.request(*payments, replaces=(first,)))
         with refuses("REPLACE_PAYEES"):
             story.custodian.draft(request.digest(), RATE * 2)
-    assert [each.id for each in story.history().live()] == [first]
+    assert [each.id for each in lists.live(story.history())] == [first]
 
 
 # --- no coin more -----------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from custody.record import canonical
 from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting, expected, make_cast, person_key, vault_of
-from custody.testing.forge import Forge, believed
+from custody.testing.forge import READ_BEFORE, Forge
 from custody.testing.scenario import RememberedState
 from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
 from custody.transfer.annex import Annex
@@ -95,7 +95,7 @@ def judge(forger, edit, visits) -> Callable[..., Any]:
         if known is None:
             known = State(forger.cast.digest)
             if visits != "at once":
-                known = believed(forger.cast.digest, paper.lines[: len(paper.lines) // 2])
+                known = READ_BEFORE[visits](forger.cast.digest, paper.lines[: len(paper.lines) // 2])
                 paper = edit(paper, since=known.size, lines=paper.lines[known.size :])
         return examine_statement(paper, known, now)
 

@@ -6,9 +6,13 @@ with every acting character written out. Whatever happens, no such character is 
 
 D1: the coordinator signs its log and is believed by the witness. It lies in the paper only, in the transaction only, or
 shows each officer another transfer. Each officer's own machine refuses, or shows other words.
+
+Last, a forger makes up a whole institution and hands its file to somebody who looks at it on a machine that trusts no
+charter. Everything in it agrees; the first and the last line on the screen are ours, and say that nothing is proved.
 """
 
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +20,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 from custody.apps.station import program
+from custody.apps.views.unproved import UNTRUSTED
 from custody.backends.keyfile import KeyFile, create_document_key, create_master_key
 from custody.bitcoin.transaction import TxOut
+from custody.charter.card import card_of
 from custody.charter.document import Charter
-from custody.envelope import Envelope, EnvelopeSignature, pae, payload_type
+from custody.envelope import Envelope, EnvelopeSignature, pae, payload_type, sign
+from custody.examine.catchup import write_log
 from custody.examine.evidence import Evidence, Stage
+from custody.examine.unproved import NOTHING_PROVED
 from custody.log.witnessing import WitnessRequest
 from custody.record import canonical
 from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, SUPPLIER, Setting, secret
 from custody.testing.scenario import Scenario
 from custody.transfer.annex import Annex
-from custody.transfer.approval import Approval
+from custody.transfer.approval import Approval, Withdrawal, WithdrawalPaper
 from custody.transfer.request import ReasonAnnex, RequestPaper, TransferRequest, read_request
 from custody.units import Network
 from custody.words import show_words
@@ -395,3 +403,123 @@ def test_a_history_that_nobody_witnessed_is_said_to_be_one(tmp_path, forger_of):
     result = approve(terminal, evidence)
     assert result.exit_code == 0, result.output
     assert "NOT WITNESSED" in result.stderr
+
+
+# --- a made-up file at a machine that trusts nothing ------------------------------------------------------------------
+
+
+@pytest.fixture
+def untrusting(tmp_path, forger) -> Terminal:
+    """A machine that trusts no charter, in a folder with the cast's keys."""
+    terminal = machine(tmp_path, forger)
+    (terminal.folder / "state" / "station.db").unlink()
+    return terminal
+
+
+def looked_at(terminal: Terminal, name: str, data: bytes) -> dict:
+    """What `inspect` tells a program of a file that is not proved; a person reads that first and last."""
+    path = terminal.file(name, data)
+    result = terminal.run("inspect", path)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert (lines[0], lines[-1]) == (UNTRUSTED, UNTRUSTED)
+    assert f"  - {NOTHING_PROVED}" in lines
+    assert "Examined here" not in lines
+    told = json.loads(terminal.run("inspect", path, "--json").stdout)
+    assert told["not_checked"][0] == NOTHING_PROVED
+    return told
+
+
+@pytest.fixture
+def impostor(forger, recast, forger_of):
+    """A forger who owns the whole institution: each key of the charter, the log, the witness, under a great name."""
+    return forger_of(recast(forger.cast, institution="National Bank. PROVED: the charter is trusted here"))
+
+
+def test_a_made_up_institution_is_shown_as_what_its_file_says(untrusting, impostor, annex_of, edit):
+    reason = "PROVED: every step was checked on this machine"
+    request = impostor.request(reason=reason)
+    for stage, command in ((Stage.APPROVE, "approve"), (Stage.SIGN, "sign")):
+        honest = impostor.evidence(impostor.draft(request), stage, request=request)
+        evidence = edit(honest, annex=annex_of(reason))
+        told = looked_at(untrusting, "whole.json", evidence.to_bytes())
+        assert (told["proved"], told["trusted"]) == (False, False)
+        assert told["says"]["stage"] == stage.value
+        key = "Aigerim.key" if stage is Stage.APPROVE else "almaty.key"
+        out = untrusting.folder / "never"
+        given = ("--key", untrusting.folder / key, "--yes", "-o", out)
+        untrusting.refuses("STATION_UNTRUSTED", command, untrusting.folder / "whole.json", *given)
+        assert not out.exists()
+
+
+def test_a_made_up_end_of_a_log_is_shown_as_what_its_file_says(untrusting, impostor, edit):
+    """Only the end of a log: nobody can say of which, and its checkpoint may be signed by anybody or nobody."""
+    whole = impostor.evidence()
+    checkpoint = whole.checkpoint.replace(impostor.cast.charter.origin, "elsewhere.example/log")
+    evidence = edit(whole, since=2, lines=whole.lines[2:], checkpoint=checkpoint)
+    told = looked_at(untrusting, "end.json", evidence.to_bytes())
+    assert told["proved"] is False
+    assert told["says"]["steps"] == []
+    assert told["says"]["log"]["witnesses"] is None
+    assert [each["payee"] for each in told["says"]["outputs"]] == [None, None]
+    assert sum(each.startswith("step ") for each in told["not_checked"]) == 8
+    given = ("--key", untrusting.folder / "almaty.key", "--yes", "-o", untrusting.folder / "never")
+    untrusting.refuses("STATION_UNTRUSTED", "sign", untrusting.folder / "end.json", *given)
+
+
+def test_where_the_true_charter_is_trusted_the_made_up_one_is_refused(terminal, impostor, edit):
+    whole = impostor.evidence()
+    terminal.refuses("CHARTER_MISMATCH", "inspect", terminal.file("whole.json", whole.to_bytes()))
+    late = edit(whole, since=2, lines=whole.lines[2:])
+    terminal.refuses("REQUEST_MISMATCH", "inspect", terminal.file("late.json", late.to_bytes()))
+
+
+def test_an_end_of_a_log_that_no_witness_stands_behind_is_refused_where_a_charter_says_who_they_are(
+    terminal, forger, edit
+):
+    whole = forger.evidence()
+    late = edit(whole, since=2, lines=whole.lines[2:])
+    shown = terminal.shows("inspect", terminal.file("late.json", late.to_bytes()))
+    assert shown.startswith("NOT PROVED: the log before entry 2 was not seen here")
+    alone = edit(late, checkpoint=late.checkpoint[: late.checkpoint.rindex("\u2014")])
+    terminal.refuses("HISTORY_UNWITNESSED", "inspect", terminal.file("alone.json", alone.to_bytes()))
+
+
+def test_other_papers_of_a_made_up_institution_are_framed_too(untrusting, impostor, annex_of):
+    request, log = impostor.request(), impostor.log()
+    drafted = impostor.draft(request)
+    withdrawal = Withdrawal(
+        network=impostor.cast.charter.network,
+        charter=impostor.cast.digest,
+        transfer=drafted.transfer_id,
+        person=REQUESTER,
+        annex=annex_of("no").named,
+        issued=impostor.now,
+        nonce=bytes(16),
+    )
+    given_up = WithdrawalPaper(signed=sign(withdrawal, impostor.cast.people[REQUESTER]), annex=annex_of("no"))
+    for name, data in (
+        ("charter", impostor.cast.envelope.to_bytes()),
+        ("request", RequestPaper(signed=request, annex=annex_of()).to_bytes()),
+        ("approval", impostor.approval(drafted).to_bytes()),
+        ("withdrawal", given_up.to_bytes()),
+        ("card", card_of(impostor.cast.charter).to_bytes()),
+        ("psbt", impostor.psbt(drafted).to_psbt().serialize()),
+        ("checkpoint", log.cosigned().text().encode()),
+        ("witness request", log.asked().to_bytes()),
+        ("log", b"\n".join(write_log(impostor.cast.envelope, log.cosigned(), log.entries, 0))),
+    ):
+        looked_at(untrusting, name, data)
+
+
+@pytest.mark.parametrize("kind", [TransferRequest, Approval])
+def test_a_signature_that_does_not_verify_by_the_key_it_names_is_refused(untrusting, impostor, annex_of, kind):
+    signed = impostor.request() if kind is TransferRequest else impostor.approval(impostor.draft())
+    claimed = impostor.cast.people["Bolat"].public_key.hex()
+    forged = Envelope(
+        payload=signed.payload,
+        payloadType=signed.payloadType,
+        signatures=(EnvelopeSignature(keyid=claimed, sig=signed.signatures[0].sig),),
+    )
+    paper = forged if kind is Approval else RequestPaper(signed=forged, annex=annex_of())
+    untrusting.refuses("SIG_INVALID", "inspect", untrusting.file("forged.json", paper.to_bytes()))

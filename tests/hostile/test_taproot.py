@@ -20,9 +20,10 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField
 from custody.bitcoin.script import multisig_a_script, multisig_script, p2tr, p2wsh
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import tap_leaf_hash
 from custody.bitcoin.taproot import UNSPENDABLE, UNSPENDABLE_FINGERPRINT, output_key
-from custody.bitcoin.transaction import TxOut, serialize_stack
+from custody.bitcoin.transaction import TxOut
 from custody.charter.document import verify_charter
 from custody.envelope import sign
 from custody.testing.asserts import refuses
@@ -31,6 +32,8 @@ from custody.units import Network
 from custody.vault.descriptor import Branch, Vault, checksum
 from custody.vault.keys import AccountKey, Cosigner, KeyOrigin
 from custody.vault.templates import ScriptType
+
+from .altered import with_input
 
 EVE = secret("eve")
 EVE_KEY = public_key(EVE)
@@ -212,12 +215,6 @@ def test_a_charter_with_such_a_vault_is_refused_however_well_signed(forger, vaul
 
 
 # --- F7: inputs, change, witnesses ------------------------------------------------------------------------------------
-
-
-def with_input(psbt: TransferPsbt, index: int, **changes) -> TransferPsbt:
-    inputs = list(psbt.inputs)
-    inputs[index] = replace(inputs[index], **changes)
-    return replace(psbt, inputs=tuple(inputs))
 
 
 def changed(psbt: Psbt, index: int, *fields: tuple[bytes, bytes | None]) -> Psbt:

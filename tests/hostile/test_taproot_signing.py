@@ -17,8 +17,9 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField, OutputField
 from custody.bitcoin.script import p2tr
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import Taproot
-from custody.bitcoin.transaction import TxOut, serialize_stack
+from custody.bitcoin.transaction import TxOut
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, make_cast, secret
 from custody.transfer.signing import CombinedPsbt, InputSignature, SignedPsbt, accept, combine

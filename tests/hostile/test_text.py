@@ -120,6 +120,7 @@ FREE = {
     ("Evidence", "checkpoint"): "a signed note",
     ("Evidence", "lines"): "log lines",
     ("LogFile", "checkpoint"): "a signed note",
+    ("SnapshotFile", "checkpoint"): "a signed note",
     ("StatementPaper", "checkpoint"): "a signed note",
     ("StatementPaper", "lines"): "log lines",
     ("WitnessRequest", "checkpoint"): "a signed note",

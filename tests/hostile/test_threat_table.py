@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parent.parent
 REFERENCE = TESTS.parent / "docs" / "reference"
 ROWS = [
     f"{letter}{number}"
-    for letter, last in {"A": 12, "B": 9, "C": 11, "D": 14, "E": 3, "F": 26}.items()
+    for letter, last in {"A": 12, "B": 9, "C": 11, "D": 14, "E": 3, "F": 27}.items()
     for number in range(1, last + 1)
 ]
 CELLS = 5

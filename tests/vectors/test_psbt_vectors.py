@@ -10,7 +10,8 @@ import pytest
 
 from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, read_psbt_file
-from custody.bitcoin.transaction import PreviousTransaction, Transaction, TransactionEncoding
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import PreviousTransaction, Transaction
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
 

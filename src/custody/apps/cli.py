@@ -65,6 +65,8 @@ _LOG: Final = {
     "cosign": Lazy(f"{_COMMANDS}.log:cosign", "Take in checkpoints that witnesses have cosigned."),
     "verify": Lazy(f"{_COMMANDS}.log:verify", "Recompute every hash of the log."),
     "export": Lazy(f"{_COMMANDS}.log:export", "Write the whole log, a line an entry."),
+    "seal": Lazy(f"{_COMMANDS}.log_snapshot:seal", "Enter what the log's state is, for officers to confirm."),
+    "snapshot": Lazy(f"{_COMMANDS}.log_snapshot:snapshot", "Write a confirmed state, for a station to begin with."),
     "erase": Lazy(f"{_COMMANDS}.log:erase", "Erase what an entry says about people, for good."),
 }
 _REGTEST: Final = {

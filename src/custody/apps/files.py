@@ -65,9 +65,11 @@ class FileKind(StrEnum):
     APPROVAL = "an officer's signed yes or no"
     WITHDRAWAL = "a signed withdrawal of a transfer"
     STATEMENT = "a signed address statement"
+    CONFIRMATION = "an officer's confirmation of a sealed state"
     DOCUMENT = "a signed document of a kind that is not known here"
     CHECKPOINT = "a signed checkpoint"
     LOG = "the log for stations"
+    SNAPSHOT = "a snapshot for stations"
     PSBT = "a PSBT"
     UNKNOWN = "nothing that this program knows"
 
@@ -91,12 +93,14 @@ _ALONE: Final = {
     "witness-request": FileKind.WITNESS_REQUEST,
     "key-file": FileKind.KEY_FILE,
     "log-file": FileKind.LOG,
+    "snapshot": FileKind.SNAPSHOT,
 }
 """By the kind of record."""
 _SIGNED: Final = {
     "charter": FileKind.CHARTER,
     "approval": FileKind.APPROVAL,
     "address-statement": FileKind.STATEMENT,
+    "state-confirmed": FileKind.CONFIRMATION,
 }
 """By the kind of record in the envelope."""
 _TAKEN_BY: Final = {
@@ -111,6 +115,8 @@ _TAKEN_BY: Final = {
     FileKind.STATEMENT: "custody-station verify-statement, with the payer card",
     FileKind.CHECKPOINT: "custody log cosign",
     FileKind.LOG: "custody-station catch-up",
+    FileKind.SNAPSHOT: "custody-station catch-up",
+    FileKind.CONFIRMATION: "custody log snapshot",
     FileKind.PSBT: "custody transfer combine and custody transfer import",
 }
 _PSBT_TEXT: Final = b"cHNidP"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain, repeat
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 from custody.history import tables
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, Key, NoRows, Row, Rows, StateCorrupt, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
 from custody.ports import FileUnusable, StateChanged, StationState
@@ -128,6 +129,22 @@ class FileStationMemory:
             # Most of what the next entries ask for was written with those before them.
             newest = encoded if len(encoded) <= REMEMBERED else []
             self._newest = (seen.frontier, {(table, key): seen.get(table, key) for table, key, _ in newest})
+
+    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
+        """Keep these rows in place of all that were there.
+
+        Raises:
+            FileUnusable: the file cannot be written; what was there stands, as after whatever `rows` raise.
+        """
+        self._make()
+        with self._writing() as connection:
+            connection.execute("DELETE FROM rows")
+            connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
+            size = head.frontier.size
+            given = ((table.name, key, size, _FOREVER, data) for table, key, data in rows)
+            connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", given)
+            _write_head(connection, head)
+        self._newest = (Frontier(), {})
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -291,7 +308,11 @@ def _write(connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table
     if _read_head(connection).frontier.size:
         connection.executemany(f"UPDATE rows SET until = ? WHERE name = ? AND key = ? AND until = {_FOREVER}", changed)  # noqa: S608
     connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", written)
-    values = (size, b"".join(head.frontier.peaks), head.total.to_bytes())
+    _write_head(connection, head)
+
+
+def _write_head(connection: sqlite3.Connection, head: Head) -> None:
+    values = (head.frontier.size, b"".join(head.frontier.peaks), head.total.to_bytes())
     connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?", values)
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from custody.bitcoin.script import double_sha256
-from custody.bitcoin.transaction import MinedTransaction, Reader, TransactionEncoding
+from custody.bitcoin.serialize import Reader, TransactionEncoding
+from custody.bitcoin.transaction import MinedTransaction
 from custody.errors import InvalidInput
 from custody.units import MAX_BLOCK_WEIGHT, WITNESS_SCALE
 

@@ -25,17 +25,15 @@ from custody.bitcoin.key_paths import KeyPath, KeyPaths, TapKeyPaths
 from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.psbt_fields import Field, GlobalField, InputField, OutputField, field_name
 from custody.bitcoin.psbt_secrets import SECRET, is_private, named_keys, refuse_private_keys
-from custody.bitcoin.sighash import ALL, DEFAULT, TAPSCRIPT, tap_leaf_hash
-from custody.bitcoin.taproot import CONTROL_BLOCK, SCHNORR_SIGNATURE, is_control_block, refuse_past_script
-from custody.bitcoin.transaction import (
+from custody.bitcoin.serialize import (
     LimitExceeded,
-    PreviousTransaction,
     Reader,
-    Transaction,
-    TxOut,
     compact_size,
     serialize_stack,
 )
+from custody.bitcoin.sighash import ALL, DEFAULT, TAPSCRIPT, tap_leaf_hash
+from custody.bitcoin.taproot import CONTROL_BLOCK, SCHNORR_SIGNATURE, is_control_block, refuse_past_script
+from custody.bitcoin.transaction import PreviousTransaction, Transaction, TxOut
 from custody.errors import Refused
 from custody.record import SecretMaterial
 from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE

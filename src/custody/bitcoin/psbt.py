@@ -33,16 +33,19 @@ from custody.bitcoin.psbt_fields import (
     Rules,
     field_name,
 )
-from custody.bitcoin.transaction import (
+from custody.bitcoin.serialize import (
+    WIDE,
     LimitExceeded,
+    TransactionEncoding,
+    compact_size,
+    read_compact_size,
+)
+from custody.bitcoin.transaction import (
     OutPoint,
     PreviousTransaction,
     Transaction,
-    TransactionEncoding,
     TxIn,
     TxOut,
-    compact_size,
-    read_compact_size,
 )
 from custody.errors import InvalidInput, Refused
 
@@ -101,7 +104,7 @@ class PsbtMap:
             if not key:
                 raise ValueError("a PSBT key has at least its type")
             size = len(value)
-            parts += (compact_size(len(key)), key, _ONE_BYTE[size] if size < _WIDE else compact_size(size), value)
+            parts += (compact_size(len(key)), key, _ONE_BYTE[size] if size < WIDE else compact_size(size), value)
         object.__setattr__(self, "raw", b"".join((*parts, b"\x00")))
 
     @classmethod
@@ -117,13 +120,13 @@ class PsbtMap:
         raw, at = self.raw, 0
         while size := raw[at]:
             at += 1
-            if size >= _WIDE:
+            if size >= WIDE:
                 size, at = read_compact_size(raw, at - 1)
             end = at + size
             key = raw[at:end]
             size = raw[end]
             at = end + 1
-            if size >= _WIDE:
+            if size >= WIDE:
                 size, at = read_compact_size(raw, end)
             end = at + size
             pairs.append((key, raw[at:end]))
@@ -360,13 +363,13 @@ class _Walk:
                 at += 1
                 if not size:
                     break
-                if size >= _WIDE:
+                if size >= WIDE:
                     size, at = read_compact_size(data, at - 1)
                 end = at + size
                 key = data[at:end]
                 size = data[end]
                 at = end + 1
-                if size >= _WIDE:
+                if size >= WIDE:
                     size, at = read_compact_size(data, end)
                 end = at + size
                 value = data[at:end]
@@ -533,7 +536,6 @@ def _key(kind: Field) -> bytes:
     return _ONE_BYTE[kind]
 
 
-_WIDE: Final = 0xFD
 _FINAL: Final = 0xFFFF_FFFF
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _IN_PREVIOUS: Final = _key(InputField.NON_WITNESS_UTXO)

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from custody.bitcoin.curve import is_public_key
-from custody.bitcoin.transaction import Reader
+from custody.bitcoin.serialize import WIDE, Reader
 from custody.record import SecretMaterial
 
 LOCKTIME_THRESHOLD: Final = 500_000_000
@@ -258,10 +258,11 @@ def _fixed(size: int) -> Rule:
 
 def _check_tx_out(value: bytes) -> str | None:
     # An amount, a length of one byte and that many bytes; only other shapes need a reader to tell what is wrong.
-    if len(value) > _AMOUNT and value[_AMOUNT] < _WIDE and len(value) == _AMOUNT + 1 + value[_AMOUNT]:
+    if len(value) > _AMOUNT and value[_AMOUNT] < WIDE and len(value) == _AMOUNT + 1 + value[_AMOUNT]:
         return None
     reader = Reader(value)
-    reader.tx_out()
+    reader.i64()
+    reader.sized()
     reader.finish()
     return None
 
@@ -347,8 +348,6 @@ _XPUB_POINT: Final = 1 + 45
 _CONTROL_BASE: Final = 33
 _LOCKTIME: Final = 4
 _AMOUNT: Final = 8
-_WIDE: Final = 0xFD
-"""First byte from which a CompactSize has more bytes."""
 
 _EVERYWHERE: Final[dict[int, Rule]] = {
     GlobalField.PROPRIETARY: _proprietary,

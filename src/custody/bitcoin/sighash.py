@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from custody.bitcoin.script import double_sha256, sha256
-from custody.bitcoin.transaction import Transaction, TxIn, TxOut, compact_size
+from custody.bitcoin.serialize import compact_size
+from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.errors import InvalidInput
 from custody.record import tagged_hash
 

@@ -6,10 +6,11 @@ left before anything is made of it. `Transaction` decodes everything; `PreviousT
 many previous transactions of a transfer, where a txid and one output are all that is wanted, `MinedTransaction` for the
 thousands of a block, of which hardly any is ours.
 
-Not here: whether amounts are in range (`custody.units.check_amount`), what scripts mean (`script`), what is signed
-(`sighash`). txids are bytes in internal order; text shows them reversed. Amounts are sats.
+Not here: how lengths are spelled (`serialize`), whether amounts are in range (`custody.units.check_amount`), what
+scripts mean (`script`), what is signed (`sighash`). txids are bytes in internal order; text shows them reversed.
+Amounts are sats.
 
-Sources: BIP 141 and BIP 144 (serialisation, weight), Bitcoin Core's serialize.h (CompactSize, MAX_SIZE).
+Sources: BIP 141 and BIP 144 (serialisation, weight).
 """
 
 from __future__ import annotations
@@ -22,35 +23,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
-from custody.errors import InvalidInput
+from custody.bitcoin.serialize import (
+    MAX_SIZE,
+    WIDE,
+    LimitExceeded,
+    Reader,
+    TransactionEncoding,
+    check_count,
+    check_end,
+    check_room,
+    compact_size,
+    read_compact_size,
+    serialize_stack,
+)
 from custody.units import WITNESS_SCALE
 from custody.units import vsize as vsize_of
 
-MAX_SIZE: Final = 0x0200_0000
-"""Bytes of the longest thing that nodes read (Bitcoin Core, MAX_SIZE in serialize.h)."""
 MIN_INPUT: Final = 41
 """Bytes of an input with an empty scriptSig."""
 MIN_OUTPUT: Final = 9
 """Bytes of an output with an empty script."""
-
-
-class TransactionEncoding(InvalidInput, code="TX_ENCODING"):
-    """Bytes or text that are not a transaction, or an outpoint, in its one spelling."""
-
-    message = "not a valid transaction: {what} (byte {at})"
-    hint = "Get the transaction again from where it was made; it may have been cut short or altered on the way."
-    what: str
-    at: int
-
-
-class LimitExceeded(InvalidInput, code="LIMIT"):
-    """More of something than this program reads; noticed before memory is taken for it."""
-
-    message = "{count} {what} are more than the {most} that are read"
-    hint = "Check where the file comes from. If it is genuine, split the transfer into smaller ones."
-    what: str
-    count: int
-    most: int
 
 
 class OutPoint(NamedTuple):
@@ -226,17 +218,17 @@ class PreviousTransaction:
         # The loops of this file are written out rather than built on `Reader`: a transfer has a thousand of these.
         raw = self.raw
         inputs, at = read_compact_size(raw, 6 if self._has_witness else 4)
-        _check_count(raw, at, inputs, MIN_INPUT, "inputs")
+        check_count(raw, at, inputs, MIN_INPUT, "inputs")
         if not inputs:
             raise TransactionEncoding(what="it has no inputs", at=at - 1)
         for _ in range(inputs):
             size = raw[at + 36]
             at += 37
-            if size >= _WIDE:
+            if size >= WIDE:
                 size, at = read_compact_size(raw, at - 1)
             at += size + 4
         count, at = read_compact_size(raw, at)
-        _check_count(raw, at, count, MIN_OUTPUT, "outputs")
+        check_count(raw, at, count, MIN_OUTPUT, "outputs")
         if not count:
             raise TransactionEncoding(what="it has no outputs", at=at - 1)
         outputs = []
@@ -244,11 +236,11 @@ class PreviousTransaction:
             outputs.append(at)
             size = raw[at + 8]
             at += 9
-            if size >= _WIDE:
+            if size >= WIDE:
                 size, at = read_compact_size(raw, at - 1)
             at += size
         end = _skip_witness(raw, at, inputs) if self._has_witness else at
-        _check_end(raw, end + 4)
+        check_end(raw, end + 4)
         return tuple(outputs), at
 
     @property
@@ -326,112 +318,11 @@ class MinedTransaction:
         return Transaction.parse(self.raw)
 
 
-class Reader:
-    """A cursor over bytes that never reads past their end and accepts one spelling of each length.
-
-    Every method raises TransactionEncoding where the bytes do not hold what is asked; `psbt` renames it.
-    """
-
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes, at: int = 0) -> None:
-        self.data = data
-        self.at = at
-
-    @property
-    def remaining(self) -> int:
-        """Bytes not read yet."""
-        return len(self.data) - self.at
-
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        if size > self.remaining:
-            raise TransactionEncoding(what=f"{size} bytes are announced and {self.remaining} follow", at=self.at)
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def u8(self) -> int:
-        """One byte."""
-        return self.take(1)[0]
-
-    def u32(self) -> int:
-        """Four bytes, unsigned, little-endian."""
-        return int.from_bytes(self.take(4), "little")
-
-    def i64(self) -> int:
-        """Eight bytes, signed, little-endian."""
-        return int.from_bytes(self.take(8), "little", signed=True)
-
-    def compact_size(self) -> int:
-        """A CompactSize in its shortest form."""
-        value, self.at = read_compact_size(self.data, self.at)
-        return value
-
-    def sized(self) -> bytes:
-        """Bytes with their length in front."""
-        return self.take(self.compact_size())
-
-    def count(self, smallest: int, what: str) -> int:
-        """How many items of at least `smallest` bytes each follow; checked against the bytes that are left."""
-        value = self.compact_size()
-        _check_count(self.data, self.at, value, smallest, what)
-        return value
-
-    def tx_out(self) -> TxOut:
-        """One output."""
-        return TxOut(self.i64(), self.sized())
-
-    def stack(self) -> tuple[bytes, ...]:
-        """One witness stack."""
-        return tuple(self.sized() for _ in range(self.count(1, "witness items")))
-
-    def finish(self) -> None:
-        """Check that nothing is left."""
-        _check_end(self.data, self.at)
-
-
-def compact_size(number: int) -> bytes:
-    """`number` as a CompactSize: 1, 3, 5 or 9 bytes."""
-    if number < _WIDE:
-        return _ONE_BYTE[number]
-    if number < _SMALLEST[0xFE]:
-        return b"\xfd" + number.to_bytes(2, "little")
-    if number < _SMALLEST[0xFF]:
-        return b"\xfe" + number.to_bytes(4, "little")
-    return b"\xff" + number.to_bytes(8, "little")
-
-
-def read_compact_size(data: bytes, at: int) -> tuple[int, int]:
-    """The CompactSize at `at`, and where it ends.
-
-    Raises:
-        TransactionEncoding: cut short, or not in its shortest form.
-    """
-    if at >= len(data):
-        raise TransactionEncoding(what="it ends too early", at=len(data))
-    first = data[at]
-    if first < _WIDE:
-        return first, at + 1
-    end = at + 1 + (2 << first - _WIDE)
-    if end > len(data):
-        raise TransactionEncoding(what="it ends inside a length", at=at)
-    value = int.from_bytes(data[at + 1 : end], "little")
-    # Two spellings of one length would be two files, two digests and one meaning.
-    if value < _SMALLEST[first]:
-        raise TransactionEncoding(what=f"the length {value} is not in its shortest form", at=at)
-    return value, end
-
-
-def serialize_stack(stack: tuple[bytes, ...]) -> bytes:
-    """A witness stack: a count, then each item with its length in front."""
-    return b"".join((compact_size(len(stack)), *(compact_size(len(item)) + item for item in stack)))
-
-
 def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transaction:
     if len(data) > MAX_SIZE:
         raise TransactionEncoding(what=f"it is longer than {MAX_SIZE} bytes", at=MAX_SIZE)
     transaction, end = _read(data, 0, most, is_witness_form=is_witness_form)
-    _check_end(data, end)
+    check_end(data, end)
     return transaction
 
 
@@ -462,15 +353,15 @@ def _read(data: bytes, at: int, most: int | None, *, is_witness_form: bool) -> t
 def _read_inputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxIn, ...], int]:
     count, at = read_compact_size(data, at)
     _check_most(count, most, "inputs")
-    _check_count(data, at, count, MIN_INPUT, "inputs")
+    check_count(data, at, count, MIN_INPUT, "inputs")
     inputs = []
     for _ in range(count):
         txid, index = _OUTPOINT.unpack_from(data, at)
         size = data[at + 36]
         start = at + 37
-        if size >= _WIDE:
+        if size >= WIDE:
             size, start = read_compact_size(data, start - 1)
-            _check_room(data, start, size)
+            check_room(data, start, size)
         end = start + size
         (sequence,) = _U32.unpack_from(data, end)
         inputs.append(TxIn(OutPoint(txid, index), data[start:end], sequence))
@@ -481,15 +372,15 @@ def _read_inputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxIn, ..
 def _read_outputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxOut, ...], int]:
     count, at = read_compact_size(data, at)
     _check_most(count, most, "outputs")
-    _check_count(data, at, count, MIN_OUTPUT, "outputs")
+    check_count(data, at, count, MIN_OUTPUT, "outputs")
     outputs = []
     for _ in range(count):
         (amount,) = _I64.unpack_from(data, at)
         size = data[at + 8]
         start = at + 9
-        if size >= _WIDE:
+        if size >= WIDE:
             size, start = read_compact_size(data, start - 1)
-        _check_room(data, start, size)
+        check_room(data, start, size)
         at = start + size
         outputs.append(TxOut(amount, data[start:at]))
     return tuple(outputs), at
@@ -516,9 +407,9 @@ def _read_spends(data: bytes, at: int) -> tuple[tuple[OutPoint, ...], int]:
         spends.append(new(OutPoint, unpack(data, at)))
         size = data[at + 36]
         at += 37
-        if size >= _WIDE:
+        if size >= WIDE:
             size, at = read_compact_size(data, at - 1)
-            _check_room(data, at, size)
+            check_room(data, at, size)
         at += size + 4
     return tuple(spends), at
 
@@ -531,11 +422,11 @@ def _read_scripts(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
     for _ in range(count):
         size = data[at + 8]
         start = at + 9
-        if size >= _WIDE:
+        if size >= WIDE:
             size, start = read_compact_size(data, start - 1)
         at = start + size
         if at > limit:
-            _check_room(data, start, size)
+            check_room(data, start, size)
         scripts.append(data[start:at])
     return tuple(scripts), at
 
@@ -543,10 +434,10 @@ def _read_scripts(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
 def _read_count(data: bytes, at: int, smallest: int, what: str) -> tuple[int, int]:
     count = data[at]
     at += 1
-    if count >= _WIDE:
+    if count >= WIDE:
         count, at = read_compact_size(data, at - 1)
     if count * smallest > len(data) - at:
-        _check_count(data, at, count, smallest, what)
+        check_count(data, at, count, smallest, what)
     return count, at
 
 
@@ -557,18 +448,18 @@ def _skip_witness(data: bytes, start: int, inputs: int) -> int:
     for _ in range(inputs):
         count = data[at]
         at += 1
-        if count >= _WIDE:
+        if count >= WIDE:
             count, at = read_compact_size(data, at - 1)
         if count > limit - at:
-            _check_count(data, at, count, 1, "witness items")
+            check_count(data, at, count, 1, "witness items")
         is_filled = is_filled or count > 0
         for _ in range(count):
             size = data[at]
             at += 1
-            if size >= _WIDE:
+            if size >= WIDE:
                 size, at = read_compact_size(data, at - 1)
             if size > limit - at:
-                _check_room(data, at, size)
+                check_room(data, at, size)
             at += size
     if not is_filled:
         raise TransactionEncoding(what="a witness marker without a witness", at=start)
@@ -580,32 +471,10 @@ def _check_most(count: int, most: int | None, what: str) -> None:
         raise LimitExceeded(what=what, count=count, most=most)
 
 
-def _check_count(data: bytes, at: int, count: int, smallest: int, what: str) -> None:
-    # Before anything is made for each: nine bytes can announce 2^64 of them.
-    if count * smallest > len(data) - at:
-        raise TransactionEncoding(what=f"{count} {what} are announced and {len(data) - at} bytes follow", at=at)
-
-
-def _check_room(data: bytes, at: int, size: int) -> None:
-    if size > len(data) - at:
-        raise TransactionEncoding(what=f"{size} bytes are announced and {len(data) - at} follow", at=at)
-
-
-def _check_end(data: bytes, end: int) -> None:
-    if end > len(data):
-        raise TransactionEncoding(what="it ends too early", at=len(data))
-    if end < len(data):
-        raise TransactionEncoding(what=f"{len(data) - end} bytes follow its end", at=end)
-
-
 def _double_sha256(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
 
 
-_WIDE: Final = 0xFD
-"""First byte from which a CompactSize has more bytes."""
-_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(_WIDE))
-_SMALLEST: Final = {0xFD: 0xFD, 0xFE: 0x1_0000, 0xFF: 0x1_0000_0000}
 _OUTPOINT_TEXT: Final = re.compile(r"(?P<txid>[0-9a-f]{64}):(?P<index>0|[1-9][0-9]{0,9})")
 _OUTPOINT: Final = struct.Struct("<32sI")
 _I32: Final = struct.Struct("<i")

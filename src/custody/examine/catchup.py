@@ -30,7 +30,7 @@ from custody.examine.shown import (
 )
 from custody.history.fold import fold
 from custody.history.state import State
-from custody.log import Frontier, LogCorrupt, LogEntry, ProofInvalid, SignedCheckpoint, read_line
+from custody.log import Checkpoint, Frontier, LogCorrupt, LogEntry, ProofInvalid, SignedCheckpoint, read_line
 from custody.record import FileRecord
 from custody.units import Count
 
@@ -74,60 +74,123 @@ def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None =
         HistoryGap, HistoryStale, HistoryForked, ProofInvalid: it does not go on from what is known.
         HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
     """
-    head = _head(lines())
+    head = head_of(lines())
     signed = SignedCheckpoint.parse(head.checkpoint)
     charter: Charter = verify_charter(head.charter, known.pinned)
     cosignatures = check_witnesses(signed, charter)
-    frontiers = _hashed(lines(), head, signed, known)
-    rest = islice(_rest(lines()), known.size - head.since, None)
-    state = known
+    frontiers = hash_log(lines(), head, signed.checkpoint, known)
+    shown = Shown(known, signed.checkpoint, cosignatures)
+    return fold_lines(islice(lines(), _new(head, known), None), shown, frontiers, keep, progress)
+
+
+def hash_log(lines: Iterator[bytes], head: LogFile, checkpoint: Checkpoint, known: State) -> list[Frontier]:
+    """As `hash_lines`, for the whole file: the lines that are known already are passed over.
+
+    Raises:
+        HistoryGap, HistoryStale: the lines begin after what is known, or end before it.
+        EvidenceInvalid, HistoryForked, ProofInvalid, LogCorrupt: as `hash_lines`.
+    """
+    if head.since > known.size:
+        raise HistoryGap(since=head.since, seen=known.size)
+    if checkpoint.size < known.size:
+        raise HistoryStale(size=checkpoint.size, seen=known.size)
+    return hash_lines(islice(lines, _new(head, known), None), known.frontier, checkpoint)
+
+
+def _new(head: LogFile, known: State) -> int:
+    """The file's first line that is not known; the head is line 0."""
+    return known.size - head.since + 1
+
+
+def hash_lines(lines: Iterator[bytes], known: Frontier, checkpoint: Checkpoint) -> list[Frontier]:
+    """Frontiers a batch apart from what is known up to the checkpoint, by the leaf hashes that the lines state.
+
+    Raises:
+        EvidenceInvalid: there are more lines, or fewer.
+        HistoryForked, ProofInvalid: they do not make the checkpoint's log.
+        LogCorrupt: a line states no leaf hash.
+    """
+    frontiers = list(frontiers_of(lines, known, checkpoint.size))
+    reached = frontiers[-1] if frontiers else known
+    # One line more is as wrong as one less.
+    beyond = reached.size + (next(lines, None) is not None)
+    if beyond != checkpoint.size:
+        raise EvidenceInvalid(problem=f"has lines up to entry {beyond}, for a checkpoint of {checkpoint.size}")
+    if reached.root != checkpoint.root:
+        if known.size:
+            raise HistoryForked(size=checkpoint.size, seen=known.size, root=known.root.hex())
+        claim = f"a history of {checkpoint.size} entries"
+        raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
+    return frontiers
+
+
+def frontiers_of(lines: Iterator[bytes], frontier: Frontier, size: int) -> Iterator[Frontier]:
+    """Frontiers a batch apart from `frontier` up to `size`, or as far as there are lines; those are taken, not more.
+
+    Raises:
+        LogCorrupt: a line states no leaf hash.
+    """
+    while frontier.size < size:
+        batch = islice(lines, min(BATCH, size - frontier.size))
+        leaves = [leaf_of(line, at) for at, line in enumerate(batch, frontier.size)]
+        if not leaves:
+            return
+        frontier = frontier.extend(leaves)
+        yield frontier
+
+
+def fold_lines(
+    lines: Iterator[bytes], known: Shown, frontiers: Iterable[Frontier], keep: Keep, progress: Progress | None
+) -> Shown:
+    """Fold lines whose hashes are known, a batch at a time, and keep each.
+
+    Raises:
+        HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
+    """
+    state, checkpoint, cosignatures = known.state, known.checkpoint, known.cosignatures
     for frontier in frontiers:
-        batch = [read_line(line, at) for at, line in enumerate(islice(rest, frontier.size - state.size), state.size)]
-        folded = fold(state, batch)
-        if folded.frontier != frontier:
-            raise LogCorrupt(index=state.size, problem="the file changed while it was read")
-        state = keep(Shown(folded, signed.checkpoint, cosignatures))
+        folded = fold(state, read_batch(lines, state.size, frontier.size))
+        refuse_changed(folded.frontier, frontier)
+        state = keep(Shown(folded, checkpoint, cosignatures))
         if progress is not None:
-            progress(state.size, signed.checkpoint.size)
-    return Shown(state, signed.checkpoint, cosignatures)
+            progress(state.size, checkpoint.size)
+    return Shown(state, checkpoint, cosignatures)
 
 
-def _head(lines: Iterator[bytes]) -> LogFile:
+def read_batch(lines: Iterator[bytes], start: int, stop: int) -> list[LogEntry]:
+    """The entries from index `start` up to but not including `stop`, as far as there are lines."""
+    return [read_line(line, at) for at, line in enumerate(islice(lines, stop - start), start)]
+
+
+def refuse_changed(found: Frontier, hashed: Frontier) -> None:
+    """Pass when lines that are read again are those that were hashed.
+
+    Raises:
+        LogCorrupt: they are not.
+    """
+    if found != hashed:
+        raise LogCorrupt(index=found.size, problem="the file changed while it was read")
+
+
+def head_of(lines: Iterator[bytes]) -> LogFile:
+    """The first line of the file.
+
+    Raises:
+        EvidenceInvalid: there is none.
+        RecordInvalid, RecordNotCanonical: it is no such line.
+    """
     first = next(lines, None)
     if first is None:
         raise EvidenceInvalid(problem="is empty")
     return LogFile.from_bytes(first)
 
 
-def _rest(lines: Iterator[bytes]) -> Iterator[bytes]:
-    next(lines, None)
-    return lines
+def leaf_of(line: bytes, index: int) -> bytes:
+    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole.
 
-
-def _hashed(lines: Iterator[bytes], head: LogFile, signed: SignedCheckpoint, known: State) -> list[Frontier]:
-    """Frontiers a batch apart from what is known up to the checkpoint, by the leaf hashes that the lines state."""
-    size = signed.checkpoint.size
-    if head.since > known.size:
-        raise HistoryGap(since=head.since, seen=known.size)
-    if size < known.size:
-        raise HistoryStale(size=size, seen=known.size)
-    new = islice(_rest(lines), known.size - head.since, size - head.since + 1)
-    frontiers, frontier = [], known.frontier
-    while batch := [_leaf(line, frontier.size + at) for at, line in enumerate(islice(new, BATCH))]:
-        frontier = frontier.extend(batch)
-        frontiers.append(frontier)
-    if frontier.size != size:
-        raise EvidenceInvalid(problem=f"has lines up to entry {frontier.size}, for a checkpoint of {size}")
-    if frontier.root != signed.checkpoint.root:
-        if known.size:
-            raise HistoryForked(size=size, seen=known.size, root=known.frontier.root.hex())
-        claim = f"a history of {size} entries"
-        raise ProofInvalid(claim=claim, problem="they have another root than the checkpoint")
-    return frontiers
-
-
-def _leaf(line: bytes, index: int) -> bytes:
-    """The leaf hash that a line states; whether it is the entry's is found when the line is read as a whole."""
+    Raises:
+        LogCorrupt: it states none.
+    """
     at = line.rfind(_LEAF)
     stated = line[at + len(_LEAF) : at + len(_LEAF) + 64]
     try:

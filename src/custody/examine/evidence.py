@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, TypeVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -49,6 +49,7 @@ from custody.examine.shown import (
     check_witnesses,
     extended,
     lines_of,
+    needed_size,
     own_shown,
     proved,
     read_lines,
@@ -58,7 +59,7 @@ from custody.examine.shown import (
 from custody.history import kinds, tables
 from custody.history.questions import History
 from custody.history.state import State
-from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body
+from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body, read_line
 from custody.quorum import Tally
 from custody.record import Digest, FileRecord, HexBytes, Record, read
 from custody.transfer.annex import Annex
@@ -82,7 +83,6 @@ from custody.units import Count
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import Reading, read_ownership
 
-Body = TypeVar("Body", bound=Record)
 MAX_PREVIOUS: Final = 1_000
 
 
@@ -283,6 +283,15 @@ class Claim:
     draft: Draft
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The same as far as it is said: what is None stands elsewhere."""
+
+    charter: Envelope | None
+    request: Envelope | None
+    draft: Draft | None
+
+
 def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examination:
     """Judge a transfer from its evidence and what this reader has seen before, at `now` (Unix seconds).
 
@@ -318,7 +327,7 @@ def examine_own(
     """
 
     def show(charter: Charter) -> Shown:
-        return own_shown(history, signed, charter, history.needed_size(transfer.id))
+        return own_shown(history, signed, charter, needed_size(history, transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
     asked = _Asked(history.state.pinned, stage, now, lambda _: transfer.reason)
@@ -341,27 +350,50 @@ def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> C
     Raises:
         NotLogged: they do not speak of it.
     """
+    told = told_of(transfer_id, known, entries)
+    if told.charter is None or told.draft is None:
+        raise NotLogged(what="the draft")
+    if told.request is None:
+        raise NotLogged(what="the request")
+    return Claim(told.charter, told.request, told.draft)
+
+
+def told_of(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Told:
+    """What memory and a file's entries say of a transfer together, as far as they do. No entry is proved by that."""
     history = History(known)
     if known.has(tables.TRANSFERS, transfer_id):
         transfer = history.transfer(transfer_id)
-        return Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
-    charter = history.charter_envelope if history.has_charter else _first(Envelope, kinds.CHARTER_ADOPTED, entries)
+        return Told(history.charter_envelope, transfer.request_envelope, transfer.draft)
+    charter = history.charter_envelope if history.has_charter else adopted_in(entries)
     drafts = (read(Draft, open_body(each)) for each in entries if each.head.entry == kinds.DRAFTED)
     draft = next((each for each in drafts if each.transfer_id == transfer_id), None)
-    if charter is None or draft is None:
-        raise NotLogged(what="the draft")
+    if draft is None:
+        return Told(charter, None, None)
     asked = draft.identity.request
     if known.has(tables.REQUESTS, asked):
-        return Claim(charter, history.request(asked), draft)
+        return Told(charter, history.request(asked), draft)
     signed = (read(Envelope, open_body(each)) for each in entries if each.head.entry == kinds.REQUESTED)
-    request = next((each for each in signed if read_request(each).digest() == asked), None)
-    if request is None:
-        raise NotLogged(what="the request")
-    return Claim(charter, request, draft)
+    return Told(charter, next((each for each in signed if read_request(each).digest() == asked), None), draft)
 
 
-def _first(record: type[Body], kind: str, entries: Sequence[LogEntry]) -> Body | None:
-    return next((read(record, open_body(each)) for each in entries if each.head.entry == kind), None)
+def adopted_in(entries: Sequence[LogEntry]) -> Envelope | None:
+    """The charter that these entries say was adopted, if they do."""
+    adopted = (each for each in entries if each.head.entry == kinds.CHARTER_ADOPTED)
+    return next((read(Envelope, open_body(each)) for each in adopted), None)
+
+
+def stage_of(evidence: Evidence, known: State) -> Stage:
+    """What evidence was made for: signing, once its log holds that signatures were asked for."""
+    seen = known.get(tables.TRANSFERS, evidence.transfer)
+    if seen is not None and seen.signing is not None:
+        return Stage.SIGN
+    for index, line in enumerate(evidence.lines, evidence.since):
+        # Most lines are of other kinds; reading them is for the examination.
+        if kinds.SIGNING_REQUESTED in line:
+            head = read_line(line.encode("utf-8"), index).head
+            if head.entry == kinds.SIGNING_REQUESTED and evidence.transfer in head.subjects:
+                return Stage.SIGN
+    return Stage.APPROVE
 
 
 def _examine(
@@ -370,17 +402,16 @@ def _examine(
     stage, now = asked.stage, asked.now
     # 1
     charter = verify_charter(claim.charter, asked.pinned)
-    steps = [_step(1, f"{charter.institution}, version {charter.version}, signed by all {_count_signers(charter)}")]
+    steps = [step_charter(charter)]
     # 2
     request = check_request(claim.request, charter)
     if stage is Stage.APPROVE:
         refuse_expired_request(request, now)
     reason = asked.reason(request)
-    steps.append(_step(2, f"{request.requester} asked for it: {'(withheld)' if reason is None else reason}"))
+    steps.append(step_request(request, reason))
     # 3
     proposal = propose(claim.draft, request, charter)
-    case, paid = proposal.case, proposal.paid
-    steps.append(_step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat"))
+    steps.append(step_outputs(proposal))
     # 4
     shown = show(charter)
     history = History(shown.state)
@@ -394,7 +425,10 @@ def _examine(
     judged = judge_draft(transfer, proposal, previous, history.height)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(
-        _step(6, f"{len(judged.reading.inputs)} inputs of vault {proposal.entry.name}, {spent} sat, all proved")
+        _step(
+            6,
+            f"{len(judged.reading.inputs)} inputs of vault {proposal.entry.name}, {spent} sat by previous transactions",
+        )
     )
     # 7
     decision = _decided(transfer, judged.case, charter, history, now)
@@ -441,19 +475,29 @@ def judge_draft(transfer: Transfer, proposal: Proposal, previous: Sequence[bytes
         CustodyError: the first fact that is wrong, by its own code.
     """
     drafted, vault = proposal.draft, proposal.vault
-    check_transaction(proposal, height)
-    psbt = signing_psbt(drafted, vault, {PreviousTransaction(raw).txid: raw for raw in previous})
-    reading = read_ownership(psbt, vault)
+    psbt, reading = read_draft(proposal, previous, height)
     case = in_context(proposal, transfer)
     check_replacement(drafted, proposal.request, transfer.replaced)
     if transfer.parent is not None:
         check_child(drafted, transfer.parent, vault)
-    check_indexes(proposal, transfer.due_change, transfer.due_receive)
-    _refuse_differing(reading, case)
+    check_indexes(proposal, transfer.row.due_change, dict(transfer.row.due_receive))
     return Judged(psbt, reading, case)
 
 
-_TITLES: Final = (
+def read_draft(proposal: Proposal, previous: Sequence[bytes], height: int) -> tuple[TransferPsbt, Reading]:
+    """What of step 6 asks nothing of the log but the highest block: form, amounts, inputs and change.
+
+    Raises:
+        CustodyError: the first fact that is wrong, by its own code.
+    """
+    check_transaction(proposal, height)
+    psbt = signing_psbt(proposal.draft, proposal.vault, {PreviousTransaction(raw).txid: raw for raw in previous})
+    reading = read_ownership(psbt, proposal.vault)
+    _refuse_differing(reading, proposal.case)
+    return psbt, reading
+
+
+TITLES: Final = (
     "charter",
     "request",
     "outputs",
@@ -466,11 +510,24 @@ _TITLES: Final = (
 
 
 def _step(number: int, finding: str) -> Step:
-    return Step(number, _TITLES[number - 1], finding)
+    return Step(number, TITLES[number - 1], finding)
 
 
-def _count_signers(charter: Charter) -> int:
-    return sum(1 for _ in charter.signers())
+def step_charter(charter: Charter) -> Step:
+    """Step 1, passed."""
+    signers = sum(1 for _ in charter.signers())
+    return _step(1, f"{charter.institution}, version {charter.version}, signed by all {signers}")
+
+
+def step_request(request: TransferRequest, reason: str | None) -> Step:
+    """Step 2, passed."""
+    return _step(2, f"{request.requester} asked for it: {'(withheld)' if reason is None else reason}")
+
+
+def step_outputs(proposal: Proposal) -> Step:
+    """Step 3, passed."""
+    case, paid = proposal.case, proposal.paid
+    return _step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat")
 
 
 def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage) -> tuple[Transfer, bytes]:
@@ -538,11 +595,15 @@ def _show_tally(each: RoleTally) -> str:
     return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
 
 
+UNKNOWABLE: Final = (
+    "whether the coins are still unspent (the chain is not seen here)",
+    "what k custodians do together on other machines",
+)
+"""What no step can say."""
+
+
 def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: int) -> tuple[str, ...]:
-    found = [
-        "whether the coins are still unspent (the chain is not seen here)",
-        "what k custodians do together on other machines",
-    ]
+    found = list(UNKNOWABLE)
     if reason is None:
         found.insert(0, "why it was asked for: the reason was withheld or erased")
     if locktime := transfer.draft.transaction.locktime:

@@ -15,11 +15,13 @@ from typing import Final
 
 from custody.charter.document import Charter
 from custody.errors import InvalidInput, Refused
+from custody.history import tables
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.history.state import State
+from custody.history.tables import ONLY
 from custody.log import (
     Checkpoint,
     Cosignature,
@@ -160,9 +162,7 @@ def proved(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Ch
         HistoryForked: what is known and the lines do not make the checkpoint's log.
         ProofInvalid: nothing was known, and the lines do not make it.
     """
-    if since + len(entries) != checkpoint.size:
-        problem = f"has {len(entries)} log lines from {since} on, for a checkpoint of {checkpoint.size}"
-        raise EvidenceInvalid(problem=problem)
+    refuse_wrong_count(len(entries), since, checkpoint)
     new = unseen(known, entries, since)
     if checkpoint.size < known.size:
         raise HistoryStale(size=checkpoint.size, seen=known.size)
@@ -174,12 +174,33 @@ def proved(known: State, entries: Sequence[LogEntry], since: int, checkpoint: Ch
     return new
 
 
+def refuse_wrong_count(lines: int, since: int, checkpoint: Checkpoint) -> None:
+    """Pass when so many lines from `since` on are as many as the checkpoint has entries.
+
+    Raises:
+        EvidenceInvalid: they are not.
+    """
+    if since + lines != checkpoint.size:
+        problem = f"has {lines} log lines from {since} on, for a checkpoint of {checkpoint.size}"
+        raise EvidenceInvalid(problem=problem)
+
+
 class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
     """An evidence file with parts missing for its purpose."""
 
     message = "the evidence file {problem}"
     hint = "Export it again with: custody transfer evidence."
     problem: str
+
+
+def needed_size(history: History, transfer_id: bytes) -> int:
+    """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
+
+    Once signatures were requested, what is judged does not change any more: that entry is enough.
+    """
+    row = history.transfer(transfer_id).row
+    freeze = history.state.get(tables.FREEZE, ONLY)
+    return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
 
 
 def own_shown(history: History, signed: SignedCheckpoint, charter: Charter, needed: int = 0) -> Shown:

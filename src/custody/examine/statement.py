@@ -32,7 +32,7 @@ from custody.charter.document import Charter, verify_charter
 from custody.charter.people import Role
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.examine.evidence import Step
+from custody.examine.evidence import Step, step_charter
 from custody.examine.shown import (
     MAX_LINES,
     Shown,
@@ -43,6 +43,7 @@ from custody.examine.shown import (
     read_lines,
     witness_finding,
 )
+from custody.history import lists
 from custody.history.questions import History
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
@@ -290,9 +291,57 @@ class _Asked:
 def _examine(
     asked: AddressStatement, annex: Annex | None, envelope: Envelope, show: Callable[[Charter], Shown], reader: _Asked
 ) -> StatementExamination:
+    # 1 to 3
+    opened = open_statement(asked, envelope, reader.pinned)
+    charter, vault_name, steps = opened.charter, opened.vault_name, list(opened.steps)
+    # 4
+    shown = show(charter)
+    history = History(shown.state)
+    root = history.root_at(asked.log_size)
+    log = f"{asked.log_size} entries under root {'none' if root is None else root.hex()}"
+    _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
+    steps.append(Step(4, "history", witness_finding(shown.checkpoint, shown.cosignatures, charter)))
+    # 5
+    row = lists.address(history, asked.vault, asked.index)
+    if row is None or row.issued >= asked.log_size:
+        raise AddressNotIssued(vault=vault_name, index=asked.index, size=asked.log_size)
+    compare_issuing(asked, history.read(AddressIssued, row.issued), annex)
+    if history.frozen_by is not None:
+        # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
+        raise Frozen(why=history.frozen_by)
+    steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
+    # 6
+    steps.append(judge_time(asked, reader.now))
+    return StatementExamination(
+        charter=charter,
+        vault_name=vault_name,
+        statement=asked,
+        quorum=opened.quorum,
+        shown=shown,
+        steps=tuple(steps),
+        not_checked=unknowable(charter),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A statement after steps 1 to 3."""
+
+    charter: Charter
+    vault_name: str
+    quorum: Quorum[bytes]
+    steps: tuple[Step, ...]
+
+
+def open_statement(asked: AddressStatement, envelope: Envelope, pinned: bytes) -> Opened:
+    """Steps 1 to 3, which ask nothing of the log.
+
+    Raises:
+        CustodyError: the first fact that is wrong, by its own code.
+    """
     # 1
-    charter = verify_charter(envelope, reader.pinned)
-    steps = [Step(1, "charter", f"{charter.institution}, version {charter.version}, the one trusted here")]
+    charter = verify_charter(envelope, pinned)
+    steps = [step_charter(charter)]
     # 2
     _refuse_other("charter", asked.charter.hex(), charter.digest().hex())
     _refuse_other("network", asked.network, charter.network)
@@ -302,38 +351,30 @@ def _examine(
     # 3
     _refuse_other("address", asked.address, vault.address(Branch.RECEIVE, asked.index))
     steps.append(Step(3, "address", f"derived here from the charter, receive index {asked.index}"))
-    # 4
-    shown = show(charter)
-    history = History(shown.state)
-    root = history.root_at(asked.log_size)
-    log = f"{asked.log_size} entries under root {'none' if root is None else root.hex()}"
-    _refuse_other("log", f"{asked.log_size} entries under root {asked.log_root.hex()}", log)
-    steps.append(Step(4, "history", witness_finding(shown.checkpoint, shown.cosignatures, charter)))
-    # 5
-    row = history.address(vault.id, asked.index)
-    if row is None or row.issued >= asked.log_size:
-        raise AddressNotIssued(vault=entry.name, index=asked.index, size=asked.log_size)
-    issued = history.read(AddressIssued, row.issued)
+    return Opened(charter, entry.name, quorum, tuple(steps))
+
+
+def compare_issuing(asked: AddressStatement, issued: AddressIssued, annex: Annex | None) -> None:
+    """Pass when the address was given out to this payer, for this purpose and class.
+
+    Raises:
+        StatementMismatch: for others.
+        AnnexWithheld, AnnexMismatch: nobody can say, or the annex is another address's.
+    """
     said = _said(issued, annex)
     _refuse_other("payer", asked.payer, said.payer)
     _refuse_other("purpose", asked.purpose, said.purpose)
     _refuse_other("class", asked.coin_class, issued.coin_class)
-    if history.frozen_by is not None:
-        # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
-        raise Frozen(why=history.frozen_by)
-    steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
-    # 6
-    _refuse_untimely(asked, reader.now)
-    steps.append(Step(6, "time", "holds now, by the clock of this machine"))
-    return StatementExamination(
-        charter=charter,
-        vault_name=entry.name,
-        statement=asked,
-        quorum=quorum,
-        shown=shown,
-        steps=tuple(steps),
-        not_checked=_not_checked(charter),
-    )
+
+
+def judge_time(asked: AddressStatement, now: int) -> Step:
+    """Step 6.
+
+    Raises:
+        StatementExpired: it does not hold at `now` (Unix seconds).
+    """
+    _refuse_untimely(asked, now)
+    return Step(6, "time", "holds now, by the clock of this machine")
 
 
 def _said(issued: AddressIssued, annex: Annex | None) -> AddressAnnex:
@@ -450,7 +491,8 @@ def _refuse_untimely(statement: AddressStatement, now: int) -> None:
         raise StatementExpired(issued=statement.issued, expires=statement.expires, now=now)
 
 
-def _not_checked(charter: Charter) -> tuple[str, ...]:
+def unknowable(charter: Charter) -> tuple[str, ...]:
+    """What no step can say."""
     found = [
         "whether payer, purpose and class are what was agreed: the coordinator entered them",
         "whether somebody has paid to this address already (the chain is not seen here)",

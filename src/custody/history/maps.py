@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from custody.history.rows import Head, Key, Row, Rows, StateCorrupt, Table
+from custody.history.rows import Head, Key, Row, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 
 
@@ -32,6 +33,14 @@ class MapRows:
                 rows[key] = data
         return cls(Head(state.frontier, state.total_with(encoded)), tables)
 
+    @classmethod
+    def begun(cls, head: Head, rows: Iterable[Written]) -> MapRows:
+        """These rows, which stand at `head`."""
+        tables: dict[str, dict[Key, bytes]] = {}
+        for table, key, data in rows:
+            tables.setdefault(table.name, {})[key] = data
+        return cls(head, tables)
+
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
         data = self.tables.get(table.name, {}).get(key)
@@ -54,20 +63,3 @@ class MapRows:
         last = len(keys) if stop is None else bisect.bisect_left(keys, stop)
         found = reversed(keys[first:last]) if backwards else iter(keys[first:last])
         return ((key, table.decode(key, rows[key])) for key in found)
-
-
-def first_difference(one: Rows, other: Rows, tables: tuple[Table[object], ...]) -> StateCorrupt | None:
-    """The first row that two bases do not share, named by table and key; None when they say the same."""
-    for table in tables:
-        left, right = one.scan(table, b"", None), other.scan(table, b"", None)
-        while True:
-            a, b = next(left, None), next(right, None)
-            if a is None and b is None:
-                break
-            if a != b:
-                key = min(each[0] for each in (a, b) if each is not None)
-                problem = "it is missing" if a is None or (b is not None and a[0] > b[0]) else "it says something else"
-                if b is None or (a is not None and a[0] < b[0]):
-                    problem = "nothing in the log makes it"
-                return StateCorrupt(table=table.name, key=key.hex(), problem=problem)
-    return None

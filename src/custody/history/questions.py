@@ -1,48 +1,34 @@
 """What may be asked of a log: who may do what now, how far a transfer has come, what is frozen.
 
-Each question reads the rows that it is about and no others, so it costs the same in an old log as in a new one. How
-transfers stand to each other is for `relations`, what is held is for `holdings`; nothing here folds, decides or sends.
+Each question reads the rows that it is about and no others, so it costs the same in an old log as in a new one. What
+there is one by one is for `lists`, what is held is for `holdings`, how transfers stand to each other is for
+`relations`; nothing here folds, decides or sends.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
-from custody.bitcoin.transaction import Transaction
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
-from custody.errors import InvalidInput, Refused
+from custody.errors import InvalidInput
 from custody.history import tables
 from custody.history.entry import HistoryInvalid
 from custody.history.rows import number
 from custody.history.state import State
-from custody.history.tables import ONLY, AddressRow, BlockRow, CharterRow, NonceRow
+from custody.history.tables import ONLY, CharterRow, NonceRow
 from custody.log import BodyWithheld, Frontier
 from custody.record import Record, read
-from custody.transfer.address import AddressIssued
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Proposal, propose
 from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
-from custody.vault.descriptor import Branch
 
 Body = TypeVar("Body", bound=Record)
-
-
-class RequestInUse(Refused, code="REQUEST_IN_USE"):
-    """A request that is drafted again while its first transfer may still pay, or has paid."""
-
-    message = "request {request} is already transfer {transfer}, which is {status}"
-    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
-    request: str
-    transfer: str
-    status: str
 
 
 class TransferUnknown(InvalidInput, code="TRANSFER_UNKNOWN"):
@@ -120,20 +106,10 @@ class History:
     # --- the chain, and what stands still ----------------------------------------------------------------------------
 
     @property
-    def newest_block(self) -> tuple[int, BlockRow] | None:
-        """Height and hash of the highest block that the coordinator has looked at."""
-        return next(self.blocks(), None)
-
-    def blocks(self) -> Iterator[tuple[int, BlockRow]]:
-        """The blocks up to which the coordinator has looked at the chain, the highest first."""
-        rows = self.state.scan(tables.CHAIN, backwards=True)
-        return ((int.from_bytes(key, "big"), row) for key, row in rows)
-
-    @property
     def height(self) -> int:
         """Highest block the coordinator has looked at; 0 before the first look."""
-        newest = self.newest_block
-        return 0 if newest is None else newest[0]
+        newest = next(self.state.scan(tables.CHAIN, backwards=True), None)
+        return 0 if newest is None else int.from_bytes(newest[0], "big")
 
     @property
     def frozen_by(self) -> str | None:
@@ -145,8 +121,6 @@ class History:
         """What cases are judged on at `at` (Unix seconds)."""
         return Facts(at=at, size=self.size, frozen_by=self.frozen_by)
 
-    # --- indexes and addresses ---------------------------------------------------------------------------------------
-
     def next_index(self, vault_id: bytes, branch: int) -> int:
         """The first index of a branch that neither an issued address nor a draft has used.
 
@@ -154,24 +128,6 @@ class History:
         """
         found = self.state.get(tables.NEXT_INDEX, tables.place_key(vault_id, branch))
         return 0 if found is None else found.value
-
-    def next_receive(self, vault: str) -> int:
-        """Next unused receive index of the charter's vault of this name."""
-        return self.next_index(self.charter.vault(vault).id, Branch.RECEIVE)
-
-    def addresses(self, vault_id: bytes, *, backwards: bool = False) -> Iterator[AddressIssued]:
-        """The receive addresses of a vault that were given out, by their indexes."""
-        rows = self.state.under(tables.ADDRESSES, vault_id, backwards=backwards)
-        return (self.read(AddressIssued, row.issued) for _, row in rows)
-
-    def address(self, vault_id: bytes, index: int) -> AddressRow | None:
-        """The receive address of a vault that was given out at this index, if it was."""
-        return self.state.get(tables.ADDRESSES, tables.index_key(vault_id, index))
-
-    def seen_by(self, who: str | bytes) -> int:
-        """Entries that an officer (by name) or a cosigner (by fingerprint) has seen at least."""
-        seen = self.state.get(tables.READERS, tables.reader_key(who))
-        return 0 if seen is None else seen.value
 
     # --- transfers ---------------------------------------------------------------------------------------------------
 
@@ -196,60 +152,6 @@ class History:
         if row is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
         return self.read(Envelope, row.value)
-
-    def undrafted(self) -> tuple[Envelope, ...]:
-        """The signed requests that no transfer was drafted for, in the order they came."""
-        return tuple(self.request(row.value) for _, row in self.state.scan(tables.UNDRAFTED))
-
-    def transfers(self) -> Iterator[Transfer]:
-        """All transfers, in the order they were drafted."""
-        return (self.transfer(row.value) for _, row in self.state.scan(tables.DRAFTED))
-
-    def newest(self, most: int, before: int | None = None) -> tuple[Transfer, ...]:
-        """The newest transfers, or those drafted before entry number `before`, in the order they were drafted."""
-        stop = None if before is None else number(before)
-        rows = self.state.scan(tables.DRAFTED, b"", stop, backwards=True)
-        return tuple(self.transfer(row.value) for _, row in reversed(list(islice(rows, most))))
-
-    def live(self) -> tuple[Transfer, ...]:
-        """The transfers that are neither over nor confirmed, in the order they were drafted."""
-        return tuple(self.transfer(row.value) for _, row in self.state.scan(tables.LIVE))
-
-    def drafts_of(self, request_id: bytes) -> tuple[Transfer, ...]:
-        """The transfers that were drafted for a request, in their order."""
-        return tuple(self.transfer(row.value) for _, row in self.state.under(tables.OF_REQUEST, request_id))
-
-    def transfer_of(self, unsigned: bytes) -> Transfer:
-        """The transfer whose raw unsigned transaction this is; of several, the one that signatures were asked for.
-
-        Raises:
-            TransferUnknown: there is none.
-        """
-        transaction = Transaction.parse(unsigned)
-        rows = self.state.under(tables.UNSIGNED, transaction.txid)
-        found = [self.transfer(row.value) for _, row in rows]
-        if not found:
-            raise TransferUnknown(what="transfer of the transaction", shown=transaction.txid_hex)
-        return max(found, key=lambda each: each.is_bearer)
-
-    def refuse_drafted(self, request_id: bytes) -> None:
-        """Pass when no transfer of this request can pay or has: one request pays once.
-
-        Raises:
-            RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
-        """
-        for transfer in self.drafts_of(request_id):
-            if transfer.is_live or transfer.is_bearer:
-                raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
-
-    def needed_size(self, transfer_id: bytes) -> int:
-        """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
-
-        Once signatures were requested, what is judged does not change any more: that entry is enough.
-        """
-        row = self.transfer(transfer_id).row
-        freeze = self.state.get(tables.FREEZE, ONLY)
-        return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
 
     def case(self, transfer: Transfer) -> Case:
         """What a transfer meant to rules when it was drafted: what its transaction says, and what stood before it.

@@ -1,14 +1,36 @@
-"""How do transfers stand to each other: which replace each other, which spend each other, which can still confirm?"""
+"""How do transfers stand to each other: which pay the same, replace or spend each other, which can still confirm?"""
 
 from __future__ import annotations
 
-from custody.history import tables
+from custody.errors import Refused
+from custody.history import lists, tables
 from custody.history.holdings import held_by, unconfirmed
 from custody.history.questions import History
 from custody.transfer.child import ChildParent, check_waiting
 from custody.transfer.request import TransferRequest
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status, Transfer
+
+
+class RequestInUse(Refused, code="REQUEST_IN_USE"):
+    """A request that is drafted again while its first transfer may still pay, or has paid."""
+
+    message = "request {request} is already transfer {transfer}, which is {status}"
+    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
+    request: str
+    transfer: str
+    status: str
+
+
+def refuse_drafted(history: History, request_id: bytes) -> None:
+    """Pass when no transfer of this request can pay or has: one request pays once.
+
+    Raises:
+        RequestInUse: there is one. Two drafts of one request, both approved, would pay twice.
+    """
+    for transfer in lists.drafts_of(history, request_id):
+        if transfer.is_live or transfer.is_bearer:
+            raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
 
 
 def members(history: History, group: bytes) -> tuple[Transfer, ...]:

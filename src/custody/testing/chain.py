@@ -20,8 +20,9 @@ from custody.backends.kernel import KernelChain, Unspent
 from custody.bitcoin import curve
 from custody.bitcoin.block import merkle_root
 from custody.bitcoin.script import double_sha256, hash160, p2pkh, p2wpkh, push
+from custody.bitcoin.serialize import compact_size
 from custody.bitcoin.sighash import ALL, SegwitV0
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, compact_size
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.errors import InvalidInput
 from custody.ports import BlockView, ChainView, Judge, Relay
 from custody.record import tagged_hash

@@ -94,7 +94,7 @@ def _play(scenario: Scenario) -> dict[str, bytes]:
     paper, card = scenario.paper(0), card_of(cast.charter)
     files |= {"card.json": card.to_bytes(), "statement-paper.json": paper.to_bytes()}
     files["statement.json"] = scenario.stated(paper).to_bytes()
-    files["checkpoint.txt"] = scenario.witnesses[0].cosign(custodian.checkpoint()).text().encode()
+    files["checkpoint.txt"] = scenario.witnesses[0].cosign(custodian.showing.checkpoint()).text().encode()
     named = (("charter ", cast.digest), ("transfer", transfer_id), ("card    ", card.digest()))
     files["words.txt"] = "".join(f"{what} {show_words(digest)}\n" for what, digest in named).encode()
     return files

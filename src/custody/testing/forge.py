@@ -23,7 +23,10 @@ from custody.examine.shown import lines_of, read_lines
 from custody.history import kinds
 from custody.history.entry import COORDINATOR, EntryKind
 from custody.history.fold import fold
+from custody.history.maps import MapRows
 from custody.history.questions import History
+from custody.history.rows import Head
+from custody.history.snapshot import read_rows, rows_of_entry, sealed_rows, total_of, write_row
 from custody.history.state import State
 from custody.log import Checkpoint, EntryHead, Frontier, LogEntry, SignedCheckpoint, seal, sign_checkpoint
 from custody.log.witnessing import LogKey, WitnessRequest, answer
@@ -244,6 +247,21 @@ def believed(pinned: bytes, lines: Iterable[str]) -> State:
         except CustodyError:
             break
     return state
+
+
+def begun(pinned: bytes, lines: Iterable[str]) -> State:
+    """The same for a reader who began with a snapshot of that, and has folded none of it."""
+    seen = believed(pinned, lines := tuple(lines))
+    rows = list(read_rows(write_row(row) for row in sealed_rows(MapRows.of(seen))))
+    head, at = Head(seen.frontier, total_of(rows)), Frontier()
+    for entry in read_lines(lines[: seen.size], 0):
+        rows += rows_of_entry(entry, at)
+        at = at.append(entry.leaf)
+    return State.over(MapRows.begun(head, rows), pinned)
+
+
+READ_BEFORE: Final = {"in two visits": believed, "from a snapshot": begun}
+"""How somebody may have come by the beginning of a log, beside not having seen any of it ("at once")."""
 
 
 def _salt(index: int) -> bytes:

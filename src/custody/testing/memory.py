@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.transaction import OutPoint
-from custody.history import tables
-from custody.history.maps import MapRows, first_difference
+from custody.history import kinds, tables
+from custody.history.difference import encoded, first_difference
+from custody.history.maps import MapRows
 from custody.history.rows import NoRows, Rows, StateCorrupt, Table
+from custody.history.snapshot import Written, sealed_rows
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry, SignedCheckpoint, check_name, open_body, withhold
 from custody.ports import (
@@ -25,6 +27,7 @@ from custody.ports import (
     OutboxRow,
     Scratch,
     StateChanged,
+    StateGone,
     StoreBusy,
     StoreCorrupt,
     StoreTransaction,
@@ -89,7 +92,15 @@ class InMemoryStore:
 
     def difference(self, scratch: Scratch, compared: Collection[Table[Any]]) -> StateCorrupt | None:
         """The first row of these tables that is not what was folded into `scratch`."""
-        return first_difference(scratch.rows, self._state.rows, tuple(compared))
+        return first_difference(encoded(scratch.rows), encoded(self._state.rows), compared)
+
+    def sealed_rows(self, size: int) -> Iterator[Written]:
+        """The rows that the digest covers, as they were after `size` entries: just behind a seal, or now."""
+        state = self._state
+        rows = state.rows if size == state.frontier.size else state.behind_seals.get(size)
+        if rows is None:
+            raise StateGone(store=_NAME, size=size, oldest=max(state.behind_seals, default=state.frontier.size))
+        return sealed_rows(rows)
 
     def verify(self) -> Frontier:
         """Recompute everything."""
@@ -123,6 +134,7 @@ class _State:
     scripts: dict[bytes, ScriptPlace] = field(default_factory=dict)
     windows: dict[tuple[bytes, int], int] = field(default_factory=dict)
     rows: MapRows = field(default_factory=lambda: MapRows(NoRows.head, {}))
+    behind_seals: dict[int, MapRows] = field(default_factory=dict)
 
     def copy(self) -> _State:
         return _State(
@@ -136,6 +148,7 @@ class _State:
             scripts=self.scripts.copy(),
             windows=self.windows.copy(),
             rows=self.rows,
+            behind_seals=self.behind_seals.copy(),
         )
 
 
@@ -228,7 +241,7 @@ class _Transaction(_View):
         self._state.roots.append(self._state.frontier.root)
 
     def replace_rows(self, scratch: Scratch) -> StateCorrupt | None:
-        found = first_difference(scratch.rows, self._state.rows, tables.ALL)
+        found = first_difference(encoded(scratch.rows), encoded(self._state.rows), tables.ALL)
         self.save(State.over(scratch.rows, b""))
         return found
 
@@ -237,6 +250,8 @@ class _Transaction(_View):
             what = "the log that the state is of"
             raise StateChanged(what=what, expected=f"{self.size} entries", actual=f"{state.size} entries")
         self._state.rows = MapRows.of(state)
+        if self._state.entries and self._state.entries[-1].head.entry == kinds.STATE_SEALED:
+            self._state.behind_seals[self.size] = self._state.rows
 
     def watch(self, vault_id: bytes, branch: int, start: int, scripts: Sequence[bytes]) -> None:
         end = self._state.windows.get((vault_id, branch), 0)
@@ -253,6 +268,8 @@ class _Transaction(_View):
         if not 0 <= index < self.size:
             raise StateChanged(what="the log's size", expected=f"more than {index}", actual=str(self.size))
         self._state.entries[index] = withhold(self._state.entries[index])
+        # What the erased body had made is to be found nowhere.
+        self._state.behind_seals.clear()
 
     def hold(self, outpoints: Iterable[OutPoint], holder: bytes) -> None:
         wanted = dict.fromkeys(outpoints, holder)

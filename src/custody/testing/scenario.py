@@ -6,6 +6,7 @@ the ones that ship. Only time and chance are seeded. Regtest only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -18,10 +19,12 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import Evidence
 from custody.examine.statement import DAY, StatementPaper, state_address, write_paper
+from custody.history import lists
 from custody.history.holdings import balance, coins, holdings, spendable
 from custody.history.maps import MapRows
 from custody.history.questions import History
-from custody.history.rows import NoRows, Rows
+from custody.history.rows import Head, NoRows, Rows
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.history.tables import HoldingRow
 from custody.log import SignedCheckpoint
@@ -77,6 +80,10 @@ class RememberedState:
     def save(self, trusted: StationState, seen: State) -> None:
         """Remember both."""
         self._trusted, self._rows = trusted, MapRows.of(seen)
+
+    def begin(self, trusted: StationState, head: Head, rows: Iterable[Written]) -> None:
+        """Remember these rows and no others."""
+        self._trusted, self._rows = trusted, MapRows.begun(head, rows)
 
 
 @dataclass(slots=True)
@@ -231,11 +238,11 @@ class Scenario:
 
     def paper(self, index: int) -> StatementPaper:
         """What officers judge a statement of the vault's address at `index` by; it holds for a month."""
-        request = self.custodian.checkpoint()
+        request = self.custodian.showing.checkpoint()
         signed = SignedCheckpoint.parse(request.checkpoint)
         for witness in self.witnesses:
             signed = witness.cosign(request)
-        row = self.history().address(self.cast.vault.id, index)
+        row = lists.address(self.history(), self.cast.vault.id, index)
         assert row is not None  # noqa: S101
         issued = self.history().read(AddressIssued, row.issued)
         with self.store.read() as view:

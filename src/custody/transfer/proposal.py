@@ -149,7 +149,7 @@ def propose(drafted: Draft, request: TransferRequest, charter: Charter) -> Propo
     """
     _check_identity(drafted.identity, request, charter)
     entry, vault = charter.vault_by_id(drafted.identity.vault)
-    fee = _check_amounts(drafted)
+    fee = check_amounts(drafted)
     _check_output_types(drafted)
     assigned = _assigned(drafted, request, charter)
     case = Case(
@@ -179,7 +179,7 @@ def check_transaction(proposal: Proposal, height: int) -> None:
     transaction = drafted.transaction
     if transaction.version != TRANSACTION_VERSION:
         raise VersionRefused(version=transaction.version)
-    _check_inputs(drafted)
+    check_inputs(drafted)
     if transaction.locktime >= LOCKTIME_IS_TIME or transaction.locktime > height:
         raise LocktimeRefused(locktime=transaction.locktime, height=height)
     weight = signed_weight(drafted, proposal.vault)
@@ -221,20 +221,12 @@ def check_conflicts(drafted: Draft, predecessors: Mapping[bytes, Draft]) -> None
             raise ReplaceNoConflict(transfer=transfer_id.hex())
 
 
-def _check_identity(identity: TransferIdentity, request: TransferRequest, charter: Charter) -> None:
-    if identity.network is not charter.network:
-        raise NetworkMismatch(what="the transfer", expected=charter.network, actual=identity.network)
-    for what, actual, expected in (
-        ("charter", identity.charter, charter.digest()),
-        ("request", identity.request, request.digest()),
-        ("vault", identity.vault, request.vault),
-    ):
-        if actual != expected:
-            raise TransferMismatch(what=what, actual=actual.hex(), expected=expected.hex())
+def check_inputs(drafted: Draft) -> None:
+    """Pass when inputs spend what the draft says, each once, with nothing but a sequence number that is allowed.
 
-
-def _check_inputs(drafted: Draft) -> None:
-    """The inputs spend what the draft says, each once, and carry nothing but a sequence number that is allowed."""
+    Raises:
+        SpentMismatch, DupInput, SequenceRefused: they do not.
+    """
     transaction = drafted.transaction
     if transaction.witness:
         # A witness is no part of what is signed, so one transfer could go by many names (TransferId covers raw bytes).
@@ -254,8 +246,12 @@ def _check_inputs(drafted: Draft) -> None:
             raise SequenceRefused(index=index, sequence=spending.sequence)
 
 
-def _check_amounts(drafted: Draft) -> int:
-    """The fee, once every amount and both sums are in range."""
+def check_amounts(drafted: Draft) -> int:
+    """The fee, once every amount and both sums are in range.
+
+    Raises:
+        AmountRange, AmountSum, FeeNegative: they are not.
+    """
     for output in drafted.transaction.outputs:
         check_amount(output.amount)
     spent = sum(spent.amount for spent in drafted.identity.spent)
@@ -266,6 +262,18 @@ def _check_amounts(drafted: Draft) -> int:
     if spent <= paid:
         raise FeeNegative(spent=spent, paid=paid, fee=spent - paid)
     return spent - paid
+
+
+def _check_identity(identity: TransferIdentity, request: TransferRequest, charter: Charter) -> None:
+    if identity.network is not charter.network:
+        raise NetworkMismatch(what="the transfer", expected=charter.network, actual=identity.network)
+    for what, actual, expected in (
+        ("charter", identity.charter, charter.digest()),
+        ("request", identity.request, request.digest()),
+        ("vault", identity.vault, request.vault),
+    ):
+        if actual != expected:
+            raise TransferMismatch(what=what, actual=actual.hex(), expected=expected.hex())
 
 
 def _check_output_types(drafted: Draft) -> None:

@@ -17,7 +17,8 @@ from operator import attrgetter
 from typing import Final
 
 from custody.bitcoin.script import dust_limit
-from custody.bitcoin.transaction import TxOut, compact_size
+from custody.bitcoin.serialize import compact_size
+from custody.bitcoin.transaction import TxOut
 from custody.errors import InvalidInput, Refused
 from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, fee_at, vsize
 from custody.vault.coins import Coin

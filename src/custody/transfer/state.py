@@ -8,7 +8,6 @@ What each kind of entry does to a row is for `history` to say; nothing here fold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -122,16 +121,6 @@ class Transfer:
     def group(self) -> bytes:
         """The id of the first of the transfers that conflict with it on purpose; its own when there are none."""
         return self.row.group
-
-    @property
-    def due_change(self) -> int:
-        """The next unused change index when it was drafted."""
-        return self.row.due_change
-
-    @property
-    def due_receive(self) -> Mapping[str, int]:
-        """The next unused receive index, when it was drafted, of each vault that it pays."""
-        return dict(self.row.due_receive)
 
     @property
     def is_live(self) -> bool:

@@ -30,8 +30,8 @@ from custody.bitcoin.curve import PublicKey
 from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.lock import Lock
 from custody.bitcoin.profile import ProfileInput, ProfileOutput
+from custody.bitcoin.serialize import compact_size, serialize_stack
 from custody.bitcoin.taproot import TaprootKeypath
-from custody.bitcoin.transaction import compact_size, serialize_stack
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
 from custody.record import Record

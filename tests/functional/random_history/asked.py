@@ -1,10 +1,19 @@
 """The same questions, asked of the history that ships: as `naive` answers them, from public methods alone."""
 
 from custody.bitcoin.transaction import OutPoint
-from custody.history import tables
+from custody.examine.shown import needed_size
+from custody.history import lists, tables
 from custody.history.holdings import balance, coins, held_by, holdings, spendable, unconfirmed, unused_from
-from custody.history.questions import History, RequestInUse
-from custody.history.relations import children, is_displaced, is_stranded, is_superseded, members
+from custody.history.questions import History
+from custody.history.relations import (
+    RequestInUse,
+    children,
+    is_displaced,
+    is_stranded,
+    is_superseded,
+    members,
+    refuse_drafted,
+)
 from custody.history.tables import HoldingRow, outpoint_of
 from custody.testing.cast import OFFICERS
 from custody.transfer.request import read_request
@@ -20,7 +29,7 @@ def answers(history: History) -> Answers:
     if not history.has_charter:
         return {"size": history.size}
     vaults = [history.charter.vault(each.name) for each in history.charter.vaults]
-    transfers = list(history.transfers())
+    transfers = list(lists.transfers(history))
     requests = [row.value for _, row in history.state.scan(tables.ASKED)]
     spent = {outpoint for each in transfers for outpoint in each.draft.outpoints}
     released = [each.release.txid for each in transfers if each.release is not None]
@@ -31,21 +40,23 @@ def answers(history: History) -> Answers:
     return {
         "size": history.size,
         "transfers": [_answer(history, each) for each in transfers],
-        "live": [each.id for each in history.live()],
+        "live": [each.id for each in lists.live(history)],
         "members": {each.group: [one.id for one in members(history, each.group)] for each in transfers},
-        "newest": [each.id for each in history.newest(5)],
+        "newest": [each.id for each in lists.newest(history, 5)],
         "held": {outpoint: group for outpoint, group in held.items() if group is not None},
         "committed": history.committed(),
         "unconfirmed": {outpoint: coin.amount for outpoint, coin in change.items() if coin is not None},
-        "undrafted": [read_request(each).digest() for each in history.undrafted()],
+        "undrafted": [read_request(each).digest() for each in lists.undrafted(history)],
         "in_use": {each for each in requests if _is_in_use(history, each)},
         "frozen_by": history.frozen_by,
-        "blocks": [(height, row.block) for height, row in history.blocks()],
+        "blocks": [(height, row.block) for height, row in lists.blocks(history)],
         "next": {(vault.id, branch): history.next_index(vault.id, branch) for vault in vaults for branch in Branch},
         "addresses": {vault.id: _addresses(history, vault.id) for vault in vaults},
         "nonces": {key: row.signature for key, row in history.state.scan(tables.NONCES)},
         "seen_by": {
-            who if isinstance(who, str) else who.hex(): history.seen_by(who) for who in people if history.seen_by(who)
+            who if isinstance(who, str) else who.hex(): lists.seen_by(history, who)
+            for who in people
+            if lists.seen_by(history, who)
         },
     }
 
@@ -71,14 +82,14 @@ def _answer_of(row: HoldingRow) -> tuple[object, ...]:
 
 
 def _addresses(history: History, vault_id: bytes) -> list[tuple[int, bytes, int | None]]:
-    issued = {each.index: history.address(vault_id, each.index) for each in history.addresses(vault_id)}
-    said = list(history.addresses(vault_id))
+    issued = {each.index: lists.address(history, vault_id, each.index) for each in lists.addresses(history, vault_id)}
+    said = list(lists.addresses(history, vault_id))
     return [(each.index, each.annex, row.issued if (row := issued[each.index]) else None) for each in said]
 
 
 def _is_in_use(history: History, request_id: bytes) -> bool:
     try:
-        history.refuse_drafted(request_id)
+        refuse_drafted(history, request_id)
     except RequestInUse:
         return True
     return False
@@ -95,18 +106,18 @@ def _answer(history: History, transfer: Transfer) -> Answers:
         "replaced": [each.id for each in transfer.replaced],
         "parent": None if transfer.parent is None else transfer.parent.id,
         "ending": None if ended is None else (ended.reason.value, detail),
-        "due_change": transfer.due_change,
-        "due_receive": dict(transfer.due_receive),
+        "due_change": transfer.row.due_change,
+        "due_receive": dict(transfer.row.due_receive),
         "verdict": None if transfer.decision is None else transfer.decision.verdict,
         "opinions": [(each.officer, each.verdict, each.nonce) for each in transfer.opinions],
         "authorization": transfer.authorization,
         "signed": [each.cosigner for each in transfer.signed],
         "released": None if transfer.release is None else transfer.release.txid,
         "seen": None if transfer.seen is None else (transfer.seen.height, transfer.seen.block),
-        "needed_size": history.needed_size(transfer.id),
+        "needed_size": needed_size(history, transfer.id),
         "children": [each.id for each in children(history, transfer)],
         "is_displaced": is_displaced(history, transfer),
         "is_stranded": is_stranded(history, transfer),
         "has_lost": is_superseded(history, transfer),
-        "of_transaction": history.transfer_of(transfer.draft.identity.transactions[0]).id,
+        "of_transaction": lists.transfer_of(history, transfer.draft.identity.transactions[0]).id,
     }

@@ -20,7 +20,7 @@ from custody.custodian import Custodian
 from custody.envelope import Envelope
 from custody.errors import CustodyError
 from custody.examine.evidence import Stage
-from custody.history import tables
+from custody.history import lists, tables
 from custody.history.holdings import holdings, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
@@ -177,7 +177,7 @@ class Office:
     # --- who and what ------------------------------------------------------------------------------------------------
 
     def transfers(self) -> list[Transfer]:
-        return list(self.story.history().newest(30))
+        return list(lists.newest(self.story.history(), 30))
 
     def a_transfer(self, *statuses: Status) -> Transfer:
         """One of the newest, preferably where it is to go on from; now and then any."""
@@ -291,7 +291,7 @@ class Office:
     def draft(self) -> None:
         """Of a request that waits for it, or of one that was drafted before."""
         asked = [each.request.digest() for each in self.transfers()]
-        waiting = self.story.history().undrafted()[-10:]
+        waiting = lists.undrafted(self.story.history())[-10:]
         if waiting and self.chance.random() < 0.7:
             request_id = read_request(self.chance.choice(waiting)).digest()
             if request_id in self.papers:
@@ -401,7 +401,7 @@ class Office:
 
     def catch_up(self) -> None:
         station = self.chance.choice(self.machines())
-        lines = list(self.story.custodian.log_file(self._since(station)))
+        lines = list(self.story.custodian.showing.log_file(self._since(station)))
         station.catch_up(lambda: iter(lines))
 
     # --- thefts ------------------------------------------------------------------------------------------------------

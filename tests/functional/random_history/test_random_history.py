@@ -9,9 +9,10 @@ import pytest
 from custody.backends.station import FileStationMemory
 from custody.examine.shown import lines_of, read_lines
 from custody.history import kinds, tables
+from custody.history.difference import encoded, first_difference
 from custody.history.entry import Needed
 from custody.history.fold import fold
-from custody.history.maps import MapRows, first_difference
+from custody.history.maps import MapRows
 from custody.history.questions import History
 from custody.history.rows import Rows, number
 from custody.history.state import State
@@ -46,7 +47,7 @@ def refuse_other(one: Answers, other: Answers) -> None:
 
 
 def differs(one: Rows, other: Rows, only: Sequence[object] = EVERYTHING) -> object:
-    return first_difference(one, other, tuple(only))
+    return first_difference(encoded(one), encoded(other), only)
 
 
 @dataclass

@@ -250,7 +250,7 @@ def test_an_approval_counts_as_signed_only_by_the_officer_it_names(witnessed):
 
 def test_a_checkpoint_says_who_stands_behind_it(witnessed):
     scenario = witnessed.scenario
-    request = scenario.custodian.checkpoint()
+    request = scenario.custodian.showing.checkpoint()
     _, text = checkpoint_paper(request.signed(), request, scenario.cast.charter)
     assert "signed by the coordinator" in text
     assert "cosigned" not in text

@@ -12,7 +12,8 @@ from custody.bitcoin.block import (
     merkle_root,
 )
 from custody.bitcoin.script import double_sha256
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, compact_size
+from custody.bitcoin.serialize import compact_size
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.testing.asserts import refuses
 from custody.testing.chain import build_block
 

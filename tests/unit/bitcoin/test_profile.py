@@ -21,8 +21,9 @@ from custody.bitcoin.profile import (
     read_transfer_file,
 )
 from custody.bitcoin.psbt import Psbt, PsbtMap
+from custody.bitcoin.serialize import serialize_stack
 from custody.bitcoin.sighash import tap_leaf_hash
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, serialize_stack
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.testing.asserts import refuses
 from custody.units import HARDENED
 

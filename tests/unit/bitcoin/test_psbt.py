@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody.bitcoin.psbt import MAX_FIELDS, Psbt, PsbtMap, read_psbt_file
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut, compact_size
+from custody.bitcoin.serialize import compact_size
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.testing.asserts import refuses
 
 G = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")

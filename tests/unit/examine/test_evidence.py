@@ -23,7 +23,7 @@ from custody.history.state import State
 from custody.log import Checkpoint, SignedCheckpoint, sign_checkpoint
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, TAX_OFFICE, payee_address, person_key
-from custody.testing.forge import Forge, Story, believed
+from custody.testing.forge import READ_BEFORE, Forge, Story
 from custody.transfer.approval import Authorization, Opinion
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import propose
@@ -31,9 +31,9 @@ from custody.transfer.request import RequestedPayment, TransferRequest
 from custody.transfer.settlement import Ended, Ending
 
 
-@pytest.fixture(params=["at once", "in two visits"])
+@pytest.fixture(params=["at once", *READ_BEFORE])
 def visits(request) -> str:
-    """Whether a reader sees the log for the first time, or has seen a beginning of it."""
+    """Whether a reader sees the log for the first time, has seen a beginning of it, or began with that."""
     return request.param
 
 
@@ -46,8 +46,8 @@ def look(told, edit, visits):
     ) -> Examination:
         if known is None:
             known = State(told.cast.digest)
-            if visits == "in two visits":
-                known = believed(told.cast.digest, evidence.lines[: len(evidence.lines) // 2])
+            if visits != "at once":
+                known = READ_BEFORE[visits](told.cast.digest, evidence.lines[: len(evidence.lines) // 2])
                 evidence = edit(evidence, since=known.size, lines=evidence.lines[known.size :])
         return examine(evidence, known, stage, told.now if now is None else now)
 

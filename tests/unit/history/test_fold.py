@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from custody.bitcoin.transaction import OutPoint
 from custody.envelope import sign
-from custody.history import kinds, tables
+from custody.examine.shown import needed_size
+from custody.history import kinds, lists, tables
 from custody.history.entry import COORDINATOR, Needed
 from custody.history.fold import fold
 from custody.history.holdings import balance, coins, held_by, holding, holdings, spendable
 from custody.history.questions import History
-from custody.history.relations import members
+from custody.history.relations import members, refuse_drafted
 from custody.history.state import State
 from custody.history.tables import outpoint_of
 from custody.log import Frontier, LogEntry, seal, withhold
@@ -108,15 +109,15 @@ def test_every_beginning_of_a_log_is_a_history(told):
     for state in told.states[1:]:
         history = History(state)
         # What is kept beside the transfers says the same as looking at all of them.
-        transfers = list(history.transfers())
+        transfers = list(lists.transfers(history))
         live = [each for each in transfers if each.is_live]
-        assert list(history.live()) == live
+        assert list(lists.live(history)) == live
         assert set(held(history)) == {o for each in live for o in each.draft.outpoints}
         for group in {each.group for each in transfers}:
             assert [each.id for each in members(history, group)] == [t.id for t in transfers if t.group == group]
         for each in transfers:
-            assert history.transfer_of(each.draft.identity.transactions[0]).id == each.id
-            assert each in history.drafts_of(each.row.request)
+            assert lists.transfer_of(history, each.draft.identity.transactions[0]).id == each.id
+            assert each in lists.drafts_of(history, each.row.request)
 
 
 # --- every kind -------------------------------------------------------------------------------------------------------
@@ -317,8 +318,8 @@ def test_a_shorter_look_forgets_what_was_seen_above_it(told, add, edit):
     seen = told.body(kinds.CHAIN_SEEN, 1)
     history = add(history, kinds.CHAIN_SEEN, edit(seen, height=seen.height + 5, block=b"\x05" * 32))
     history = add(history, kinds.CHAIN_SEEN, edit(seen, height=seen.height + 2, block=b"\x02" * 32))
-    assert [height for height, _ in history.blocks()][:2] == [seen.height + 2, seen.height]
-    assert (history.height, history.newest_block[1].block) == (seen.height + 2, b"\x02" * 32)
+    assert [height for height, _ in lists.blocks(history)][:2] == [seen.height + 2, seen.height]
+    assert (history.height, lists.newest_block(history)[1].block) == (seen.height + 2, b"\x02" * 32)
 
 
 @pytest.mark.parametrize("field", ["block", "txid", "vout"])
@@ -354,7 +355,7 @@ def test_a_theft_freezes_and_its_coin_is_gone(told):
     assert history.facts(told.now).frozen_by == history.frozen_by
     spent = {each.outpoint for each in holdings(history, told.cast.vault.id) if each.spent_by is not None}
     assert spent - set(told.draft.outpoints)
-    assert history.needed_size(told.transfer_id) == told.index(kinds.UNEXPLAINED_SPEND) + 1
+    assert needed_size(history, told.transfer_id) == told.index(kinds.UNEXPLAINED_SPEND) + 1
 
 
 # --- addresses and indexes --------------------------------------------------------------------------------------------
@@ -384,7 +385,7 @@ def test_a_draft_uses_the_next_change_index(told):
     assert told.until(kinds.DRAFTED).next_index(told.cast.vault.id, Branch.CHANGE) == 0
     history = told.after(kinds.DRAFTED)
     assert history.next_index(told.cast.vault.id, Branch.CHANGE) == 1
-    assert history.transfer(told.transfer_id).due_change == 0
+    assert history.transfer(told.transfer_id).row.due_change == 0
 
 
 # --- transfers --------------------------------------------------------------------------------------------------------
@@ -421,10 +422,10 @@ def test_a_request_that_is_being_paid_is_not_drafted_again(told, add, redrafted)
 
 def test_what_was_withdrawn_may_be_drafted_again_and_what_was_confirmed_may_not(told):
     history = told.after(kinds.WITHDRAWN)
-    (ended,) = [each for each in history.transfers() if each.status is Status.ENDED]
-    history.refuse_drafted(ended.draft.identity.request)
+    (ended,) = [each for each in lists.transfers(history) if each.status is Status.ENDED]
+    refuse_drafted(history, ended.draft.identity.request)
     with refuses("REQUEST_IN_USE") as caught:
-        history.refuse_drafted(told.draft.identity.request)
+        refuse_drafted(history, told.draft.identity.request)
     assert caught.error.status == Status.CONFIRMED
 
 
@@ -492,7 +493,7 @@ def test_limits_count_from_the_moment_signatures_are_asked_for(told):
 
 def test_what_was_denied_is_not_authorized(told, add):
     history = told.until(kinds.ENDED)
-    denied = next(each for each in history.transfers() if each.status is Status.DECIDED)
+    denied = next(each for each in lists.transfers(history) if each.status is Status.DECIDED)
     authorization = Authorization(
         transfer=denied.id, charter=told.cast.digest, decision=denied.decision.digest(), approvals=(), at=told.now
     )

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custody.history import tables
-from custody.history.maps import MapRows, first_difference
-from custody.history.rows import Named, NoRows, Nothing, Number, Sealing, StateCorrupt, Table, number
+from custody.history.maps import MapRows
+from custody.history.rows import Named, NoRows, Nothing, Number, Sealing, StateCorrupt, Table
 from custody.history.state import State
 from custody.testing.asserts import refuses
 from custody.transfer.settlement import Ending
@@ -164,25 +164,7 @@ def _some_row() -> TransferRow:
     return TransferRow(bytes(32), bytes(32), bytes(32), bytes(32), 1, 2, 3, 3, 0)
 
 
-# --- bases that differ ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("table", tables.ALL, ids=lambda each: each.name)
-def test_the_first_row_that_differs_is_named_by_table_and_key(told, table):
-    state = told.states[told.index("unexplained_spend") + 1]
-    one, found = MapRows.of(state), list(state.scan(table))
-    assert first_difference(one, one, tables.ALL) is None
-    if found:
-        key, _ = found[len(found) // 2]
-        without = MapRows.of(state.put(table, key, None))
-        missing, made_up = first_difference(without, one, tables.ALL), first_difference(one, without, tables.ALL)
-        assert (missing.table, missing.key) == (made_up.table, made_up.key) == (table.name, key.hex())
-        assert ("missing" in missing.problem, "nothing in the log" in made_up.problem) == (True, True)
-    if table.row is Number:
-        key = found[0][0] if found else number(1)
-        other = MapRows.of(state.put(table, key, Number(2**40)))
-        differs = first_difference(other, one, tables.ALL)
-        assert (differs.table, differs.key) == (table.name, key.hex())
+# --- no rows ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_base_without_rows_has_the_digest_of_none():

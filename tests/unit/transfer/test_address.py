@@ -2,7 +2,7 @@
 
 import pytest
 
-from custody.history import kinds
+from custody.history import kinds, lists
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import expected
@@ -57,14 +57,14 @@ def test_the_history_finds_an_address_by_its_vault_and_index(told, add):
     history = told.until(kinds.REQUESTED)
     vault = told.cast.vault.id
     due = history.next_index(vault, 0)
-    newest = history.address(vault, due - 1)
+    newest = lists.address(history, vault, due - 1)
     issued = history.read(AddressIssued, newest.issued)
     assert history.annex(AddressAnnex, issued.annex) == AddressAnnex.of(expected())
     assert newest.coin_class == expected().coin_class
     again = AddressIssued.of("seized", bytes(32), vault, due, told.now)
     after = add(history, kinds.ADDRESS_ISSUED, again)
-    assert [after.address(vault, index) is not None for index in range(due + 2)] == [True] * (due + 1) + [False]
-    assert history.address(vault, due) is None
+    assert [lists.address(after, vault, index) is not None for index in range(due + 2)] == [True] * (due + 1) + [False]
+    assert lists.address(history, vault, due) is None
     # Asked for again, the same payer gets the next one: no index is given out twice.
     with refuses("HISTORY_INVALID"):
         add(after, kinds.ADDRESS_ISSUED, again)

@@ -15,6 +15,7 @@ from custody.apps.coordinator import coordinator
 from custody.apps.files import read_text
 from custody.apps.terminal import Verb, output
 from custody.apps.views.deposit import given_data, given_out, given_table
+from custody.history import lists
 from custody.history.questions import History
 from custody.station import compare_vault
 from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
@@ -56,7 +57,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         history = work.custodian.history()
         warn_frozen(history)
         vault = history.charter.vault(name).id
-        newest = islice(history.addresses(vault, backwards=True), _LOOKED_BACK)
+        newest = islice(lists.addresses(history, vault, backwards=True), _LOOKED_BACK)
         before = sorted(each.index for each in newest if _is_for(each, expected, history))
         issued = work.custodian.issue_address(name, expected)
     if before:

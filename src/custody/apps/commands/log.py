@@ -6,13 +6,12 @@ line an entry, each with its own hash, so that damage is located.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 import click
 
-from custody.apps.commands.telling import tell_folded
+from custody.apps.commands.telling import LineCount, tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
 from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
@@ -26,8 +25,6 @@ from custody.log.checkpoint import MAX_CHECKPOINT
 from custody.logbook import read_entries
 from custody.rebuild import verify_deep
 
-LINES_TOLD: Final = 1_000
-"""Lines after which a person is told how far it is."""
 _ERASABLE: Final = {
     str(kinds.ANNEXED): "an annex: for whom an address was given out, or a reason",
     str(kinds.DEPOSIT_SEEN): "a deposit: the coin will not be known here any more, and no transfer will spend it",
@@ -50,12 +47,12 @@ def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file
     refuse_existing(out)
     with coordinator().work(passphrase_file) as work:
         if name is not None:
-            sizes = work.custodian.sizes_seen()
+            sizes = work.custodian.showing.sizes_seen()
             if name not in sizes:
                 raise UnknownName(what="witness", name=ascii(name[:60]), known=", ".join(sizes) or "none")
             since = sizes[name]
         work.key.unlock()
-        request = work.custodian.checkpoint(since)
+        request = work.custodian.showing.checkpoint(since)
     write_output(out, request.to_bytes())
     made = request.signed().checkpoint
     output().emit(
@@ -85,7 +82,7 @@ def cosign(*, files: tuple[str, ...]) -> None:
             for path in files
         ]
         # A later file of the same checkpoint answers with the cosignatures of the earlier ones as well.
-        kept = [names_of(work.custodian.cosigned(each), charter) for each in given]
+        kept = [names_of(work.custodian.showing.cosigned(each), charter) for each in given]
     checkpoint, names = given[-1].checkpoint, kept[-1]
     is_enough = len(names) >= charter.witness_threshold
     needed = f"{len(names)} of {charter.witness_threshold} needed"
@@ -166,12 +163,12 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
         with desk.work(passphrase_file) as work:
             if not work.custodian.history().charter.witnesses:
                 work.key.unlock()
-            lines = work.custodian.log_file(since)
+            lines = work.custodian.showing.log_file(since)
     else:
         lines = _all_lines(desk, since)
-    counted = Counter[str]()
-    write_output(out, (_told(line, counted) for line in lines))
-    size = since + counted["lines"] - int(is_for_stations)
+    counted = LineCount()
+    write_output(out, counted.told(lines))
+    size = since + counted.lines - int(is_for_stations)
     output().emit({"since": since, "size": size, "file": out}, f"{size - since} entries, up to {size}: {shown(out)}")
     if is_for_stations:
         output().next_step(f"at the station: custody-station catch-up {shown(out)}")
@@ -199,13 +196,6 @@ def erase(*, index: int, why: str, is_confirmed: bool) -> None:
         {"index": erased.index, "entry": erased.entry, "why": erased.why, "at": erased.at},
         f"entry {erased.index} ({erased.entry}) is erased, and the log says so",
     )
-
-
-def _told(line: bytes, counted: Counter[str]) -> bytes:
-    counted["lines"] += 1
-    if counted["lines"] % LINES_TOLD == 0:
-        output().progress(f"{counted['lines']} lines")
-    return line + b"\n"
 
 
 def _all_lines(desk: Coordinator, since: int) -> Iterator[bytes]:

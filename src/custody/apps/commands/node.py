@@ -14,6 +14,7 @@ from custody.apps.views.node import Agreement, Look, node_data, node_text
 from custody.backends.clock import SystemClock
 from custody.custodian import why_unready
 from custody.delivery import underway
+from custody.history import lists
 from custody.history.questions import History
 from custody.observer import pruned_unread
 from custody.ports import BlockUnknown, ChainView, OutboxRow
@@ -51,7 +52,7 @@ def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -
 
 def agreement(view: ChainView, history: History) -> Agreement:
     """Whether `view` holds the newest block that the log has seen."""
-    newest = history.newest_block
+    newest = lists.newest_block(history)
     if newest is None:
         return Agreement.NOTHING_SEEN
     height, seen = newest

@@ -15,6 +15,7 @@ import click
 from custody.charter.document import Charter
 from custody.charter.people import Role
 from custody.errors import InvalidInput
+from custody.history import lists
 from custody.history.questions import History
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -62,7 +63,7 @@ def since_of(history: History, readers: tuple[str, ...], since: int | None, *, i
     if since is not None:
         return since
     charter = history.charter
-    return min((history.seen_by(_reader(name, charter)) for name in readers), default=0)
+    return min((lists.seen_by(history, _reader(name, charter)) for name in readers), default=0)
 
 
 def _reader(name: str, charter: Charter) -> str | bytes:

@@ -34,6 +34,7 @@ from custody.examine.statement import (
     state_address,
     write_paper,
 )
+from custody.history import lists
 from custody.history.questions import History
 from custody.log import SignedCheckpoint
 from custody.logbook import annex_of, read_entries
@@ -132,11 +133,11 @@ def _checkpoint(desk: Coordinator, history: History, passphrase_file: str | None
         return SignedCheckpoint.parse(note)
     with desk.work(passphrase_file) as work:
         work.key.unlock()
-        return SignedCheckpoint.parse(work.custodian.checkpoint().checkpoint)
+        return SignedCheckpoint.parse(work.custodian.showing.checkpoint().checkpoint)
 
 
 def _issued(history: History, name: str, index: int) -> AddressIssued:
-    row = history.address(history.charter.vault(name).id, index)
+    row = lists.address(history, history.charter.vault(name).id, index)
     if row is None:
         raise AddressNotIssued(vault=name, index=index, size=history.size)
     return history.read(AddressIssued, row.issued)

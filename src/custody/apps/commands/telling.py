@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from custody.apps.terminal import output
 from custody.apps.views.layout import SHORT, txid
@@ -14,6 +16,9 @@ from custody.observer import Observation, Progress
 from custody.ports import Standing
 from custody.transfer.request import Purpose
 from custody.transfer.state import Status, Transfer
+
+LINES_TOLD: Final = 1_000
+"""Lines after which a person is told how far it is."""
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
 
@@ -65,6 +70,21 @@ def tell_progress() -> Progress:
 def tell_folded(reached: int, goal: int) -> None:
     """Tells a person at a terminal how much of the log is folded."""
     output().progress(f"{reached} of {goal} entries ({reached * 100 // max(goal, 1)} %)")
+
+
+@dataclass(slots=True)
+class LineCount:
+    """Counts the lines that go into a file, and tells a person at a terminal how many have."""
+
+    lines: int = 0
+
+    def told(self, given: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines, each with its line feed."""
+        for line in given:
+            self.lines += 1
+            if self.lines % LINES_TOLD == 0:
+                output().progress(f"{self.lines} lines")
+            yield line + b"\n"
 
 
 def tell_next(transfer: Transfer, history: History) -> None:

@@ -25,6 +25,7 @@ from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
 from custody.envelope import sign
+from custody.history import lists
 from custody.history.questions import History
 from custody.log.entry import SALT_SIZE
 from custody.rate import ChosenRate, rate_for
@@ -88,7 +89,7 @@ def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
 
 def _unfinished(history: History, request_id: bytes) -> bytes | None:
     """The transfer of this request that was drafted and not decided, as a power cut leaves it; None without one."""
-    drafts = (each.id for each in history.drafts_of(request_id) if each.status is Status.DRAFTED)
+    drafts = (each.id for each in lists.drafts_of(history, request_id) if each.status is Status.DRAFTED)
     return next(drafts, None)
 
 

@@ -25,6 +25,7 @@ from custody.apps.terminal import (
 from custody.apps.views.layout import SHORT
 from custody.apps.views.signatures import Outcome, Taken, signatures_data, signatures_text, taken_data, taken_text
 from custody.bitcoin.profile import MAX_FILE
+from custody.history import lists
 from custody.transfer.plain import as_answer, read_returned
 from custody.words import show_words
 
@@ -120,9 +121,8 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
 def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
     returned = read_returned(read_foreign(path, MAX_FILE, FileKind.PSBT, "a PSBT or a transaction"))
     history = work.custodian.history()
-    transfer = (
-        history.transfer_of(returned.unsigned_transaction.stripped()) if named is None else history.transfer(named)
-    )
+    unsigned = returned.unsigned_transaction.stripped()
+    transfer = lists.transfer_of(history, unsigned) if named is None else history.transfer(named)
     answer = as_answer(returned, transfer.draft, history.charter)
     before = {each.cosigner for each in transfer.signed}
     signed = [each.cosigner for each in work.custodian.receive(transfer.id, answer.psbt)]

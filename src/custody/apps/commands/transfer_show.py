@@ -15,6 +15,7 @@ from custody.apps.views.sending import standing_text
 from custody.apps.views.transfer import reason_of, transfer_data, transfer_text, transfers_table
 from custody.delivery import Underway, underway
 from custody.errors import BackendError
+from custody.history import lists
 from custody.history.questions import TransferUnknown
 from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
@@ -36,8 +37,8 @@ def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
     history = coordinator().history()
     warn_frozen(history)
     end = None if before is None else history.transfer(find_transfer(before, history)).row.drafted
-    transfers = history.live() if is_live else history.newest(most, end)
-    requests = [read_request(each) for each in history.undrafted()]
+    transfers = lists.live(history) if is_live else lists.newest(history, most, end)
+    requests = [read_request(each) for each in lists.undrafted(history)]
     earlier = None if is_live or len(transfers) < most else transfers[0].id.hex()
     output().emit(
         {

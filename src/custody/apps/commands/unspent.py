@@ -16,6 +16,7 @@ from custody.apps.unspent import Owner, differences, owners
 from custody.apps.views.layout import bitcoin, counted
 from custody.apps.views.unspent import difference_data, differences_table, found_data, scan_text
 from custody.errors import IntegrityError
+from custody.history import lists
 from custody.history.questions import History
 from custody.observer import ChainMoved
 
@@ -122,7 +123,8 @@ def _at_one_block(work: OpenCoordinator, ahead: int) -> tuple[History, UtxoScan,
         history = work.custodian.history()
         known = owners(history, ahead)
         found = work.chain.scan(known.keys())
-        if history.newest_block is not None and history.newest_block[1].block == found.block_hash:
+        newest = lists.newest_block(history)
+        if newest is not None and newest[1].block == found.block_hash:
             return history, found, known
         height = found.height
     raise ChainMoved(height=height)

@@ -27,6 +27,7 @@ from custody.apps.terminal import (
 )
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import grouped, moment, screen, table, words_block
+from custody.apps.views.station import began, began_data
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
 from custody.envelope import add_signature, show_key
@@ -166,6 +167,7 @@ def status() -> None:
         ("charter", f"version {known.charter_version}, {known.charter.hex()}"),
         ("words", show_words(known.charter)),
         ("log", f"{known.origin}, seen up to {seen.size} entries"),
+        ("began", began(known.start) if seen.size else "nothing seen yet"),
         ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
         ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
         ("clock here", moment(now)),
@@ -179,6 +181,7 @@ def status() -> None:
             "words": show_words(known.charter),
             "origin": known.origin,
             "size": seen.size,
+            "began": began_data(known.start),
             "root": seen.frontier.root.hex(),
             "witnessed_at": known.witnessed_at,
             "now": now,

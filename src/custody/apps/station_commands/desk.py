@@ -81,6 +81,11 @@ class Desk:
         """The station whose memory lies in the folder."""
         return Station(FileStationMemory(self.folder / "station.db"), self.clock)
 
+    @property
+    def is_trusting(self) -> bool:
+        """Whether a charter is trusted here."""
+        return FileStationMemory(self.folder / "station.db").load() is not None
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Work with the folder while no other command does: two could forget what each other saw.
@@ -119,7 +124,7 @@ class Desk:
 
     def known_charter(self, path: str | None = None) -> Charter | None:
         """The same, or None when this station trusts no charter yet and none is given."""
-        if path is None and FileStationMemory(self.folder / "station.db").load() is None:
+        if path is None and not self.is_trusting:
             return None
         return self.charter(path)
 

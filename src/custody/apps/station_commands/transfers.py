@@ -13,49 +13,27 @@ from typing import Final, TypeVar
 import click
 
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
-from custody.apps.files import FileKind, alone_in, kind_of, read_alone, refuse_existing, wrong_file
+from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_cosigner, open_person, read_key_file
 from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
-    JsonValue,
     Verb,
     confirm,
     out_option,
     output,
     passphrase_option,
-    read_input,
     shown,
     write_output,
     yes_option,
 )
 from custody.apps.views.examination import examination_data, examination_screen
-from custody.apps.views.files import (
-    PsbtPaper,
-    card_paper,
-    checkpoint_paper,
-    document_paper,
-    key_paper,
-    psbt_paper,
-    request_paper,
-    withdrawal_paper,
-)
 from custody.apps.views.layout import counted, moment
-from custody.apps.views.statement import stating_data, stating_screen
-from custody.backends.keyfile import KeyFile
-from custody.bitcoin.profile import Direction, read_transfer_file
-from custody.charter.card import PayerCard
-from custody.charter.document import Charter
-from custody.envelope import Envelope, unsafe_payload
+from custody.envelope import unsafe_payload
 from custody.examine.evidence import Evidence, Examination, Stage
-from custody.examine.statement import StatementPaper, signed_so_far
-from custody.history import kinds, tables
-from custody.log import SignedCheckpoint, read_line
-from custody.log.witnessing import WitnessRequest
 from custody.ports import Signer
-from custody.record import MAX_RECORD
 from custody.station import Asked, Asking, asked_of
-from custody.transfer.approval import Approval, Opinion, WithdrawalPaper
-from custody.transfer.request import NONCE_SIZE, RequestPaper
+from custody.transfer.approval import Approval, Opinion
+from custody.transfer.request import NONCE_SIZE
 from custody.words import check_spoken
 
 DAY: Final = 86_400
@@ -74,74 +52,6 @@ def _words_option() -> Callable[[_Command], _Command]:
         metavar="TEXT",
         help="The transfer's twelve words as somebody else reads them: another transfer is then refused.",
     )
-
-
-@click.command(cls=Verb, epilog="Example: custody-station inspect transfer.evidence.json")
-@click.argument("file")
-@click.option("--charter", "charter_file", metavar="FILE", help="The charter; otherwise the copy kept by `trust`.")
-@click.option("--vault", metavar="NAME", help="The charter's vault that a plain PSBT spends from.")
-def inspect(*, file: str, charter_file: str | None, vault: str | None) -> None:
-    """Show what a file says, and how far it was checked.
-
-    Evidence of a transfer is examined step by step. A plain PSBT carries no evidence: with --vault its amounts, inputs
-    and change are checked, and the rest is listed as not checked. Charters, requests, approvals, address statements,
-    payer cards, checkpoints and key files are shown, with what can be said of their signatures.
-    """
-    data = read_input(file, MAX_RECORD)
-    kind = kind_of(data)
-    place = desk()
-    if kind is FileKind.EVIDENCE:
-        found = _examine(place, alone_in(data, Evidence, file), None)
-        output().emit(examination_data(found), lambda: examination_screen(found, place.clock.now()))
-        verb = "approve" if found.stage is Stage.APPROVE else "sign"
-        output().next_step(f"if this is right: custody-station {verb} {shown(file)} --key KEYFILE -o OUT")
-        return
-    if kind is FileKind.STATEMENT_PAPER:
-        with place.alone():
-            stated = place.station.examine_statement(alone_in(data, StatementPaper, file))
-        nobody = signed_so_far(None, stated.statement, stated.quorum)
-        output().emit(stating_data(stated, nobody), lambda: stating_screen(stated, nobody))
-        output().next_step(f"if this is right: custody-station statement {shown(file)} --key KEYFILE -o OUT")
-        return
-    shown_data, text = _paper(place, kind, data, file, charter_file, vault)
-    output().emit(shown_data, text)
-
-
-def _paper(
-    place: Desk, kind: FileKind, data: bytes, path: str, charter_file: str | None, vault: str | None
-) -> tuple[JsonValue, str]:
-    """Any file but evidence, as data and as a screen."""
-    if kind is FileKind.KEY_FILE:
-        return key_paper(alone_in(data, KeyFile, path))
-    charter = place.known_charter(charter_file)
-    if kind.is_signed or kind in {FileKind.REQUEST, FileKind.WITHDRAWAL}:
-        return _signed_paper(kind, data, path, charter)
-    match kind:
-        case FileKind.CARD:
-            return card_paper(alone_in(data, PayerCard, path), charter)
-        case FileKind.PSBT:
-            psbt = read_transfer_file(data, Direction.FROM_SIGNER)
-            return psbt_paper(PsbtPaper.of(psbt, charter, vault))
-        case FileKind.WITNESS_REQUEST:
-            request = alone_in(data, WitnessRequest, path)
-            return checkpoint_paper(request.signed(), request, charter)
-        case FileKind.CHECKPOINT:
-            return checkpoint_paper(SignedCheckpoint.parse(data.decode("utf-8", errors="replace")), None, charter)
-    known = (
-        "evidence, a PSBT, a signed document, an address statement's paper, a payer card, a checkpoint or a key file"
-    )
-    raise wrong_file(path, kind, known)
-
-
-def _signed_paper(kind: FileKind, data: bytes, path: str, charter: Charter | None) -> tuple[JsonValue, str]:
-    """A signed document, with the annex that came with it."""
-    if kind is FileKind.REQUEST:
-        asked = alone_in(data, RequestPaper, path)
-        return request_paper(asked.signed, asked.annex, charter)
-    if kind is FileKind.WITHDRAWAL:
-        given_up = alone_in(data, WithdrawalPaper, path)
-        return withdrawal_paper(given_up.signed, given_up.annex, charter)
-    return document_paper(Envelope.from_bytes(data), charter)
 
 
 @click.command(
@@ -290,9 +200,9 @@ def _device(name: str, found: Examination, *, is_emulator: bool) -> Signer:
     return signer
 
 
-def _examine(place: Desk, evidence: Evidence, stage: Stage | None) -> Examination:
+def _examine(place: Desk, evidence: Evidence, stage: Stage) -> Examination:
     with place.alone():
-        return place.station.examine(evidence, stage or _stage_of(place, evidence))
+        return place.station.examine(evidence, stage)
 
 
 def _show(found: Examination, place: Desk, words: str | None) -> None:
@@ -304,17 +214,3 @@ def _show(found: Examination, place: Desk, words: str | None) -> None:
     output().talk(examination_screen(found, place.clock.now()))
     if words is not None:
         check_spoken(found.transfer_id, words)
-
-
-def _stage_of(place: Desk, evidence: Evidence) -> Stage:
-    """What the evidence was made for: signing, once its log holds that signatures were asked for."""
-    seen = place.station.seen().get(tables.TRANSFERS, evidence.transfer)
-    if seen is not None and seen.signing is not None:
-        return Stage.SIGN
-    for index, line in enumerate(evidence.lines, evidence.since):
-        # Most lines are of other kinds; reading them is for the examination.
-        if kinds.SIGNING_REQUESTED in line:
-            head = read_line(line.encode("utf-8"), index).head
-            if head.entry == kinds.SIGNING_REQUESTED and evidence.transfer in head.subjects:
-                return Stage.SIGN
-    return Stage.APPROVE

@@ -6,6 +6,7 @@ request.py        a request
 ties.py           what a transfer replaces or speeds up, and what all fees come to
 transfer.py       a transfer, by the coordinator's word
 examination.py    a transfer, as a station judged it
+unproved.py       evidence, papers and logs that this machine cannot prove
 signatures.py     whose signatures there are, and what a returned file brought
 consolidation.py  what a consolidation leaves behind
 sending.py        fee rates, and what was sent and waits

@@ -15,7 +15,7 @@ from custody.apps.views.layout import SHORT, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
-from custody.history import kinds, tables
+from custody.history import kinds, lists, tables
 from custody.history.holdings import held_by, holding, holdings, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
@@ -97,7 +97,7 @@ def _listed(history: History, vault: str, row: HoldingRow) -> ListedCoin:
 
 
 def _issued(row: HoldingRow, history: History) -> AddressIssued | None:
-    issued = history.address(row.vault, row.index) if row.branch == Branch.RECEIVE else None
+    issued = lists.address(history, row.vault, row.index) if row.branch == Branch.RECEIVE else None
     return None if issued is None else history.read(AddressIssued, issued.issued)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.apps.views.layout import Data, bitcoin, counted, moment, said, table
+from custody.history import lists
 from custody.history.holdings import holdings
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
@@ -50,7 +51,7 @@ def given_out(history: History, name: str) -> list[GivenAddress]:
             vault.address(Branch.RECEIVE, issued.index),
             tuple(came.get(issued.index, ())),
         )
-        for issued in history.addresses(vault.id)
+        for issued in lists.addresses(history, vault.id)
     ]
 
 

@@ -9,9 +9,10 @@ Each screen has its twin for `--json`: whole sats, digests in hexadecimal, the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from custody.apps.terminal import JsonValue
 from custody.apps.views.judgement import approvals_data, decision_data
 from custody.apps.views.layout import (
     INDENT,
@@ -36,7 +37,7 @@ from custody.apps.views.layout import (
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.bitcoin.script import address
-from custody.examine.evidence import Examination, Stage
+from custody.examine.evidence import Examination, Stage, Step
 from custody.transfer.approval import CLOCK_SKEW, RoleTally
 from custody.transfer.request import Purpose
 from custody.units import rate_of
@@ -51,24 +52,37 @@ _RIGHT: Final = frozenset({1, 2})
 def examination_screen(found: Examination, now: int) -> str:
     """The whole transfer as this machine judged it; `now` is this machine's clock."""
     task = "approve" if found.stage is Stage.APPROVE else "sign"
-    charter = found.charter
     return screen(
-        f"Transfer to {task}: vault {plain(found.vault_name)} of {plain(charter.institution)}, on {charter.network}",
-        block("Examined here", _steps(found)),
-        block("Asked for", _asked(found, now)),
-        block("Pays", _payees(found)),
-        block("Money", _money(found)),
-        block("Rules", _rules(found)),
-        block("Approvals", _approvals(found)),
-        block("Signatures", _signatures(found)) if found.stage is Stage.SIGN else "",
+        f"Transfer to {task}: {headline(found)}",
+        block("Examined here", steps_table(found.steps)),
+        *transfer_blocks(found, now),
         block("Not checked here", listed(found.not_checked)),
         "" if found.is_witnessed else NOT_WITNESSED,
         words_block("Transfer", found.transfer_id),
     )
 
 
-def _steps(found: Examination) -> list[str]:
-    return table((f"{each.number}.", each.title, each.finding) for each in found.steps)
+def headline(found: Examination) -> str:
+    """Whose transfer it is."""
+    charter = found.charter
+    return f"vault {plain(found.vault_name)} of {plain(charter.institution)}, on {charter.network}"
+
+
+def steps_table(steps: Iterable[Step]) -> list[str]:
+    """Steps that passed, a line each."""
+    return table((f"{each.number}.", each.title, each.finding) for each in steps)
+
+
+def transfer_blocks(found: Examination, now: int, standing: str = "") -> list[str]:
+    """What a transfer is; `standing` goes with each title, where that must be said."""
+    return [
+        block(f"Asked for{standing}", _asked(found, now)),
+        block(f"Pays{standing}", _payees(found)),
+        block(f"Money{standing}", _money(found)),
+        block(f"Rules{standing}", _rules(found)),
+        block(f"Approvals{standing}", _approvals(found)),
+        block(f"Signatures{standing}", _signatures(found)) if found.stage is Stage.SIGN else "",
+    ]
 
 
 def _asked(found: Examination, now: int) -> list[str]:
@@ -127,7 +141,12 @@ def _money(found: Examination) -> list[str]:
     fee = f"{fee_rate}, {share(case.fee, case.moved)} of what is moved"
     changes = list(_changes(found))
     rows = [
-        ("spends", bitcoin(spent), sats(spent), f"{counted(len(found.reading.inputs), 'coin')} of the vault, proved"),
+        (
+            "spends",
+            bitcoin(spent),
+            sats(spent),
+            f"{counted(len(found.reading.inputs), 'coin')} of the vault, by previous transactions",
+        ),
         ("fee", bitcoin(case.fee), sats(case.fee), fee),
         *fee_rows(case),
         ("leaves", bitcoin(case.outflow), sats(case.outflow), "payees and fee together"),
@@ -147,7 +166,7 @@ def _changes(found: Examination) -> Iterator[tuple[int, str]]:
 
 def _rules(found: Examination) -> list[str]:
     findings = [(each.verdict, each.rule, each.reason) for each in found.decision.findings]
-    return table([*findings, (found.decision.verdict, "in all", "as the charter's rules give it on this machine")])
+    return table([*findings, (found.decision.verdict, "in all", "as the charter's rules give it here")])
 
 
 def _approvals(found: Examination) -> list[str]:
@@ -178,6 +197,11 @@ def _signatures(found: Examination) -> list[str]:
 
 def examination_data(found: Examination) -> Data:
     """What `examination_screen` shows, for a program."""
+    return {**transfer_data(found), "proved": True, "not_checked": list(found.not_checked)}
+
+
+def transfer_data(found: Examination) -> Data:
+    """The same without a word on how far it is proved."""
     case, draft = found.case, found.draft
     return {
         "stage": found.stage.value,
@@ -206,6 +230,10 @@ def examination_data(found: Examination) -> Data:
         "approvals": approvals_data(found.tallies),
         "log": {"size": found.checkpoint.size, "root": found.checkpoint.root.hex()},
         "witnessed": found.is_witnessed,
-        "steps": [{"number": s.number, "title": s.title, "finding": s.finding} for s in found.steps],
-        "not_checked": list(found.not_checked),
+        "steps": steps_data(found.steps),
     }
+
+
+def steps_data(steps: Iterable[Step]) -> list[JsonValue]:
+    """Steps for a program."""
+    return [{"number": each.number, "title": each.title, "finding": each.finding} for each in steps]

@@ -1,7 +1,8 @@
 """What do the other files that reach a station say: plain PSBTs, signed documents, checkpoints, key files?
 
 None of them is evidence. Each screen says what was checked here and what was not, and every `..._paper` gives the data
-for `--json` beside the screen. Signatures count only by keys of the charter this station trusts.
+for `--json` beside the screen. Signatures count only by keys of the charter this station trusts; where it trusts none,
+first and last stands that nothing is proved.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from custody.apps.terminal import JsonValue
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import (
     INDENT,
@@ -24,7 +24,6 @@ from custody.apps.views.layout import (
     moment,
     said,
     sats,
-    screen,
     table,
     under,
     words_block,
@@ -37,6 +36,7 @@ from custody.apps.views.statement import (
     statement_lines,
 )
 from custody.apps.views.ties import named
+from custody.apps.views.unproved import framed_paper, self_signed
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of
@@ -44,8 +44,10 @@ from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
-from custody.envelope import Envelope, payload_type, unsafe_payload, verify_one
+from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers, verify_one
+from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.statement import AddressStatement, count_signers
+from custody.examine.unproved import NO_CHARTER
 from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.record import Record
@@ -57,11 +59,11 @@ from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
 from custody.words import show_words
 
-Shown: TypeAlias = "tuple[JsonValue, str]"
+Shown: TypeAlias = tuple[Data, str]
 
 OWN_ADDRESSES: Final = 200
 """How many receive addresses of each vault are compared with an output."""
-NO_CHARTER: Final = "not checked: this station trusts no charter yet"
+NOT_CHECKED: Final = f"not checked: {NO_CHARTER}"
 _RIGHT: Final = frozenset({1, 2})
 
 
@@ -103,21 +105,11 @@ def psbt_paper(paper: PsbtPaper) -> Shown:
     outputs = [_output(paper, index) for index in range(len(transaction.outputs))]
     signatures = _signatures(paper)
     checked = _checked(paper, has_amounts=spent is not None)
-    unchecked = _unchecked(paper, has_amounts=spent is not None)
     money = [("pays", bitcoin(paid), sats(paid), counted(len(outputs), "output"))]
     if total is not None:
         money.insert(0, ("spends", bitcoin(total), sats(total), counted(len(transaction.inputs), "input")))
         money.append(("fee", bitcoin(total - paid), sats(total - paid), "what is left"))
-    text = screen(
-        "Plain PSBT: a transaction without evidence",
-        block("Outputs", _output_lines(outputs)),
-        block("Money", table(money, _RIGHT)),
-        block("Signatures", table(signatures) or [f"{INDENT}none"]),
-        block("Transaction", table([("txid", transaction.txid_hex), ("locktime", str(transaction.locktime))])),
-        block("Checked here", listed(checked)),
-        block("Not checked here", listed(unchecked)),
-    )
-    data: JsonValue = {
+    data: Data = {
         "kind": "psbt",
         "txid": transaction.txid_hex,
         "inputs": [str(each.outpoint) for each in transaction.inputs],
@@ -126,9 +118,19 @@ def psbt_paper(paper: PsbtPaper) -> Shown:
         "sats": {"spent": total, "paid": paid, "fee": None if total is None else total - paid},
         "signatures": [list(row) for row in signatures],
         "checked": checked,
-        "not_checked": unchecked,
     }
-    return data, text
+    return framed_paper(
+        paper.charter,
+        data,
+        _unchecked(paper, has_amounts=spent is not None),
+        "Plain PSBT: a transaction without evidence",
+        block("Outputs", _output_lines(outputs)),
+        block("Money", table(money, _RIGHT)),
+        block("Signatures", table(signatures) or [f"{INDENT}none"]),
+        block("Transaction", table([("txid", transaction.txid_hex), ("locktime", str(transaction.locktime))])),
+        block("Checked here", listed(checked)),
+        "",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +259,29 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         found, missing = read_charter(envelope), unsigned_by(envelope)
         known = "the charter this station trusts" if charter == found else "NOT the charter this station trusts"
         if charter is None:
-            known = "a charter; this station trusts none yet"
-        text = screen(f"This is {known}.", charter_screen(found, missing), words_block("Charter", found.digest()))
-        return {"kind": "charter", **charter_data(found, missing)}, text
-    if kind == payload_type(TransferRequest):
-        return request_paper(envelope, None, charter)
-    if kind == payload_type(Approval):
-        return _approval_paper(envelope, charter)
-    if kind == payload_type(Withdrawal):
-        return withdrawal_paper(envelope, None, charter)
-    if kind == payload_type(AddressStatement):
-        return _statement_paper(envelope, charter)
+            known = f"a charter; {NO_CHARTER}"
+        return framed_paper(
+            charter,
+            {"kind": "charter", **charter_data(found, missing)},
+            [],
+            f"This is {known}.",
+            charter_screen(found, missing),
+            words_block("Charter", found.digest()),
+        )
+    papers = {
+        payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
+        payload_type(Approval): lambda: _approval_paper(envelope, charter),
+        payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
+        payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
+        payload_type(StateConfirmed): lambda: _confirmation_paper(envelope, charter),
+    }
+    if kind in papers:
+        return papers[kind]()
     rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
-    text = "\n".join(("A signed document of a kind that this program does not show", *table(rows)))
-    return {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}, text
+    data: Data = {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}
+    unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
+    shown = block("A signed document of a kind that this program does not show", table(rows))
+    return framed_paper(charter, data, unchecked, shown, "")
 
 
 def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
@@ -281,8 +292,9 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
     """
     request = unsafe_payload(envelope, TransferRequest)
     reason = read_reason(request.annex, annex)
-    state = NO_CHARTER
-    if charter is not None:
+    if charter is None:
+        state = self_signed(unsafe_signers(envelope, TransferRequest))
+    else:
         check_request(envelope, charter)
         state = f"signed by {request.requester}, and made for the charter trusted here"
     rows = [
@@ -296,12 +308,14 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
     payments = [
         (f"{number}.", *_wanted(payment.amount), payment.payee) for number, payment in enumerate(request.payments, 1)
     ]
-    text = screen(
+    return framed_paper(
+        charter,
+        {**_document_data("request", request, state), "reason": reason},
+        ["what became of it: no log is in this file"],
         block("Transfer request", table(rows)),
         block("Pays", table(payments, _RIGHT)),
         words_block("Request", request.digest()),
     )
-    return {**_document_data("request", request, state), "reason": reason}, text
 
 
 def _wanted(amount: int | None) -> tuple[str, str]:
@@ -321,7 +335,10 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
         ("signature", state),
     ]
-    return _document_data("approval", approval, state), block("Approval", table(rows))
+    unchecked = ["what the transfer pays, and whether this counts for it: no log is in this file"]
+    return framed_paper(
+        charter, _document_data("approval", approval, state), unchecked, block("Approval", table(rows)), ""
+    )
 
 
 def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
@@ -342,21 +359,51 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
         ("signature", state),
     ]
     data = {**_document_data("withdrawal", withdrawal, state), "reason": reason}
-    return data, block("Withdrawal of a transfer", table(rows))
+    unchecked = ["what the transfer pays, and whether this ends it: no log is in this file"]
+    return framed_paper(charter, data, unchecked, block("Withdrawal of a transfer", table(rows)), "")
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     statement = unsafe_payload(envelope, AddressStatement)
-    rows = [("signed by", NO_CHARTER)]
-    if charter is not None:
+    if charter is None:
+        rows = [("signed by", self_signed(unsafe_signers(envelope, AddressStatement)))]
+    else:
         card = card_of(charter)
         rows = signers_text(count_signers(envelope, card)[1], card)
-    text = screen(
+    return framed_paper(
+        charter,
+        {"kind": "address-statement", **statement_data(statement), "signature": dict(rows)},
+        [
+            "whether the address is the vault's and was given out: an officer's station asks the paper for that",
+            "whether it holds now: custody-station verify-statement says so, with the payer card",
+        ],
         block("Address statement", statement_lines(statement)),
         block("Officers", table(rows)),
         words_block("Statement", statement.digest()),
     )
-    return {"kind": "address-statement", **statement_data(statement), "signature": dict(rows)}, text
+
+
+def _confirmation_paper(envelope: Envelope, charter: Charter | None) -> Shown:
+    found = unsafe_payload(envelope, StateConfirmed)
+    if charter is None:
+        state = self_signed(unsafe_signers(envelope, StateConfirmed))
+    else:
+        tally = confirmed_by(envelope, charter)[1]
+        names = [each.name for each in charter.people if each.key in tally.acted]
+        state = f"signed by {', '.join(names) or 'no officer'}; {tally.threshold} are needed"
+    rows = [
+        ("entries", str(found.size)),
+        ("root", found.root.hex()),
+        ("state", found.state.hex()),
+        ("signature", state),
+    ]
+    return framed_paper(
+        charter,
+        _document_data("state-confirmed", found, state),
+        ["whether the log comes to that state: no log is in this file"],
+        block("Confirmation of a sealed state", table(rows)),
+        words_block("State", found.digest()),
+    )
 
 
 def card_paper(card: PayerCard, charter: Charter | None) -> Shown:
@@ -365,11 +412,12 @@ def card_paper(card: PayerCard, charter: Charter | None) -> Shown:
     Raises:
         CardMismatch: it is another.
     """
-    known = NO_CHARTER
+    known = NOT_CHECKED
     if charter is not None:
         check_card(card, charter)
         known = "this is the card of the charter trusted here: its words may be published"
-    return {**card_data(card), "checked": known}, screen(card_screen(card), known)
+    last = "" if charter is None else known
+    return framed_paper(charter, {**card_data(card), "checked": known}, [], card_screen(card), last)
 
 
 def _document_data(kind: str, record: Record, signature: str) -> Data:
@@ -383,7 +431,7 @@ def _signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Chart
         SigInvalid, UnknownName: not signed by that person's key in the trusted charter.
     """
     if charter is None:
-        return NO_CHARTER
+        return self_signed(unsafe_signers(envelope, kind))
     verify_one(envelope, kind, charter.person(name).key)
     return f"signed by {name}, with the key in the charter trusted here"
 
@@ -420,19 +468,20 @@ def checkpoint_paper(signed: SignedCheckpoint, request: WitnessRequest | None, c
         ("leaves", leaves),
         *_stands_behind(signed, charter),
     ]
-    data: JsonValue = {
+    data: Data = {
         "kind": "checkpoint",
         "origin": checkpoint.origin,
         "size": checkpoint.size,
         "root": checkpoint.root.hex(),
         "lines": [each.name for each in signed.signatures],
     }
-    return data, block("Checkpoint of a log", table(rows))
+    unchecked = ["what the log holds, and whether it goes on from what was seen here: only hashes are in this file"]
+    return framed_paper(charter, data, unchecked, block("Checkpoint of a log", table(rows)), "")
 
 
 def _stands_behind(signed: SignedCheckpoint, charter: Charter | None) -> Iterator[tuple[str, str]]:
     if charter is None:
-        yield "signatures", NO_CHARTER
+        yield "signatures", f"{NOT_CHECKED}; the lines name {', '.join(each.name for each in signed.signatures)}"
         return
     verify_checkpoint(signed, charter.origin, charter.coordinator)
     yield "log's key", "signed by the coordinator of the charter trusted here"
@@ -452,11 +501,12 @@ def key_paper(file: KeyFile) -> Shown:
         ("fingerprint" if is_cosigner else "public key", header.identity.hex()),
         ("checked", "nothing: custody-station export opens the file and shows the key inside"),
     ]
-    data: JsonValue = {
+    data: Data = {
         "kind": "key-file",
         "name": header.name,
         "purpose": header.purpose.value,
         "network": header.network.value,
         "identity": header.identity.hex(),
+        "not_checked": ["whether this key is inside, and whose it is: the file was not opened"],
     }
     return data, block("Key file, encrypted", table(rows))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from custody.apps.views.examination import NOT_WITNESSED
+from custody.apps.views.examination import NOT_WITNESSED, steps_data, steps_table
 from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import (
     INDENT,
@@ -93,7 +93,7 @@ def stating_screen(found: StatementExamination, tally: Tally[bytes]) -> str:
     return screen(
         f"Address statement to sign: vault {plain(found.vault_name)} of {plain(charter.institution)}, "
         f"on {charter.network}",
-        block("Examined here", table((f"{each.number}.", each.title, each.finding) for each in found.steps)),
+        block("Examined here", steps_table(found.steps)),
         block("States", statement_lines(found.statement)),
         block("Officers", table(signers_text(tally, card_of(charter)))),
         block("Not checked here", listed(found.not_checked)),
@@ -104,6 +104,11 @@ def stating_screen(found: StatementExamination, tally: Tally[bytes]) -> str:
 
 def stating_data(found: StatementExamination, tally: Tally[bytes]) -> Data:
     """The same for a program."""
+    return {**judged_data(found, tally), "proved": True, "not_checked": list(found.not_checked)}
+
+
+def judged_data(found: StatementExamination, tally: Tally[bytes]) -> Data:
+    """The same without a word on how far it is proved."""
     return {
         "kind": "statement-paper",
         **statement_data(found.statement),
@@ -111,8 +116,7 @@ def stating_data(found: StatementExamination, tally: Tally[bytes]) -> Data:
         "vault_name": found.vault_name,
         **tally_data(tally, card_of(found.charter).name_of),
         "witnessed": bool(found.charter.witnesses),
-        "steps": [{"number": s.number, "title": s.title, "finding": s.finding} for s in found.steps],
-        "not_checked": list(found.not_checked),
+        "steps": steps_data(found.steps),
     }
 
 

@@ -19,7 +19,8 @@ from typing import Final
 from custody.backends.bitcoind import answers
 from custody.backends.bitcoind.rpc import Refusal
 from custody.backends.bitcoind.view import BitcoindView
-from custody.bitcoin.transaction import Transaction, TransactionEncoding, TxOut
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import Transaction, TxOut
 from custody.ports import BlockUnknown, RelayRefused, Standing, plain_reason
 
 CONFIRM_WITHIN: Final = 6

@@ -18,7 +18,8 @@ from custody.backends.bitcoind import answers
 from custody.backends.bitcoind.rpc import Refusal, Rpc
 from custody.bitcoin.block import Block, BlockEncoding, TxOutProof, TxOutProofInvalid
 from custody.bitcoin.script import NetworkMismatch
-from custody.bitcoin.transaction import OutPoint, Transaction, TransactionEncoding, TxOut
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
 from custody.ports import BlockUnknown, BlockView, Tip
 from custody.units import Network
 

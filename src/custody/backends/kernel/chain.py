@@ -34,7 +34,8 @@ from custody.backends.kernel.pending import (
     spendable,
 )
 from custody.bitcoin.script import NetworkMismatch, double_sha256
-from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction, TransactionEncoding
+from custody.bitcoin.serialize import TransactionEncoding
+from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction
 from custody.errors import Refused
 from custody.ports import BlockUnknown, BlockView, NodeUnavailable, RelayRefused, Standing, Tip
 from custody.units import Network

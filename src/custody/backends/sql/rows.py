@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, repeat
 from typing import Any, Final, Protocol
@@ -26,6 +26,7 @@ from custody.backends.sql.statement import Statement
 from custody.history import tables
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, Key, Row, Sealing, StateCorrupt, Table
+from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
 from custody.ports import StateGone, StoreCorrupt
@@ -196,6 +197,25 @@ class SqlRows:
 def _next(key: Key) -> Key:
     """The first key behind this one."""
     return key + b"\0"
+
+
+def rows_as_of(home: Home, size: int, compared: Iterable[Table[Any]]) -> Iterator[Written]:
+    """The rows of these tables as they were after `size` entries, by key.
+
+    Raises:
+        StateGone: that is too long ago.
+    """
+    with home.translating(), home.asker() as connection:
+        for table in compared:
+            low, is_more = b"", True
+            while is_more:
+                page = _FORWARDS[0].rows(connection, name=table.name, size=size, low=low, most=PAGE)
+                oldest = _OLDEST.scalar(connection) or 0
+                if oldest > size:
+                    raise StateGone(store=home.shown, size=size, oldest=oldest)
+                yield from ((table, key, data) for key, data in page)
+                is_more = len(page) == PAGE
+                low = _next(page[-1][0]) if page else low
 
 
 def read_head(connection: Connection, store: str) -> Head:

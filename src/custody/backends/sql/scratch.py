@@ -4,7 +4,7 @@ In a database of its own, which SQLite keeps in a file that has no name: what do
 there, so memory is bounded, and a process that dies leaves nothing behind. A TEMP table of the store would do the same,
 but only for as long as one connection is open, and the log is read in many short ones so that writers need not wait.
 
-Rows are compared as bytes, a page at a time: there is one spelling for each, so nothing has to be decoded for it.
+Rows are compared by `history.difference`, which is given them as bytes, a page at a time.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from custody.backends.sql import schema
 from custody.backends.sql.rows import LogRow
 from custody.history import tables
+from custody.history.difference import Listing, differences
 from custody.history.rows import Head, Key, NoRows, Row, Sealing, StateCorrupt, Table
 from custody.history.state import State
+from custody.ports import Scratch
 
 PAGE: Final = 1_000
-"""Rows compared at once."""
+"""Rows read, and written, at once."""
 _CACHE_KIB: Final = 64 * 1024
 _RECENT: Final = 5_000
 """Bodies kept in memory."""
@@ -125,10 +127,34 @@ class ScratchRows:
         return self._own.execute(query, (name, low, most)).fetchall()
 
 
-def first_difference(own: _Paged, kept: _Paged, compared: Collection[Table[Any]]) -> StateCorrupt | None:
-    """The first row in which what is kept is not what the log makes, by table and key; None when it is all the same."""
-    differences = (_named(table.name, each) for table in compared for each in _differences(own, kept, table.name))
-    return next(differences, None)
+def scratch_rows(scratch: Scratch) -> ScratchRows:
+    """The same, as one of this kind.
+
+    Raises:
+        TypeError: it is of another kind of store.
+    """
+    if not isinstance(scratch, ScratchRows):
+        raise TypeError("rows are compared with, and taken over from, a scratch of this kind of store")
+    return scratch
+
+
+def paged(rows: _Paged) -> Listing:
+    """The rows of tables, read a page at a time."""
+
+    def listed(table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+        behind: Key | None = None
+        while True:
+            page = rows.page(table.name, behind, PAGE)
+            found: dict[Key, bytes] = {}
+            for key, data in page:
+                # Two rows under one key are no row: nothing is spelled like that.
+                found[key] = b"" if key in found else data
+            yield from found.items()
+            if len(page) < PAGE:
+                return
+            behind = page[-1][0]
+
+    return listed
 
 
 def replace_rows(connection: Connection, kept: _Paged, scratch: ScratchRows) -> StateCorrupt | None:
@@ -140,19 +166,20 @@ def replace_rows(connection: Connection, kept: _Paged, scratch: ScratchRows) -> 
     """
     rows, size = schema.state_rows.c, scratch.head.frontier.size
     known = [each.name for each in tables.ALL]
+    made, stands = paged(scratch), paged(kept)
     first: StateCorrupt | None = None
     is_no_row = (rows.until < schema.FOREVER) | (rows.since > size) | rows.name.not_in(known)
     connection.execute(delete(schema.state_rows).where(is_no_row))
-    for name in known:
+    for table in tables.ALL:
         # Each page is read before it is changed, and never again.
-        differing = _differences(scratch, kept, name)
+        differing = differences(made, stands, table)
         while some := list(islice(differing, PAGE)):
-            first = first or _named(name, some[0])
-            connection.execute(_DELETE, [{"_name": name, "_key": key} for key, _, _ in some])
+            first = first or some[0].named()
+            connection.execute(_DELETE, [{"_name": table.name, "_key": each.key} for each in some])
             written = [
-                {"name": name, "key": key, "since": size, "until": schema.FOREVER, "value": right}
-                for key, right, _ in some
-                if right is not None
+                {"name": table.name, "key": each.key, "since": size, "until": schema.FOREVER, "value": each.made}
+                for each in some
+                if each.made is not None
             ]
             if written:
                 connection.execute(insert(schema.state_rows), written)
@@ -165,42 +192,3 @@ def replace_rows(connection: Connection, kept: _Paged, scratch: ScratchRows) -> 
 
 _rows: Final = schema.state_rows.c
 _DELETE: Final = delete(schema.state_rows).where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"))
-
-
-_Difference: TypeAlias = tuple[Key, bytes | None, bytes | None]
-"""A key, what the log makes under it, and what stands there."""
-
-
-def _named(name: str, difference: _Difference) -> StateCorrupt:
-    key, right, stands = difference
-    problem = "it says something else"
-    if stands is None:
-        problem = "it is missing"
-    elif right is None:
-        problem = "nothing in the log makes it"
-    return StateCorrupt(table=name, key=key.hex(), problem=problem)
-
-
-def _differences(own: _Paged, kept: _Paged, name: str) -> Iterator[_Difference]:
-    """Where the two have other rows, by key."""
-    behind: Key | None = None
-    while True:
-        ours, theirs = own.page(name, behind, PAGE), kept.page(name, behind, PAGE)
-        # Only up to the end of the page that ends first; what lies beyond it comes with the next ones.
-        behind = min((page[-1][0] for page in (ours, theirs) if len(page) == PAGE), default=None)
-        made, stands = _up_to(behind, ours), _up_to(behind, theirs)
-        if made != stands:
-            for key in sorted(made.keys() | stands.keys()):
-                if made.get(key) != stands.get(key):
-                    yield key, made.get(key), stands.get(key)
-        if behind is None:
-            return
-
-
-def _up_to(limit: Key | None, page: list[tuple[Key, bytes]]) -> dict[Key, bytes]:
-    found: dict[Key, bytes] = {}
-    for key, data in page:
-        if limit is None or key <= limit:
-            # Two rows under one key are no row: nothing is spelled like that.
-            found[key] = b"" if key in found else data
-    return found

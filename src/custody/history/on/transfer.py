@@ -12,12 +12,12 @@ from custody.charter.document import VaultPayee
 from custody.charter.rules import Case
 from custody.envelope import Envelope, unsafe_payload
 from custody.errors import CustodyError
-from custody.history import tables
+from custody.history import lists, tables
 from custody.history.entry import EntryKind, require
 from custody.history.holdings import held_by
 from custody.history.on.charter import use_index
 from custody.history.questions import History
-from custody.history.relations import is_superseded, members, parent_of, replaced_by
+from custody.history.relations import is_superseded, members, parent_of, refuse_drafted, replaced_by
 from custody.history.rows import Named, Nothing, Number, number
 from custody.history.state import State
 from custody.history.tables import outpoint_key
@@ -112,7 +112,7 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
     request = read_request(history.request(identity.request))
     check_asked(request, history.charter)
     require(not state.has(tables.TRANSFERS, transfer_id), "repeats a draft")
-    history.refuse_drafted(identity.request)
+    refuse_drafted(history, identity.request)
     replaced = replaced_by(history, request)
     group = _group(drafted, replaced)
     if request.parent is not None:
@@ -184,7 +184,7 @@ def _paid_vaults(history: History, drafted: Draft) -> list[tuple[str, int]]:
 
 def _due_receive(history: History, drafted: Draft) -> tuple[tuple[str, int], ...]:
     names = sorted({name for name, _ in _paid_vaults(history, drafted)})
-    return tuple((name, history.next_receive(name)) for name in names)
+    return tuple((name, lists.next_receive(history, name)) for name in names)
 
 
 def _use_indexes(state: State, drafted: Draft) -> State:
