@@ -39,6 +39,7 @@ from custody.vault.descriptor import Branch
 
 IN_ONE_QUESTION: Final = 500
 """Scripts that are looked for at once."""
+_WINDOWS: Final = Statement(select(schema.windows.c.vault, schema.windows.c.branch, schema.windows.c.end))
 _DOCUMENT: Final = Statement(select(schema.documents.c.data).where(schema.documents.c.digest == bindparam("digest")))
 
 
@@ -148,7 +149,7 @@ class SqlView:
         return found
 
     def windows(self) -> dict[tuple[bytes, int], int]:
-        return {(row.vault, row.branch): row.end for row in self._connection.execute(select(schema.windows))}
+        return {(vault_id, branch): end for vault_id, branch, end in _WINDOWS.rows(self._connection)}
 
     def holder(self, outpoint: OutPoint) -> bytes | None:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
