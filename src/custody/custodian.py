@@ -33,11 +33,12 @@ from custody.examine.evidence import (
     judge_draft,
 )
 from custody.history import kinds, tables
+from custody.history.holdings import held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.on.charter import StateSealed
 from custody.history.questions import History
 from custody.history.rows import number
-from custody.log import EntryHead, NotInLog
+from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
@@ -58,6 +59,7 @@ from custody.transfer.approval import (
     refuse_forked,
 )
 from custody.transfer.draft import Draft
+from custody.transfer.observe import DepositSeen
 from custody.transfer.plain import leaving
 from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
 from custody.transfer.selection import Below
@@ -92,7 +94,10 @@ class EraseRefused(Refused, code="ERASE_REFUSED"):
     """An attempt to erase what may not be erased, or is gone already."""
 
     message = "entry {index} ({entry}) cannot be erased: {problem}"
-    hint = "Only annexes (payers, purposes, reasons) and deposits may be: nobody needs them to read the log."
+    hint = (
+        "Only annexes (payers, purposes, reasons) and deposits may be, once no live transfer spends them: "
+        "nobody needs them to read the log."
+    )
     index: int
     entry: str
     problem: str
@@ -264,10 +269,10 @@ class Custodian:
 
         Raises:
             NotInLog: there is no such entry.
-            EraseRefused: somebody needs its body, or it has none any more.
+            EraseRefused: somebody needs its body, or a transfer its coin, or it has none any more.
         """
         with self._work() as work:
-            head = erasable(work.store, index)
+            head = erasable(work.history, work.store, index)
             erased = Erased(index=index, entry=head.entry, body=head.body, why=why, at=work.now)
             # Folded first: the fold takes out of the rows what it finds in the body.
             work.append(kinds.ERASED, erased)
@@ -289,7 +294,7 @@ class Custodian:
             check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
-            body = gather(transfer, work.history.charter_envelope, previous)
+            body = gather(transfer, work.state.pinned, previous)
             requested = SigningRequested(transfer=transfer_id, evidence=body.digest(), at=work.now)
             work.append(kinds.SIGNING_REQUESTED, requested)
         return requested
@@ -382,22 +387,33 @@ class Custodian:
                 raise NodeNotReady(reason=reason)
 
 
-def erasable(store: StoreView, index: int) -> EntryHead:
+def erasable(history: History, store: StoreView, index: int) -> EntryHead:
     """The head of the entry at `index`, when its body is there and may be erased.
 
     Raises:
         NotInLog: there is no such entry.
-        EraseRefused: somebody needs its body, or it has none any more.
+        EraseRefused: somebody needs its body, or a transfer its coin, or it has none any more.
     """
     if not 0 <= index < store.size:
         raise NotInLog(index=index, size=store.size, entries=store.size)
     entry = next(store.entries(index, index + 1))
-    problem = None if entry.body is not None else "it has no body any more"
+    problem = None
     if entry.head.entry not in ERASABLE:
         problem = "whoever reads the log needs its body"
+    elif entry.body is None:
+        problem = "it has no body any more"
+    elif entry.head.entry == kinds.DEPOSIT_SEEN and (holder := _holder(history, entry)) is not None:
+        # What signatures were asked for ends only by another spend of its coins: they have to be known for that.
+        problem = f"live transfer {holder.hex()} spends its coin"
     if problem is not None:
         raise EraseRefused(index=index, entry=entry.head.entry, problem=problem)
     return entry.head
+
+
+def _holder(history: History, seen: LogEntry) -> bytes | None:
+    """The group of the live transfers that spend the deposit which stands by this entry, if there are any."""
+    row = holding(history, history.read(DepositSeen, seen.head.index).deposit.outpoint)
+    return None if row is None or row.seen != seen.head.index else held_by(history, row.outpoint)
 
 
 def why_unready(view: ChainView, now: int) -> str | None:

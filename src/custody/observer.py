@@ -240,9 +240,12 @@ def _unwatched(
 
 
 def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
-    """What we hold and the blocks spend."""
-    spent = {outpoint_key(each): each for block in blocks for tx in block.transactions[1:] for each in tx.spends}
-    return {spent[key] for key in history.state.get_many(tables.HOLDINGS, spent)}
+    """What the blocks spend of what we hold, and whatever released transfers spend: of that a deposit may be erased."""
+    transactions = {each.txid: each for block in blocks for each in block.transactions[1:]}
+    spent = {outpoint_key(outpoint): outpoint for each in transactions.values() for outpoint in each.spends}
+    released = history.state.get_many(tables.RELEASED, transactions)
+    ours = {outpoint for txid in released for outpoint in transactions[txid].spends}
+    return ours | {spent[key] for key in history.state.get_many(tables.HOLDINGS, spent)}
 
 
 # --- the chain --------------------------------------------------------------------------------------------------------
@@ -442,8 +445,6 @@ def _scan(work: Work, found: Iterable[_Found]) -> None:
 def _see_spend(work: Work, spend: Spend) -> None:
     coin = holding(work.history, spend.outpoint)
     released = work.state.get(tables.RELEASED, spend.spender)
-    if coin is None:
-        return
     if released is not None:
         transfer = work.history.transfer(released.value)
         if transfer.seen is None:
@@ -452,7 +453,7 @@ def _see_spend(work: Work, spend: Spend) -> None:
             )
             work.append(kinds.SPEND_SEEN, seen)
             _queue(work, children(work.history, transfer))
-    elif coin.spent_by != spend.spender:
+    elif coin is not None and coin.spent_by != spend.spender:
         theft = UnexplainedSpend(
             txid=spend.outpoint.txid,
             vout=spend.outpoint.index,

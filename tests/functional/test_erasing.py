@@ -17,6 +17,7 @@ from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.settlement import Ending
+from custody.transfer.state import Status
 from custody.units import Network
 
 REASON = "compensation of a witness, case 17"
@@ -157,6 +158,21 @@ def test_erased_deposits_stay_forgotten_whatever_the_chain_does(story):
     assert not story.history().state.has(tables.BALANCES, vault)
 
 
+def test_a_transfer_whose_coins_were_erased_is_seen_and_settled_again_after_a_reorganisation(story):
+    spent = story.confirmed()
+    seen = [story.holdings[each].seen for each in story.transfer(spent).draft.outpoints]
+    for each in seen:
+        story.custodian.erase(each, "asked for by the payer")
+    depth = story.history().height - story.transfer(spent).seen.height + 1
+    story.chain.reorganise(depth, leave_out=[story.transfer(spent).release.txid])
+    story.custodian.observe()
+    assert story.transfer(spent).status is Status.BROADCAST
+    story.custodian.deliver()
+    story.mine(depth)
+    assert story.transfer(spent).status is Status.CONFIRMED
+    refuse_differing(story)
+
+
 def test_who_reads_an_older_log_is_told_that_it_is_gone_however_late_they_ask(tmp_path):
     origin = make_cast(None).charter.origin
     store = create_store(tmp_path / "store.sqlite", Network.REGTEST, origin)
@@ -189,6 +205,17 @@ def test_what_somebody_needs_is_not_erased(story):
         story.custodian.erase(entry, "again")
     with refuses("NOT_IN_LOG"):
         story.custodian.erase(story.history().size, "there is none")
+
+
+def test_a_deposit_is_not_erased_while_a_live_transfer_spends_it(story):
+    draft, _ = story.drafted()
+    spent = [story.holdings[each].seen for each in draft.outpoints]
+    with refuses("ERASE_REFUSED") as caught:
+        story.custodian.erase(spent[0], "asked for by the payer")
+    assert caught.error.problem == f"live transfer {draft.transfer_id.hex()} spends its coin"
+    story.custodian.withdraw(story.withdrawal(draft.transfer_id))
+    story.custodian.erase(spent[0], "asked for by the payer")
+    refuse_differing(story)
 
 
 def test_nothing_of_it_is_left_in_the_file(tmp_path):

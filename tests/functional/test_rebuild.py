@@ -10,9 +10,11 @@ import pytest
 
 from custody.backends.sql.store import SqlStore, create_store, open_store
 from custody.history import kinds
+from custody.history.on.annex import ERASABLE, Erased
 from custody.history.rows import StateCorrupt
-from custody.log import LogCorrupt
-from custody.ports import Store
+from custody.log import EntryHead, LogCorrupt
+from custody.logbook import Logbook
+from custody.ports import StateGone, Store
 from custody.rebuild import rebuild, verify_deep
 from custody.testing.cast import make_cast
 from custody.testing.memory import InMemoryStore
@@ -21,6 +23,7 @@ from custody.units import Network
 
 SIZE = Size(entries=120, vaults=2, transfers=4, weeks=2)
 PINNED = make_cast(SIZE.setting).digest
+NOW = 1_800_000_000
 ORIGIN = make_cast(SIZE.setting).charter.origin
 
 
@@ -127,15 +130,78 @@ def test_a_log_that_is_damaged_changes_no_row(path: Path, store: SqlStore) -> No
     assert rows(path) == before
 
 
-def test_what_was_erased_is_in_no_rebuilt_row(path: Path, store: SqlStore) -> None:
+def first(store: Store, kind: str) -> EntryHead:
     with store.read() as view:
-        seen = next(each.head.index for each in view.entries() if each.head.entry == kinds.DEPOSIT_SEEN)
-    with store.transaction() as transaction:
-        transaction.erase_body(seen)
+        return next(each.head for each in view.entries() if each.head.entry == kind)
+
+
+def erase(store: Store, head: EntryHead) -> None:
+    """As a custodian does it."""
+    erased = Erased(index=head.index, entry=head.entry, body=head.body, why="it named somebody", at=NOW)
+    with Logbook(store, PINNED, lambda: bytes(32)).write(NOW) as work:
+        work.append(kinds.ERASED, erased)
+        work.store.erase_body(head.index)
+
+
+@pytest.mark.parametrize("kind", sorted(ERASABLE))
+def test_what_was_erased_is_in_no_row_and_all_rows_are_compared_still(path: Path, store: SqlStore, kind: str) -> None:
+    seen = len([each for each in rows(path) if each[0] == "holdings"])
+    erase(store, first(store, kind))
+    left = rows(path)
+    assert len([each for each in left if each[0] == "holdings"]) == seen - (kind == kinds.DEPOSIT_SEEN)
     assert verify_deep(store, PINNED).erased == 1
-    before = len([each for each in rows(path) if each[0] == "holdings"])
-    assert rebuild(store, PINNED).erased == 1
-    assert len([each for each in rows(path) if each[0] == "holdings"]) == before - 1
+    made = rebuild(store, PINNED)
+    assert (made.erased, made.replaced, rows(path)) == (1, None, left)
+    change(path, "DELETE FROM state_rows WHERE name = 'balances'")
+    with pytest.raises(StateCorrupt, match="balances"):
+        verify_deep(store, PINNED)
+
+
+@pytest.mark.parametrize("kind", sorted(ERASABLE))
+def test_a_body_that_is_gone_though_nothing_says_that_it_was_erased_is_found(store: SqlStore, kind: str) -> None:
+    head = first(store, kind)
+    with store.transaction() as transaction:
+        transaction.erase_body(head.index)
+    with pytest.raises((StateCorrupt, LogCorrupt)) as caught:
+        verify_deep(store, PINNED)
+    assert caught.value.code == ("LOG_CORRUPT" if kind == kinds.ANNEXED else "STATE_CORRUPT")
+
+
+def test_an_erased_body_that_is_there_again_is_found_and_makes_no_row(path: Path, store: SqlStore) -> None:
+    head = first(store, kinds.DEPOSIT_SEEN)
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute('SELECT * FROM bodies WHERE "index" = ?', (head.index,)).fetchone()
+    erase(store, head)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", kept)
+        connection.commit()
+    assert rebuild(store, PINNED).replaced is None
+    with pytest.raises(LogCorrupt, match="its body is there, and was erased"):
+        verify_deep(store, PINNED)
+
+
+def test_what_is_erased_while_the_log_is_folded_is_in_no_row_either(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custody.backends.sql.scratch._RECENT", 1)
+    heads = [first(store, kind) for kind in sorted(ERASABLE)]
+    told: list[tuple[int, int]] = []
+
+    def erase_one(done: int, size: int) -> None:
+        told.append((done, size))
+        if heads:
+            erase(store, heads.pop())
+
+    made = rebuild(store, PINNED, erase_one)
+    assert (made.replaced, made.erased) == (None, 2)
+    assert [size for _, size in told] == [told[0][1] + each for each in range(3)]
+    assert verify_deep(store, PINNED).frontier == made.frontier
+
+
+def test_who_compares_while_something_is_erased_is_told_to_ask_again(store: SqlStore) -> None:
+    head = first(store, kinds.DEPOSIT_SEEN)
+    with pytest.raises(StateGone):
+        verify_deep(store, PINNED, lambda *_: erase(store, head))
 
 
 def test_a_store_in_memory_is_rebuilt_alike() -> None:

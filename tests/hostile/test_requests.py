@@ -405,7 +405,7 @@ def test_a_body_that_differs_from_the_log_is_refused(forger, edit, lie):
     log.tell(story)
     assert forger.examine(log.evidence(story.draft.transfer_id, story.previous))
     log.entries.pop()
-    digest = replace(story, **other).body(forger.cast.envelope).digest()
+    digest = replace(story, **other).body(forger.cast.digest).digest()
     asked = SigningRequested(transfer=story.draft.transfer_id, evidence=digest, at=forger.now)
     log.write(kinds.SIGNING_REQUESTED, asked)
     with refuses("NOT_LOGGED"):

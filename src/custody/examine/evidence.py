@@ -37,7 +37,7 @@ from pydantic import Field
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.transaction import PreviousTransaction
 from custody.charter.decide import Decision, decide, refuse_denied
-from custody.charter.document import Charter, verify_charter
+from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.envelope import Envelope
@@ -51,6 +51,7 @@ from custody.examine.shown import (
     lines_of,
     needed_size,
     own_shown,
+    pinned_charter,
     proved,
     read_lines,
     unseen,
@@ -115,11 +116,12 @@ class EvidenceBody(Record):
     """What is judged, the same for every reader: its digest is logged when signatures are requested.
 
     All but `previous` stands in the log. These are raw previous transactions, each once, in the order of their txids.
+    `charter` is its digest.
     """
 
     kind: ClassVar[str] = "evidence"
 
-    charter: Envelope
+    charter: Digest
     request: Envelope
     draft: Draft
     previous: Annotated[tuple[HexBytes, ...], Field(min_length=1, max_length=MAX_PREVIOUS)]
@@ -231,8 +233,8 @@ class Examination:
         return self.transfer.draft
 
 
-def gather(transfer: Transfer, charter: Envelope, previous: Sequence[bytes]) -> EvidenceBody:
-    """The evidence body for a transfer that was decided, with what has been approved so far.
+def gather(transfer: Transfer, charter: bytes, previous: Sequence[bytes]) -> EvidenceBody:
+    """The evidence body for a transfer that was decided, with what has been approved so far; `charter` is its digest.
 
     Raises:
         EvidenceInvalid: it was not decided yet.
@@ -313,7 +315,7 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         # Perhaps it stands in another log than this reader has seen, and that is what must be said.
         proved(known, entries, evidence.since, signed.checkpoint)
         raise
-    asked = _Asked(known.pinned, stage, now, lambda request: read_reason(request.annex, evidence.annex))
+    asked = _Asked(known, stage, now, lambda request: read_reason(request.annex, evidence.annex))
     return _examine(evidence.transfer, claim, show, evidence.previous, asked)
 
 
@@ -330,15 +332,15 @@ def examine_own(
         return own_shown(history, signed, charter, needed_size(history, transfer.id))
 
     claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
-    asked = _Asked(history.state.pinned, stage, now, lambda _: transfer.reason)
+    asked = _Asked(history.state, stage, now, lambda _: transfer.reason)
     return _examine(transfer.id, claim, show, in_order(previous), asked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks: under which charter, what for, when (Unix seconds), and with which annex at hand."""
+    """Who asks: knowing what of the log, what for, when (Unix seconds), and with which annex at hand."""
 
-    pinned: bytes
+    known: State
     stage: Stage
     now: int
     reason: Callable[[TransferRequest], str | None]
@@ -401,7 +403,7 @@ def _examine(
 ) -> Examination:
     stage, now = asked.stage, asked.now
     # 1
-    charter = verify_charter(claim.charter, asked.pinned)
+    charter = pinned_charter(asked.known, claim.charter)
     steps = [step_charter(charter)]
     # 2
     request = check_request(claim.request, charter)
@@ -537,7 +539,7 @@ def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], sta
         raise NotLogged(what="the decision")
     if transfer.ended is not None:
         raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
-    digest = gather(transfer, history.charter_envelope, previous).digest()
+    digest = gather(transfer, history.state.pinned, previous).digest()
     if stage is not Stage.APPROVE:
         # The log must say that signatures were asked for on exactly this body: limits count from there.
         if transfer.signing is None:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.charter.document import Charter
+from custody.charter.document import Charter, verify_charter
+from custody.envelope import Envelope
 from custody.errors import InvalidInput, Refused
 from custody.history import tables
 from custody.history.entry import Needed
@@ -99,6 +100,17 @@ def refuse_long(since: int, size: int) -> None:
     """
     if size - since > MAX_LINES:
         raise FileTooLong(lines=size - since, since=since, most=MAX_LINES)
+
+
+def pinned_charter(known: State, claimed: Envelope) -> Charter:
+    """The charter that `claimed` holds, when it is the pinned one. Who has folded its adoption has verified it then.
+
+    Raises:
+        CharterMismatch, CharterUnsigned, CharterInvalid, SigInvalid: as `verify_charter`.
+    """
+    if History(known).has_charter:
+        return Charter.unsafe_from_verified(claimed.body, known.pinned)
+    return verify_charter(claimed, known.pinned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from custody.bitcoin.script import script_of
 from custody.charter.card import PayerCard, statement_quorum
 from custody.charter.decide import Frozen
-from custody.charter.document import Charter, verify_charter
+from custody.charter.document import Charter
 from custody.charter.people import Role
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
@@ -40,6 +40,7 @@ from custody.examine.shown import (
     extended,
     lines_of,
     own_shown,
+    pinned_charter,
     read_lines,
     witness_finding,
 )
@@ -262,7 +263,7 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
         entries = read_lines(paper.lines, paper.since)
         return Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
 
-    return _examine(paper.asked, paper.annex, paper.charter, show, _Asked(known.pinned, now))
+    return _examine(paper.asked, paper.annex, paper.charter, show, _Asked(known, now))
 
 
 def examine_own_statement(
@@ -277,14 +278,14 @@ def examine_own_statement(
     def show(charter: Charter) -> Shown:
         return own_shown(history, signed, charter)
 
-    return _examine(asked, annex, history.charter_envelope, show, _Asked(history.state.pinned, now))
+    return _examine(asked, annex, history.charter_envelope, show, _Asked(history.state, now))
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks: under which charter, and when (Unix seconds)."""
+    """Who asks: knowing what of the log, and when (Unix seconds)."""
 
-    pinned: bytes
+    known: State
     now: int
 
 
@@ -292,7 +293,7 @@ def _examine(
     asked: AddressStatement, annex: Annex | None, envelope: Envelope, show: Callable[[Charter], Shown], reader: _Asked
 ) -> StatementExamination:
     # 1 to 3
-    opened = open_statement(asked, envelope, reader.pinned)
+    opened = open_statement(asked, envelope, reader.known)
     charter, vault_name, steps = opened.charter, opened.vault_name, list(opened.steps)
     # 4
     shown = show(charter)
@@ -333,14 +334,14 @@ class Opened:
     steps: tuple[Step, ...]
 
 
-def open_statement(asked: AddressStatement, envelope: Envelope, pinned: bytes) -> Opened:
-    """Steps 1 to 3, which ask nothing of the log.
+def open_statement(asked: AddressStatement, envelope: Envelope, known: State) -> Opened:
+    """Steps 1 to 3, which ask nothing of the log but whether its charter was adopted.
 
     Raises:
         CustodyError: the first fact that is wrong, by its own code.
     """
     # 1
-    charter = verify_charter(envelope, pinned)
+    charter = pinned_charter(known, envelope)
     steps = [step_charter(charter)]
     # 2
     _refuse_other("charter", asked.charter.hex(), charter.digest().hex())

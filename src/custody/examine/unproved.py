@@ -369,7 +369,7 @@ def _statement_glimpse(paper: StatementPaper, known: State, pinned: bytes, now: 
     entries = read_lines(paper.lines, paper.since)
     refuse_wrong_count(len(entries), paper.since, signed.checkpoint)
     # 1 to 3
-    opened = open_statement(asked, paper.charter, pinned)
+    opened = open_statement(asked, paper.charter, State(pinned))
     # 4 and 5, in part
     cosignatures = check_witnesses(signed, opened.charter)
     found = _issuing(asked, known, entries)

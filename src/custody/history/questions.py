@@ -8,8 +8,9 @@ there is one by one is for `lists`, what is held is for `holdings`, how transfer
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
@@ -75,7 +76,7 @@ class History:
         Raises:
             HistoryInvalid: none was adopted.
         """
-        return read(Envelope, self._charter_body(self.charter_row))
+        return self.read(Envelope, _adopted(self.charter_row))
 
     @property
     def charter(self) -> Charter:
@@ -96,12 +97,8 @@ class History:
 
     def _charter_of(self, row: CharterRow | None) -> Charter:
         # The digest is the pinned one, so whoever rewrites rows cannot bring in another charter.
-        return _charter(self._charter_body(row), self.state.pinned)
-
-    def _charter_body(self, row: CharterRow | None) -> bytes:
-        if row is None:
-            raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
-        return self.body(row.adopted)
+        adopted = _adopted(row)
+        return _charter(self.state.pinned, lambda: self.body(adopted))
 
     # --- the chain, and what stands still ----------------------------------------------------------------------------
 
@@ -172,8 +169,8 @@ class History:
             Refused: it means nothing: an output is neither a payee's nor change, for instance.
         """
         row = transfer.row
-        charter = self._charter_body(self.state.get(tables.CHARTERS, number(row.charter)))
-        return _proposal(self.body(row.drafted), self.body(row.requested), charter, self.state.pinned)
+        pinned = _Pinned(self.state.pinned, self.charter_version(row.charter))
+        return _proposal(self.body(row.drafted), self.body(row.requested), pinned)
 
     def committed(self) -> int:
         """Sats that may leave or have left: from the moment signatures were asked for, a conflicting group once.
@@ -226,12 +223,41 @@ class History:
         return self.state.get(tables.ROOTS, number(size))
 
 
+def _adopted(row: CharterRow | None) -> int:
+    """The entry that adopted a charter.
+
+    Raises:
+        HistoryInvalid: none did.
+    """
+    if row is None:
+        raise HistoryInvalid(index=0, entry="charter_adopted", problem="is missing: no charter was adopted")
+    return row.adopted
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """A charter that is the same as another when its digest is: comparing a thousand vaults would take long."""
+
+    digest: bytes
+    charter: Charter = field(compare=False, repr=False)
+
+
 @functools.lru_cache(maxsize=8)
-def _proposal(drafted: bytes, requested: bytes, charter: bytes, pinned: bytes) -> Proposal:
+def _proposal(drafted: bytes, requested: bytes, pinned: _Pinned) -> Proposal:
     """Made once, however often it is asked for: the steps of one transfer follow each other."""
-    return propose(read(Draft, drafted), read_request(read(Envelope, requested)), _charter(charter, pinned))
+    return propose(read(Draft, drafted), read_request(read(Envelope, requested)), pinned.charter)
 
 
-@functools.lru_cache(maxsize=4)
-def _charter(body: bytes, digest: bytes) -> Charter:
-    return Charter.unsafe_from_verified(read(Envelope, body).body, digest)
+_MOST_CHARTERS: Final = 4
+_charters: Final[dict[bytes, Charter]] = {}
+"""Those that were read last, by digest: one of a thousand vaults is a megabyte, and every step asks for it."""
+
+
+def _charter(digest: bytes, body: Callable[[], bytes]) -> Charter:
+    found = _charters.get(digest)
+    if found is None:
+        found = Charter.unsafe_from_verified(read(Envelope, body()).body, digest)
+        for oldest in list(_charters)[: 1 - _MOST_CHARTERS]:
+            _charters.pop(oldest, None)
+        _charters[digest] = found
+    return found

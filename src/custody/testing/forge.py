@@ -68,8 +68,8 @@ class Story:
             )
         return replace(self, decision=decision, authorization=authorization)
 
-    def body(self, charter: Envelope) -> EvidenceBody:
-        """What a reader of this story judges."""
+    def body(self, charter: bytes) -> EvidenceBody:
+        """What a reader of this story judges; `charter` is its digest."""
         return EvidenceBody(
             charter=charter,
             request=self.request,
@@ -146,7 +146,7 @@ class Forge:
 
     def ask_for_signatures(self, story: Story, at: int) -> None:
         """Enter that signatures were asked for at `at` (Unix seconds), on just this story."""
-        digest = story.body(self.cast.envelope).digest()
+        digest = story.body(self.cast.digest).digest()
         signing = SigningRequested(transfer=story.draft.transfer_id, evidence=digest, at=at)
         self.write(kinds.SIGNING_REQUESTED, signing)
 

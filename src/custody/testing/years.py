@@ -251,7 +251,7 @@ class Years:
         authorization = authorize(history.proposal(transfer), transfer.decision, transfer.approvals, work.now)
         work.append(kinds.AUTHORIZED, authorization)
         transfer = work.history.transfer(transfer.id)
-        body = gather(transfer, history.charter_envelope, all_previous(history, work.store, drafted))
+        body = gather(transfer, history.state.pinned, all_previous(history, work.store, drafted))
         work.append(
             kinds.SIGNING_REQUESTED, SigningRequested(transfer=transfer.id, evidence=body.digest(), at=work.now)
         )

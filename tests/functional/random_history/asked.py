@@ -16,6 +16,7 @@ from custody.history.relations import (
 )
 from custody.history.tables import HoldingRow, outpoint_of
 from custody.testing.cast import OFFICERS
+from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.request import read_request
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Transfer
@@ -58,14 +59,17 @@ def answers(history: History) -> Answers:
             for who in people
             if lists.seen_by(history, who)
         },
+        "annexes": {named: history.annexed_at(named) for named, _ in history.state.scan(tables.ANNEXES)},
+        "erased": {int.from_bytes(key, "big"): row.value for key, row in history.state.scan(tables.ERASED)},
     }
 
 
-def answers_of_deposits(history: History) -> Answers:
-    """What only they know who have the bodies of what is said of deposits."""
+def answers_of_bodies(history: History) -> Answers:
+    """What only they know who have the bodies that may be withheld or erased: deposits, and words about people."""
     if not history.has_charter:
         return {}
     vaults = [history.charter.vault(each.name).id for each in history.charter.vaults]
+    ended = [each.ended for each in lists.transfers(history)]
     maturing = [outpoint_of(key[4:]) for key, _ in history.state.scan(tables.MATURING)]
     return {
         "holdings": {each: [_answer_of(one) for one in holdings(history, each)] for each in vaults},
@@ -74,7 +78,15 @@ def answers_of_deposits(history: History) -> Answers:
         "spendable": {each: [coin.outpoint for coin in spendable(history, each)] for each in vaults},
         "unused": {(each, branch): unused_from(history, each, branch) for each in vaults for branch in Branch},
         "maturing": set(maturing),
+        "payers": [_payer(history, issued) for each in vaults for issued in lists.addresses(history, each)],
+        "reasons": [each.reason for each in lists.transfers(history)],
+        "withdrawn": [each.detail for each in ended if each is not None and each.reason is Ending.WITHDRAWN],
     }
+
+
+def _payer(history: History, issued: AddressIssued) -> tuple[str, str] | None:
+    annex = history.annex(AddressAnnex, issued.annex)
+    return None if annex is None else (annex.payer, annex.purpose)
 
 
 def _answer_of(row: HoldingRow) -> tuple[object, ...]:

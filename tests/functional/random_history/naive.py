@@ -12,12 +12,13 @@ from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Decision
 from custody.charter.document import Charter, VaultPayee, read_charter
 from custody.envelope import Envelope, unsafe_payload
+from custody.history.on.annex import Erased
 from custody.log import LogEntry
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.approval import Approval, Authorization, Withdrawal
 from custody.transfer.draft import Draft
 from custody.transfer.observe import ChainSeen, CoinMatured, DepositReversed, DepositSeen, SpendSeen, UnexplainedSpend
-from custody.transfer.request import TransferRequest, read_request
+from custody.transfer.request import ReasonAnnex, TransferRequest, read_request
 from custody.transfer.settlement import Broadcast, Confirmation, Ended, Release, Unconfirmation
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
 from custody.transfer.verify import VerifiedTransaction
@@ -26,6 +27,7 @@ from custody.vault.descriptor import Branch, Vault
 RECORDS = {
     "charter_adopted": Envelope,
     "address_issued": AddressIssued,
+    "erased": Erased,
     "chain_seen": ChainSeen,
     "deposit_seen": DepositSeen,
     "deposit_reversed": DepositReversed,
@@ -94,6 +96,8 @@ class Told:
     release: Release | None = None
     seen: SpendSeen | None = None
     ending: tuple[str, str] | None = None
+    withdrawn: bytes | None = None
+    """The annex that says why."""
 
     @property
     def is_live(self) -> bool:
@@ -118,7 +122,13 @@ class Naive:
         self.addresses: list[tuple[AddressIssued, int]] = []
         self.blocks: list[ChainSeen] = []
         self.deposits: list[Received] = []
-        self.furthest: dict[tuple[bytes, Branch], int] = {}
+        self.paid: dict[int, tuple[bytes, int, int]] = {}
+        """Vault, branch and index that were paid to, by the entry that says so."""
+        self.annexes: dict[bytes, int] = {}
+        self.words: dict[bytes, bytes | None] = {}
+        """What annexes say, by their digest."""
+        self.erased: dict[int, int] = {}
+        """The entries that say so, by what was erased."""
         self.frozen: tuple[str, int] | None = None
         self.requests: dict[bytes, TransferRequest] = {}
         self.transfers: list[Told] = []
@@ -128,6 +138,8 @@ class Naive:
     def read(self, entries: Iterable[LogEntry]) -> None:
         """Take in the next entries; one without its body says nothing."""
         for entry in entries:
+            if entry.head.entry == "annexed":
+                self.annexes[entry.head.body], self.words[entry.head.body] = self.size, entry.body
             record = RECORDS.get(entry.head.entry)
             if record is not None and entry.body is not None:
                 getattr(self, f"_{entry.head.entry}")(record.from_bytes(entry.body), self.size)
@@ -163,8 +175,7 @@ class Naive:
         # One that stands still was taken back by an entry that this copy does not have.
         found = Received(seen, at)
         self.deposits = [each for each in self.deposits if each.outpoint != found.outpoint] + [found]
-        place = (seen.vault, Branch(seen.branch))
-        self.furthest[place] = max(seen.index, self.furthest.get(place, 0))
+        self.paid[at] = (seen.vault, seen.branch, seen.index)
 
     def _deposit_reversed(self, gone: DepositReversed, _: int) -> None:
         self.deposits = [each for each in self.deposits if not _is_of(each, gone)]
@@ -183,6 +194,14 @@ class Naive:
         for each in self.deposits:
             if each.outpoint in outpoints:
                 each.spent_by = spender
+
+    def _erased(self, erased: Erased, at: int) -> None:
+        """Nothing of what the entry said is known from here on, as if it had come without its body."""
+        self.erased[erased.index] = at
+        self.deposits = [each for each in self.deposits if each.at != erased.index]
+        self.paid.pop(erased.index, None)
+        if erased.entry == "annexed":
+            self.words[erased.body] = None
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------
 
@@ -244,7 +263,7 @@ class Naive:
     def _withdrawn(self, envelope: Envelope, at: int) -> None:
         withdrawal = unsafe_payload(envelope, Withdrawal)
         told = self._at(withdrawal.transfer, at, "ended")
-        told.ending = ("withdrawn", "")
+        told.ending, told.withdrawn = ("withdrawn", ""), withdrawal.annex
 
     def _authorized(self, authorization: Authorization, at: int) -> None:
         told = self._at(authorization.transfer, at, "authorized")
@@ -322,6 +341,9 @@ class Naive:
             used += [index for vault, index in paid if vault == name]
         return max(used, default=-1) + 1
 
+    def _issued(self, vault_id: bytes) -> list[tuple[AddressIssued, int]]:
+        return [(issued, at) for issued, at in self.addresses if issued.vault == vault_id]
+
     def members(self, group: bytes) -> list[Told]:
         return [each for each in self.transfers if each.group == group]
 
@@ -385,11 +407,13 @@ class Naive:
             "blocks": [(each.height, each.block) for each in reversed(self.blocks)],
             "next": {place: self.next_index(*place) for place in places},
             "addresses": {
-                vault_id: [(each.index, each.annex, at) for each, at in self.addresses if each.vault == vault_id]
+                vault_id: [(each.index, each.annex, at) for each, at in self._issued(vault_id)]
                 for vault_id in self.vaults
             },
             "nonces": self.nonces(),
             "seen_by": dict(self.seen_by),
+            "annexes": dict(self.annexes),
+            "erased": dict(self.erased),
         }
 
     def _unconfirmed_change(self) -> Iterator[tuple[OutPoint, int]]:
@@ -425,8 +449,8 @@ class Naive:
         same = [each for each in self.transfers if each.draft.identity.transactions == told.draft.identity.transactions]
         return next((each.id for each in same if each.is_bearer), same[0].id)
 
-    def answers_of_deposits(self) -> Answers:
-        """What only they know who have the bodies of what is said of deposits."""
+    def answers_of_bodies(self) -> Answers:
+        """What only they know who have the bodies that may be withheld or erased: deposits, and words about people."""
         if self.charter is None:
             return {}
         free = {vault_id: [each for each in self._coins(vault_id) if each not in self.held] for vault_id in self.vaults}
@@ -436,9 +460,24 @@ class Naive:
             "balance": {vault_id: self._balance(vault_id) for vault_id in self.vaults},
             "coins": {vault_id: self._coins(vault_id) for vault_id in self.vaults},
             "spendable": free,
-            "unused": {place: max(self.next_index(*place), self.furthest.get(place, -1) + 1) for place in places},
+            "unused": {place: max(self.next_index(*place), self._furthest(*place) + 1) for place in places},
             "maturing": {each.outpoint for each in self.deposits if not each.is_mature and each.spent_by is None},
+            "payers": [self._payer(issued) for vault_id in self.vaults for issued, _ in self._issued(vault_id)],
+            "reasons": [self._reason(each.request.annex) for each in self.transfers],
+            "withdrawn": [self._reason(each.withdrawn) or "" for each in self.transfers if each.withdrawn is not None],
         }
+
+    def _furthest(self, vault_id: bytes, branch: int) -> int:
+        return max((index for *place, index in self.paid.values() if place == [vault_id, branch]), default=-1)
+
+    def _payer(self, issued: AddressIssued) -> tuple[str, str] | None:
+        words = self.words[issued.annex]
+        annex = None if words is None else AddressAnnex.from_bytes(words)
+        return None if annex is None else (annex.payer, annex.purpose)
+
+    def _reason(self, named: bytes) -> str | None:
+        words = self.words[named]
+        return None if words is None else ReasonAnnex.from_bytes(words).reason
 
     def _balance(self, vault_id: bytes) -> int:
         return sum(each.said.amount for each in self._of(vault_id) if each.spent_by is None)

@@ -5,9 +5,10 @@ is a finding. The same seed gives the same steps.
 """
 
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from custody.envelope import Envelope
 from custody.errors import CustodyError
 from custody.examine.evidence import Stage
 from custody.history import lists, tables
-from custody.history.holdings import holdings, unspent
+from custody.history.holdings import holding, holdings, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
 from custody.log import LogEntry
@@ -76,7 +77,9 @@ class CrashingStore:
 class Crashing:
     """A transaction of it: it may be gone before a change and after it."""
 
-    CHANGES = frozenset({"append", "save", "watch", "keep_document", "hold", "release_holds", "queue", "dequeue"})
+    CHANGES = frozenset(
+        {"append", "save", "watch", "keep_document", "hold", "release_holds", "queue", "dequeue", "erase_body"}
+    )
 
     def __init__(self, transaction: StoreTransaction, store: CrashingStore) -> None:
         self._transaction, self._store = transaction, store
@@ -98,7 +101,10 @@ class Crashing:
 def everything(store: SqlStore) -> tuple[object, ...]:
     """What a unit of work that ends early must leave as it was."""
     with store.read() as view:
-        return view.frontier(), view.rows().head, view.outbox(), view.windows(), view.checkpoint(), _holds(view)
+        whole = view.frontier(), view.rows().head, view.outbox(), view.windows(), view.checkpoint(), _holds(view)
+    with closing(sqlite3.connect(store.path)) as connection:
+        bodies = connection.execute('SELECT count(*), total("index") FROM bodies').fetchone()
+    return (*whole, *bodies)
 
 
 def _holds(view: StoreView) -> list[tuple[OutPoint, bytes | None]]:
@@ -148,6 +154,27 @@ class Office:
         story.mine(SETTING.confirmations)
         chance = random.Random(seed)  # noqa: S311 - the same walk every time
         return cls(story, chance, (story.custodian, second), crashing, unlucky, memory)
+
+    @property
+    def figures(self) -> str:
+        """How much has happened, for whoever runs a campaign: `pytest -rP` shows it."""
+        counted = Counter(each.head.entry for each in self.entries())
+        words = {row.value for _, row in self.story.history().state.scan(tables.ANNEXES)}
+        erased = [int.from_bytes(key, "big") for key, _ in self.story.history().state.scan(tables.ERASED)]
+        erased_words = len(words.intersection(erased))
+        said = {
+            "entries": counted.total(),
+            "transfers": counted["drafted"],
+            "confirmed": counted["confirmed"],
+            "deposits taken back": counted["deposit_reversed"],
+            "annexes erased": erased_words,
+            "deposits erased": len(erased) - erased_words,
+            "erasures refused": sum(count for what, count in self.refused.items() if "ERASE_REFUSED" in what),
+            "crashes": self.crashing.crashes,
+            "steps done": self.done.total(),
+            "steps refused": self.refused.total(),
+        }
+        return ", ".join(f"{count:,} {what}" for what, count in said.items())
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -404,6 +431,31 @@ class Office:
         lines = list(self.story.custodian.showing.log_file(self._since(station)))
         station.catch_up(lambda: iter(lines))
 
+    # --- erasing ---------------------------------------------------------------------------------------------------
+
+    def erase(self) -> None:
+        """Words or deposits, old or new; now and then what is gone already, what somebody needs, or nothing at all."""
+        for _ in range(self.chance.choice([1, 1, 2, 5])):
+            index = self.chance.choice(self._erasable(self.story.history()))
+            self.story.custodian.erase(index, "asked for at random")
+
+    def _erasable(self, history: History) -> list[int]:
+        """Where one kind of what may be erased stands; or any entry, of which most may not be."""
+        which = self.chance.random()
+        if which < 0.4:
+            found = [row.value for _, row in history.state.scan(tables.ANNEXES)]
+        elif which < 0.65:
+            found = [row.seen for _, row in history.state.scan(tables.HOLDINGS)]
+        elif which < 0.85:
+            spent = {outpoint for each in self.transfers() for outpoint in each.draft.outpoints}
+            found = [row.seen for each in spent if (row := holding(history, each)) is not None]
+        elif which < 0.9:
+            found = [int.from_bytes(key, "big") for key, _ in history.state.scan(tables.ERASED)]
+        else:
+            found = [self.chance.randrange(history.size + 2)]
+        newest = sorted(found)[-20:]
+        return (newest if self.chance.random() < 0.5 else found) or [history.size]
+
     # --- thefts ------------------------------------------------------------------------------------------------------
 
     def steal(self) -> None:
@@ -473,6 +525,7 @@ STEPS = (
     (30, Office.go_on),
     (3, Office.visit),
     (3, Office.catch_up),
+    (8, Office.erase),
     (5, Office.crash),
 )
 THEFTS = ((3, Office.steal),)

@@ -182,12 +182,14 @@ def erase(*, index: int, why: str, is_confirmed: bool) -> None:
     """Erase what an entry says about people, for good.
 
     INDEX is an entry of the log: the annex of an address (custody vault addresses) or of a request (custody transfer
-    show) or a deposit (custody coin list --json). No other may be erased. That it was erased is entered; the entry's
-    hash stays, and so does everything else that the log says. Backups and files written before are not touched.
+    show) or a deposit (custody coin list --json) that no live transfer spends. No other may be erased. That it was
+    erased is entered; the entry's hash stays, and so does everything else that the log says. Backups and files written
+    before are not touched.
     """
     desk = coordinator()
+    history = desk.history()
     with desk.store.read() as view:
-        entry = erasable(view, index).entry
+        entry = erasable(history, view, index).entry
     output().talk(f"entry {index} is {_ERASABLE[entry]}")
     confirm("Erase it for good?", is_given=is_confirmed)
     with desk.work() as work:

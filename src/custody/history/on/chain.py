@@ -76,7 +76,7 @@ def _take_away(state: State, row: HoldingRow) -> State:
 
 
 def forget_deposit(state: State, seen: DepositSeen, at: int) -> State:
-    """The state as it were, had entry `at` come without the body that it has."""
+    """The state as it were, had entry `at` come without the body that it has, in a log that lacks no other."""
     row = state.get(tables.HOLDINGS, outpoint_key(seen.deposit.outpoint))
     if row is not None and row.seen == at:
         state = _take_away(state, row)
