@@ -31,6 +31,7 @@ from custody.examine.statement import (
     signed_so_far,
 )
 from custody.history.questions import History
+from custody.history.snapshot import check_sum
 from custody.history.state import State
 from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
@@ -237,6 +238,15 @@ class Station:
             Untrusted: no charter is trusted yet.
         """
         return State.over(self._memory.rows(), self.state().charter)
+
+    def verify(self) -> None:
+        """Add up what was kept here, as long as that takes.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            StateCorrupt: something was changed where it lies.
+        """
+        check_sum(self.seen().base)
 
     def _remember(self, known: StationState, shown: Shown) -> None:
         """Keep the longest log that was shown here."""
