@@ -22,7 +22,7 @@ from custody.bitcoin.psbt import Psbt
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
 from custody.delivery import Delivery, Underway, refuse_denied_now
-from custody.drafter import draft_for
+from custody.drafter import choose, draft_chosen
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
 from custody.examine.evidence import (
@@ -180,12 +180,16 @@ class Custodian:
     def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
         """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins."""
         self._refuse_unready()
-        chosen = rate_for(self._outside.relay, rate)
-        with self._work() as work:
-            drafted, group = draft_for(work, request_id, chosen.rate, self._outside.below)
-            work.store.hold(drafted.outpoints, group)
-            work.append(kinds.DRAFTED, drafted)
-        return drafted
+        wanted, below = rate_for(self._outside.relay, rate).rate, self._outside.below
+        while True:
+            choice = choose(self._logbook.read(), request_id, wanted, below, self._outside.clock.now())
+            with self._work() as work:
+                # Whoever took one of the coins meanwhile has come first: others are chosen then, from what is left.
+                if (made := draft_chosen(work, choice, below)) is not None:
+                    drafted, group = made
+                    work.store.hold(drafted.outpoints, group)
+                    work.append(kinds.DRAFTED, drafted)
+                    return drafted
 
     def decide(self, transfer_id: bytes) -> Decision:
         """Apply the rules. A denied draft ends at once and frees its coins."""

@@ -5,6 +5,10 @@ those it replaces, then of all of them, and others only when these do not suffic
 and no more than it needs; a child takes its parent's change. Whatever comes out is checked here as everybody else will
 check it, before a coin is held for it; and where nodes would rather keep what waits, nothing is drafted.
 
+1. Coins are chosen on the history as it was read, while nobody holds the store: a vault may have thousands.
+2. In the transaction that holds them every rule is asked again, and what else a draft is made from is read as it stands
+   then. When a coin is no longer free, nothing is drafted, and the caller chooses again.
+
 Rates are sat/kvB, amounts sats.
 """
 
@@ -18,7 +22,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Frozen
 from custody.charter.document import VaultPayee
 from custody.history import lists
-from custody.history.holdings import spendable, unconfirmed
+from custody.history.holdings import spendable, still_free, unconfirmed
 from custody.history.questions import History
 from custody.history.relations import children, parent_of, refuse_drafted, replaced_by
 from custody.logbook import Work
@@ -37,33 +41,77 @@ LONG_TERM_RATE: Final = 10_000
 """sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Coins for a request, by its id, at a rate in sat/kvB, chosen when the log had `size` entries."""
+
+    size: int
+    request: bytes
+    rate: int
+    selection: Selection
+
+
 def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[Draft, bytes]:
-    """The draft for a request at `rate`, and the id of the group of conflicting transfers it is in.
+    """The draft for a request at `rate`, chosen now, and the id of the group of conflicting transfers it is in.
+
+    Raises:
+        As `choose` and `draft_chosen`.
+    """
+    chosen = draft_chosen(work, choose(work.history, request_id, rate, below, work.now), below)
+    if chosen is None:
+        raise AssertionError("nothing changes within one unit of work")
+    return chosen
+
+
+def choose(history: History, request_id: bytes, rate: int, below: Below, now: int) -> Choice:
+    """Coins for a request at `rate` (sat/kvB), as it stands at `now` (Unix seconds).
+
+    Raises:
+        Frozen, RequestExpired, RequestInUse: nothing is drafted for it now.
+        ReplaceNoConflict, ReplacePayees: it may not replace what it names.
+        ChildParent, ChildFeeLow: what it names cannot be sped up, or not so.
+        InsufficientFunds, TooHeavy, OutputDust: its coins do not make it.
+    """
+    plan, replaced = _asked(history, request_id, rate, now)
+    selection = _select(plan, _Coins.of(history, plan.request, replaced), history, below)
+    return Choice(history.size, request_id, rate, selection)
+
+
+def draft_chosen(work: Work, choice: Choice, below: Below) -> tuple[Draft, bytes] | None:
+    """The draft from chosen coins, and the id of its group; None when one of them is no longer free.
 
     Raises:
         Frozen, RequestExpired, RequestInUse: nothing is drafted for it now.
         ReplaceNoConflict, ReplacePayees, ReplaceInputs, ReplaceFeeLow: it may not replace what it names, or not so.
-        ChildParent, ChildFeeLow: what it names cannot be sped up, or not so.
-        InsufficientFunds, TooHeavy, OutputDust: its coins do not make it.
+        ChildParent: what it names cannot be sped up any more.
     """
     history = work.history
-    if history.frozen_by is not None:
-        raise Frozen(why=history.frozen_by)
-    request = check_request(history.request(request_id), history.charter)
-    refuse_expired_request(request, work.now)
-    refuse_drafted(history, request_id)
-    replaced = replaced_by(history, request)
-    check_payees(request, replaced)
-    plan = _plan(work, request, rate)
-    drafted = draft(plan, _select(plan, _Coins.of(history, request, replaced), history, below), below)
+    plan, replaced = _asked(history, choice.request, choice.rate, work.now)
+    groups, coins = frozenset(each.group for each in replaced), choice.selection.coins
+    if history.size != choice.size and not all(still_free(history, plan.vault.id, each, groups) for each in coins):
+        return None
+    drafted = draft(plan, choice.selection, below)
     check_conflicts(drafted, {each.id: each.draft for each in replaced})
-    check_replacement(drafted, request, replaced)
+    check_replacement(drafted, plan.request, replaced)
     check_relayed(drafted, plan.vault, _evicted(history, replaced))
     return drafted, replaced[0].group if replaced else drafted.transfer_id
 
 
-def _plan(work: Work, request: TransferRequest, rate: int) -> Plan:
-    history = work.history
+def _asked(history: History, request_id: bytes, rate: int, now: int) -> tuple[Plan, tuple[Transfer, ...]]:
+    """What a draft of the request is made from beside coins, and the transfers that it has to conflict with."""
+    if history.frozen_by is not None:
+        raise Frozen(why=history.frozen_by)
+    request = check_request(history.request(request_id), history.charter)
+    refuse_expired_request(request, now)
+    refuse_drafted(history, request_id)
+    replaced = replaced_by(history, request)
+    check_payees(request, replaced)
+    if request.parent is not None:
+        parent_of(history, request)
+    return _plan(history, request, rate, now), replaced
+
+
+def _plan(history: History, request: TransferRequest, rate: int, now: int) -> Plan:
     charter = history.charter
     entry, vault = charter.vault_by_id(request.vault)
     payees = (charter.payee(payment.payee) for payment in request.payments)
@@ -77,7 +125,7 @@ def _plan(work: Work, request: TransferRequest, rate: int) -> Plan:
         next_receive={name: lists.next_receive(history, name) for name in paid},
         height=history.height,
         rate=rate,
-        at=work.now,
+        at=now,
     )
 
 

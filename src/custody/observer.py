@@ -170,9 +170,12 @@ def observe(
 def _find(logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView]) -> list[_Found]:
     """What is ours in each block. Everything is looked for at once, and while nobody holds the store.
 
-    A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then.
+    A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then. Where no
+    block is new, nothing has to be watched for.
     """
-    used = _used(history)
+    if not blocks:
+        return []
+    used = _used(history, _vaults(history, logbook.windows()))
     scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
     while True:
         _watch_ahead(logbook, clock, history, used)
@@ -189,12 +192,17 @@ def _find(logbook: Logbook, clock: Clock, history: History, blocks: Sequence[Blo
     return [_Found(*each) for each in zip(deposits, spends, strict=True)]
 
 
-def _used(history: History) -> dict[tuple[bytes, int], int]:
+def _vaults(history: History, windows: Iterable[tuple[bytes, int]]) -> set[bytes]:
+    """The ids of all vaults. Once each has a window these say so, and no key has to be derived for it."""
+    watched, charter = {vault_id for vault_id, _ in windows}, history.charter
+    if len(watched) == len(charter.vaults):
+        return watched
+    return {charter.vault(entry.name).id for entry in charter.vaults}
+
+
+def _used(history: History, vaults: Iterable[bytes]) -> dict[tuple[bytes, int], int]:
     """The first index of each vault and branch beyond every one that was issued, drafted or seen to be paid."""
-    used: dict[tuple[bytes, int], int] = {}
-    for entry in history.charter.vaults:
-        vault_id = history.charter.vault(entry.name).id
-        used.update({(vault_id, branch.value): 0 for branch in Branch})
+    used = {(vault_id, branch.value): 0 for vault_id in vaults for branch in Branch}
     for table, beyond in ((tables.NEXT_INDEX, 0), (tables.FURTHEST, 1)):
         for key, row in history.state.scan(table):
             place = (key[:-1], key[-1])

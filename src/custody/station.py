@@ -31,7 +31,7 @@ from custody.examine.statement import (
     signed_so_far,
 )
 from custody.history.questions import History
-from custody.history.snapshot import SnapshotInvalid
+from custody.history.snapshot import SnapshotInvalid, check_sum
 from custody.history.state import State
 from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
@@ -248,6 +248,15 @@ class Station:
             Untrusted: no charter is trusted yet.
         """
         return State.over(self._memory.rows(), self.state().charter)
+
+    def verify(self) -> None:
+        """Add up what was kept here, as long as that takes.
+
+        Raises:
+            Untrusted: no charter is trusted yet.
+            StateCorrupt: something was changed where it lies.
+        """
+        check_sum(self.seen().base)
 
     def _known(self) -> tuple[State, StationState]:
         """What the log says, and whom this station trusts and how it began.

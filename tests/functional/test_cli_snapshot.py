@@ -1,5 +1,7 @@
 """A snapshot by commands: sealed, confirmed at officers' stations, written, begun with, and told for ever."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,17 @@ def confirmed_by_the_third(office):
     office.trusted_by(OFFICERS[2])
     office.at_station(OFFICERS[2], "catch-up", log)
     return confirmed(office, OFFICERS[2])
+
+
+def test_a_row_that_was_changed_at_the_station_is_found(sealed):
+    office, _ = sealed
+    whose = OFFICERS[0]
+    assert office.at_station(whose, "status", "--deep")["is_summed"]
+    with closing(sqlite3.connect(Path(office.path(f"station-{whose}")) / "station.db")) as connection:
+        changed = connection.execute(
+            "UPDATE rows SET value = CAST('[0]' AS BLOB) WHERE name = 'committed_all'"
+        ).rowcount
+        changed += connection.execute("UPDATE rows SET value = CAST('[9]' AS BLOB) WHERE name = 'next_index'").rowcount
+        connection.commit()
+    assert changed
+    office.refused_at(whose, "STATE_CORRUPT", "status", "--deep")

@@ -1,8 +1,11 @@
 """Which coins are held, and by whom: the log says it, the store says the same, and so does what is spendable."""
 
+from collections.abc import Callable
+
 import pytest
 
 from custody.bitcoin.transaction import OutPoint
+from custody.custodian import Custodian, Outside
 from custody.history import lists, tables
 from custody.history.holdings import held_by, spendable
 from custody.history.tables import outpoint_of
@@ -62,3 +65,40 @@ def test_a_coin_that_was_another_s_when_its_transfer_came_back_is_that_transfer_
         story.drafted(story.request((TAX_OFFICE, 5_000_000)))
     story.mine()
     assert held_by(story.history(), left) is None
+
+
+def another_coordinator(story: Scenario, meanwhile: Callable[[], object]) -> Custodian:
+    """One that chooses coins on the same store, and before it has chosen the first time something happens."""
+    waiting = [meanwhile]
+
+    def below(limit: int) -> int:
+        if waiting:
+            waiting.pop()()
+        return story.chance.below(limit)
+
+    view = story.chain.view
+    outside = Outside((view,), view, (), story.chain, below, story.chance.salt)
+    return Custodian(story.store, story.cast.digest, story.cast.coordinator, outside)
+
+
+def test_coins_that_another_takes_while_they_are_chosen_are_not_drafted_twice(story):
+    asked = story.custodian.submit(story.request((SUPPLIER, 5_000_000))).digest()
+    # A sweep returns nothing, so all that changes for the other one is that its coins are gone.
+    sweep = story.request((TAX_OFFICE, None), purpose=Purpose.SWEEP)
+    with refuses("INSUFFICIENT_FUNDS"):
+        another_coordinator(story, lambda: story.drafted(sweep)).draft(asked, LOW)
+    (swept,) = lists.transfers(story.history())
+    assert set(held(story)) == set(swept.draft.outpoints)
+
+
+def test_a_change_index_that_another_uses_while_coins_are_chosen_is_not_used_twice(story):
+    asked = story.custodian.submit(story.request((SUPPLIER, 5_000_000))).digest()
+
+    def draft_and_withdraw() -> None:
+        drafted, _ = story.drafted(story.request((TAX_OFFICE, 6_000_000)))
+        story.custodian.withdraw(story.withdrawal(drafted.transfer_id))
+
+    drafted = another_coordinator(story, draft_and_withdraw).draft(asked, LOW)
+    withdrawn, ours = lists.transfers(story.history())
+    assert (ours.id, withdrawn.draft.change, ours.draft.change) == (drafted.transfer_id, 0, 1)
+    assert set(held(story)) == set(drafted.outpoints)

@@ -60,7 +60,7 @@ def in_maps() -> Place:
     return Place(lambda: kept[-1], lambda state: kept.append(MapRows.of(state)))
 
 
-@pytest.fixture(params=["maps", "store in memory", "SQLite beside the log", "a station's file"])
+@pytest.fixture(params=["maps", "store in memory", "SQLite beside the log", "a station's file", "one opened again"])
 def place(request, tmp_path) -> Iterator[Place]:
     match request.param:
         case "maps":
@@ -69,9 +69,14 @@ def place(request, tmp_path) -> Iterator[Place]:
             yield in_store(InMemoryStore(Network.REGTEST, ORIGIN))
         case "SQLite beside the log":
             yield in_store(create_store(tmp_path / "store.sqlite", Network.REGTEST, ORIGIN))
-        case _:
+        case "a station's file":
             memory = FileStationMemory(tmp_path / "station.db")
             yield Place(memory.rows, lambda state: memory.save(TRUSTED, state))
+        case _:
+            path = tmp_path / "station.db"
+            yield Place(
+                lambda: FileStationMemory(path).rows(), lambda state: FileStationMemory(path).save(TRUSTED, state)
+            )
 
 
 def over(place: Place) -> State:
@@ -203,6 +208,21 @@ def test_rows_under_nobody_whom_the_station_trusts_are_damage(tmp_path):
         connection.execute("DELETE FROM trusted")
     with refuses("STATE_CORRUPT"):
         memory.load()
+
+
+def test_what_another_process_saved_is_read_and_not_what_this_one_remembers(tmp_path):
+    one, other = (FileStationMemory(tmp_path / "station.db") for _ in range(2))
+    one.save(TRUSTED, told(State.over(one.rows(), PINNED).put(tables.REQUESTS, b"a", Number(1))))
+    other.save(TRUSTED, told(State.over(other.rows(), PINNED).put(tables.REQUESTS, b"a", Number(2))))
+    assert one.rows().get(tables.REQUESTS, b"a") == Number(2)
+
+
+def test_what_was_not_written_is_not_remembered(tmp_path):
+    memory = FileStationMemory(tmp_path / "station.db")
+    memory.save(TRUSTED, told(State.over(memory.rows(), PINNED)))
+    # No entry makes this row, so there is nothing to keep.
+    memory.save(TRUSTED, State.over(memory.rows(), PINNED).put(tables.REQUESTS, b"a", Number(1)))
+    assert memory.rows().get(tables.REQUESTS, b"a") is None
 
 
 @pytest.mark.parametrize("damaged", [b"", b"not a database at all", bytes(4096)])

@@ -16,8 +16,9 @@ import sqlite3
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from custody.history import tables
 from custody.history.multiset import Multiset
@@ -30,6 +31,8 @@ from custody.ports import FileUnusable, StateChanged, StationState
 FORMAT: Final = 1
 PAGE: Final = 200
 """Rows fetched at once."""
+IN_ONE_QUESTION: Final = 100
+"""Keys that are looked for at once."""
 _FOREVER: Final = 2**62
 _BUSY_SECONDS: Final = 10
 _PRAGMAS: Final = (
@@ -38,6 +41,8 @@ _PRAGMAS: Final = (
     "PRAGMA fullfsync=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
+    # What a thousand entries change fits in, else pages would be written, and read again, before the save is whole.
+    "PRAGMA cache_size=-16384",
 )
 _SCHEMA: Final = f"""
 PRAGMA user_version={FORMAT};
@@ -51,10 +56,15 @@ CREATE TABLE rows (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
 """
+REMEMBERED: Final = 10_000
+"""Rows of a save, at most, that the process remembers: it goes on from there without reading them."""
+_Known: TypeAlias = dict[tuple[Table[Any], Key], Any]
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 _DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
 """The second condition is the index's own: without it SQLite would look through all rows."""
 _GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
+_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
+_MANY: Final = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key IN (:{', :'.join(_KEYS)})"  # noqa: S608 - the same
 
 
 class FileStationMemory:
@@ -62,6 +72,7 @@ class FileStationMemory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._newest: tuple[Frontier, _Known] = (Frontier(), {})
 
     def load(self) -> StationState | None:
         """Whom this station trusts; None before anything was saved, the file having been made or not.
@@ -92,7 +103,8 @@ class FileStationMemory:
             return NoRows()
         with self._reading() as connection:
             head = _read_head(connection)
-        return _FileRows(self, head)
+        saved, known = self._newest
+        return _FileRows(self, head, known if saved == head.frontier else {})
 
     def save(self, trusted: StationState, seen: State) -> None:
         """Keep both.
@@ -112,6 +124,10 @@ class FileStationMemory:
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
                 _write(connection, head, encoded)
+        if seen.size > before.size:
+            # Most of what the next entries ask for was written with those before them.
+            newest = encoded if len(encoded) <= REMEMBERED else []
+            self._newest = (seen.frontier, {(table, key): seen.get(table, key) for table, key, _ in newest})
 
     def begin(self, trusted: StationState, seen: State, head: Head, rows: Iterable[Written]) -> None:
         """Keep these rows in place of those of `seen`.
@@ -130,6 +146,7 @@ class FileStationMemory:
             given = ((table.name, key, size, _FOREVER, data) for table, key, data in rows)
             connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", given)
             _write_head(connection, head)
+        self._newest = (Frontier(), {})
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -206,10 +223,11 @@ class _FileRows:
     is in no transaction and keeps nobody from saving.
     """
 
-    def __init__(self, memory: FileStationMemory, head: Head) -> None:
+    def __init__(self, memory: FileStationMemory, head: Head, known: _Known) -> None:
+        """`known` are rows that need not be read."""
         self.head: Final = head
         self._memory: Final = memory
-        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+        self._known: Final = dict(known)
         with memory._translating():  # noqa: SLF001 - the two are one file's
             self._connection: Final = memory._open()  # noqa: SLF001
             weakref.finalize(self, self._connection.close)
@@ -228,8 +246,18 @@ class _FileRows:
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
-        found = ((key, self.get(table, key)) for key in keys)
-        return {key: row for key, row in found if row is not None}
+        wanted = sorted(key for key in set(keys) if (table, key) not in self._known)
+        for at in range(0, len(wanted), IN_ONE_QUESTION):
+            some = wanted[at : at + IN_ONE_QUESTION]
+            # Always the same statement: the last key stands for those that are lacking.
+            asked: dict[str, object] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
+            asked |= {"name": table.name, "size": self.head.frontier.size}
+            with self._memory._translating():  # noqa: SLF001
+                found = dict(self._connection.execute(_MANY, asked).fetchall())
+            for key in some:
+                self._known[table, key] = table.decode(key, found[key]) if key in found else None
+        known = ((key, self._known[table, key]) for key in keys)
+        return {key: row for key, row in known if row is not None}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False

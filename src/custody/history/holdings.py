@@ -48,6 +48,18 @@ def spendable(history: History, vault_id: bytes, groups: frozenset[bytes] = froz
     return tuple(coin for coin, holder in holders if holder is None or holder.value in groups)
 
 
+def still_free(history: History, vault_id: bytes, coin: Coin, groups: frozenset[bytes]) -> bool:
+    """Whether a coin of a vault can be spent, and no live transfer holds it but those of `groups`: asked of one coin.
+
+    Change of a released transfer that stands in no block counts too: a child spends it.
+    """
+    if held_by(history, coin.outpoint) not in {None, *groups}:
+        return False
+    row = history.state.get(tables.UNSPENT, vault_id + outpoint_key(coin.outpoint))
+    found = row.deposit.coin if row is not None and row.is_mature else unconfirmed(history, coin.outpoint)
+    return found == coin
+
+
 def held_by(history: History, outpoint: OutPoint) -> bytes | None:
     """The group of the live transfers that spend this outpoint, if there are any."""
     row = history.state.get(tables.HELD, outpoint_key(outpoint))

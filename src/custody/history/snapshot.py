@@ -15,7 +15,7 @@ from custody.history import tables
 from custody.history.entry import HistoryInvalid, Needed
 from custody.history.kinds import BY_NAME
 from custody.history.multiset import Multiset
-from custody.history.rows import Key, Rows, Sealing, Table, number
+from custody.history.rows import Key, Rows, Sealing, StateCorrupt, Table, number
 from custody.log import Frontier, LogEntry, open_body
 
 Written: TypeAlias = tuple[Table[Any], Key, bytes]
@@ -92,6 +92,16 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[Written]:
 def total_of(rows: Iterable[Written]) -> Multiset:
     """What the digest of a state with these rows is of."""
     return Multiset().changed(table.element_of(key, data) for table, key, data in rows)
+
+
+def check_sum(rows: Rows) -> None:
+    """Add up every row that the digest covers.
+
+    Raises:
+        StateCorrupt: they are not those that the base says it has: one was changed where it lies.
+    """
+    if total_of(sealed_rows(rows)).digest() != rows.head.total.digest():
+        raise StateCorrupt(table="head", key="", problem="its sum is not that of the rows")
 
 
 def rows_of_entry(entry: LogEntry, before: Frontier) -> Iterator[Written]:

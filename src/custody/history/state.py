@@ -11,6 +11,8 @@ import bisect
 import functools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from custody.history.multiset import Multiset
@@ -127,17 +129,18 @@ class State:
         """The same for whoever has this state's `encoded` changes at hand."""
         put: list[bytes] = []
         taken: list[bytes] = []
-        for table, key, data in encoded:
-            if table.sealing is not Sealing.SEALED:
-                continue
-            row = self.base.get(table, key)
-            before = None if row is None else table.encode(row)
-            if before == data:
-                continue
-            if before is not None:
-                taken.append(table.element_of(key, before))
-            if data is not None:
-                put.append(table.element_of(key, data))
+        sealed = (each for each in encoded if each[0].sealing is Sealing.SEALED)
+        for table, rows in groupby(sealed, key=itemgetter(0)):
+            changed = {key: data for _, key, data in rows}
+            stands = self.base.get_many(table, changed)
+            for key, data in changed.items():
+                before = table.encode(stands[key]) if key in stands else None
+                if before == data:
+                    continue
+                if before is not None:
+                    taken.append(table.element_of(key, before))
+                if data is not None:
+                    put.append(table.element_of(key, data))
         return self.base.head.total.changed(put, taken)
 
     def changes(self) -> Iterator[tuple[Table[Any], Key, Any]]:

@@ -156,10 +156,13 @@ def address(  # noqa: PLR0913 - click gives each option by its name
 
 
 @click.command(cls=Verb)
-def status() -> None:
+@click.option("--deep", "is_deep", is_flag=True, help="Add up what is kept of the log as well: was it changed here?")
+def status(*, is_deep: bool) -> None:
     """Show which charter this station trusts and how far it has seen the log."""
     place = desk()
     known, now = place.station.state(), place.clock.now()
+    if is_deep:
+        place.station.verify()
     seen = place.station.seen()
     charter = place.charter()
     rows = [
@@ -169,6 +172,7 @@ def status() -> None:
         ("log", f"{known.origin}, seen up to {seen.size} entries"),
         ("began", began(known.start) if seen.size else "nothing seen yet"),
         ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
+        ("state", f"{seen.digest().hex()}{', by every row' if is_deep else ''}"),
         ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
         ("clock here", moment(now)),
         ("folder", shown(place.folder)),
@@ -183,6 +187,8 @@ def status() -> None:
             "size": seen.size,
             "began": began_data(known.start),
             "root": seen.frontier.root.hex(),
+            "state": seen.digest().hex(),
+            "is_summed": is_deep,
             "witnessed_at": known.witnessed_at,
             "now": now,
         },

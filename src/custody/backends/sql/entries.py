@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from custody.backends.sql import schema, sqlite
+from custody.backends.sql.statement import Statement
 from custody.errors import InvalidInput
 from custody.history import tables
 from custody.history.rows import Table
@@ -34,11 +35,14 @@ _ROWS: Final = (
     .select_from(schema.entries.outerjoin(schema.bodies, schema.bodies.c.index == entry_index))
     .order_by(entry_index)
 )
-_RANGE: Final = _ROWS.where(entry_index >= bindparam("start"), entry_index < bindparam("stop"))
-_ONE: Final = _ROWS.where(entry_index == bindparam("at"))
-ROOT: Final = select(schema.entries.c.root).where(entry_index == bindparam("at"))
-_HEAD: Final = select(schema.log_head.c.size, schema.log_head.c.peaks)
-_LAST: Final = select(entry_index.label("at"), schema.entries.c.root).order_by(entry_index.desc()).limit(1)
+_RANGE: Final = Statement(_ROWS.where(entry_index >= bindparam("start"), entry_index < bindparam("stop")))
+_ONE: Final = Statement(_ROWS.where(entry_index == bindparam("at")))
+_ROOT: Final = Statement(select(schema.entries.c.root).where(entry_index == bindparam("at")))
+_HEAD: Final = Statement(select(schema.log_head.c.size, schema.log_head.c.peaks))
+_LAST: Final = Statement(select(entry_index, schema.entries.c.root).order_by(entry_index.desc()).limit(1))
+_INSERT: Final = Statement(insert(schema.entries))
+_INSERT_BODY: Final = Statement(insert(schema.bodies))
+_SET_HEAD: Final = Statement(update(schema.log_head).values(size=bindparam("size"), peaks=bindparam("peaks")))
 
 
 class EntryRow(NamedTuple):
@@ -58,7 +62,7 @@ def read_page(connection: Connection, start: int, stop: int) -> list[EntryRow]:
     Raises:
         LogCorrupt: there is none.
     """
-    rows = [EntryRow(*row) for row in connection.execute(_RANGE, {"start": start, "stop": min(stop, start + PAGE)})]
+    rows = [EntryRow(*row) for row in _RANGE.rows(connection, start=start, stop=min(stop, start + PAGE))]
     if not rows:
         raise LogCorrupt(index=start, problem="it is missing")
     return rows
@@ -93,12 +97,30 @@ def from_log(connection: Connection, table: Table[Any], key: bytes) -> bytes | N
     """A row of a table that repeats the log, from the log itself."""
     index = int.from_bytes(key, "big")
     if table is tables.ROOTS:
-        if index == 0:
-            return Frontier().root
-        root: bytes | None = connection.scalar(ROOT, {"at": index - 1})
-        return root
-    row = connection.execute(_ONE, {"at": index}).first()
+        return root_at(connection, index)
+    row = _ONE.first(connection, at=index)
     return None if row is None else read_entry(EntryRow(*row), index).body
+
+
+def root_at(connection: Connection, size: int) -> bytes | None:
+    """The root recorded for the first `size` entries; None when the last of them is missing."""
+    if size == 0:
+        return Frontier().root
+    root: bytes | None = _ROOT.scalar(connection, at=size - 1)
+    return root
+
+
+def write_entry(connection: Connection, entry: LogEntry, root: bytes) -> None:
+    """Write an entry behind the others, with the root that the log has then."""
+    index = entry.head.index
+    _INSERT.run(connection, [{"index": index, "head": entry.head.to_bytes(), "leaf": entry.leaf, "root": root}])
+    if entry.body is not None:
+        _INSERT_BODY.run(connection, [{"index": index, "salt": entry.salt, "body": entry.body}])
+
+
+def save_frontier(connection: Connection, frontier: Frontier) -> None:
+    """Write the log's head."""
+    _SET_HEAD.run(connection, [{"size": frontier.size, "peaks": b"".join(frontier.peaks)}])
 
 
 def load_frontier(connection: Connection, path: Path) -> Frontier:
@@ -107,12 +129,12 @@ def load_frontier(connection: Connection, path: Path) -> Frontier:
     Raises:
         StoreCorrupt: it says nothing that can be.
     """
-    row = connection.execute(_HEAD).first()
+    row = _HEAD.first(connection)
     if row is None:
         raise StoreCorrupt(store=sqlite.shown(path), what="the log's head is missing")
-    peaks = tuple(row.peaks[at : at + 32] for at in range(0, len(row.peaks), 32))
+    size, peaks = row
     try:
-        return Frontier(size=row.size, peaks=peaks)
+        return Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32)))
     except ValueError:
         raise StoreCorrupt(store=sqlite.shown(path), what="the log's head does not fit its size") from None
 
@@ -124,8 +146,8 @@ def check_end(connection: Connection, path: Path, frontier: Frontier) -> None:
         LogCorrupt: entries that the head counts are missing.
         StoreCorrupt: there are more, or their root is another.
     """
-    last = connection.execute(_LAST).first()
-    size, root = (0, Frontier().root) if last is None else (last.at + 1, last.root)
+    last = _LAST.first(connection)
+    size, root = (0, Frontier().root) if last is None else (last[0] + 1, last[1])
     if size < frontier.size:
         raise LogCorrupt(index=size, problem="it is missing")
     if size > frontier.size or root != frontier.root:

@@ -16,11 +16,13 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from custody.backends.sql import schema
+from custody.backends.sql.statement import Statement
 from custody.history import tables
 from custody.history.multiset import Multiset
 from custody.history.rows import Head, Key, Row, Sealing, StateCorrupt, Table
@@ -31,7 +33,7 @@ from custody.ports import StateGone, StoreCorrupt
 
 KEPT: Final = 10_000
 """Entries for which an ended row is kept."""
-IN_ONE_QUESTION: Final = 500
+IN_ONE_QUESTION: Final = 100
 """Keys that are looked for at once."""
 FIRST: Final = 10
 """Rows that are fetched first: most questions are about the newest, or about a few."""
@@ -40,11 +42,33 @@ PAGE: Final = 200
 
 _rows: Final = schema.state_rows.c
 _AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
-_GET: Final = select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key"))
-_OLDEST: Final = select(schema.state_head.c.oldest)
-_MANY: Final = select(_rows.key, _rows.value).where(*_AS_OF)
-_FORWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key).limit(bindparam("most"))
-_BACKWARDS: Final = select(_rows.key, _rows.value).where(*_AS_OF).order_by(_rows.key.desc()).limit(bindparam("most"))
+_GET: Final = Statement(select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key")))
+_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
+_ROWS: Final = select(_rows.key, _rows.value).where(*_AS_OF)
+_MANY: Final = Statement(_ROWS.where(_rows.key.in_([bindparam(each) for each in _KEYS])))
+_FROM: Final = _ROWS.where(_rows.key >= bindparam("low")).limit(bindparam("most"))
+_BELOW: Final = _FROM.where(_rows.key < bindparam("high"))
+_FORWARDS: Final = (Statement(_FROM.order_by(_rows.key)), Statement(_BELOW.order_by(_rows.key)))
+"""To the end, and up to a key; `_BACKWARDS` is the same."""
+_BACKWARDS: Final = (Statement(_FROM.order_by(_rows.key.desc())), Statement(_BELOW.order_by(_rows.key.desc())))
+_HEAD: Final = Statement(select(schema.state_head.c.size, schema.state_head.c.peaks, schema.state_head.c.total))
+_OLDEST: Final = Statement(select(schema.state_head.c.oldest))
+_INSERT: Final = Statement(insert(schema.state_rows))
+_END: Final = Statement(
+    update(schema.state_rows)
+    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
+    .values(until=bindparam("_size"))
+)
+# The second condition is the index's own, in its own words: without it SQLite would look through all rows.
+_DELETE_ENDED: Final = Statement(
+    delete(schema.state_rows).where(
+        _rows.until <= bindparam("oldest"), _rows.until < literal_column(str(schema.FOREVER))
+    )
+)
+_SET_HEAD: Final = Statement(
+    update(schema.state_head).values({name: bindparam(name) for name in ("size", "peaks", "total", "oldest")})
+)
+_KNOWN: Final = frozenset(tables.ALL)
 
 LogRow = Callable[[Connection, Table[Any], Key], bytes | None]
 
@@ -97,55 +121,55 @@ class SqlRows:
                 if table.sealing is Sealing.LOG:
                     data = self._from_log(connection, table, key)
                 else:
-                    asked = {"name": table.name, "size": self.head.frontier.size, "key": key}
-                    data = connection.scalar(_GET, asked)
+                    data = _GET.scalar(connection, name=table.name, size=self.head.frontier.size, key=key)
             self._known[place] = None if data is None else table.decode(key, data)
         found: Row | None = self._known[place]
         return found
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
-        wanted, found = sorted(set(keys)), {}
-        asked = {"name": table.name, "size": self.head.frontier.size}
-        with self._reading() as connection:
-            for at in range(0, len(wanted), IN_ONE_QUESTION):
-                some = _MANY.where(_rows.key.in_(wanted[at : at + IN_ONE_QUESTION]))
-                for key, data in connection.execute(some, asked):
-                    found[key] = table.decode(key, data)
-        return found
+        places = {key: (table, key) for key in keys}
+        found = {key: self._known[place] for key, place in places.items() if place in self._known}
+        wanted = sorted(places.keys() - found.keys())
+        if wanted:
+            with self._reading() as connection:
+                for at in range(0, len(wanted), IN_ONE_QUESTION):
+                    some = wanted[at : at + IN_ONE_QUESTION]
+                    # Always the same statement: the last key stands for those that are lacking.
+                    asked: dict[str, Key] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
+                    for key, data in _MANY.rows(connection, name=table.name, size=self.head.frontier.size, **asked):
+                        found[key] = table.decode(key, data)
+        return {key: row for key, row in found.items() if row is not None}
 
     def scan(
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
     ) -> Iterator[tuple[Key, Row]]:
         """The rows in a range, in the order of their keys, a page at a time."""
-        low, high, last, most = start, stop, None, FIRST
+        size, most = self.head.frontier.size, FIRST
+        to_end, below = _BACKWARDS if backwards else _FORWARDS
         while True:
-            asked = {"name": table.name, "size": self.head.frontier.size, "most": most}
-            statement = (_BACKWARDS if backwards else _FORWARDS).where(_rows.key >= low)
-            if high is not None:
-                statement = statement.where(_rows.key < high)
-            if last is not None and not backwards:
-                statement = statement.where(_rows.key > last)
             with self._reading() as connection:
-                page = connection.execute(statement, asked).all()
+                if stop is None:
+                    page = to_end.rows(connection, name=table.name, size=size, low=start, most=most)
+                else:
+                    page = below.rows(connection, name=table.name, size=size, low=start, high=stop, most=most)
             for key, data in page:
                 row = table.decode(key, data)
                 self._known[table, key] = row
                 yield key, row
             if len(page) < most:
                 return
-            last, most = page[-1][0], PAGE
+            most = PAGE
             if backwards:
-                high = last
+                stop = page[-1][0]
             else:
-                low = last
+                start = _next(page[-1][0])
 
     def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
         """The rows of the table of this name behind a key (None: from the first one on), as bytes, by key."""
-        after = _rows.key >= b"" if behind is None else _rows.key > behind
-        asked = {"name": name, "size": self.head.frontier.size, "most": most}
+        low = b"" if behind is None else _next(behind)
         with self._reading() as connection:
-            return [(row[0], row[1]) for row in connection.execute(_FORWARDS.where(after), asked)]
+            return _FORWARDS[0].rows(connection, name=name, size=self.head.frontier.size, low=low, most=most)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -156,7 +180,7 @@ class SqlRows:
             connection = self._asker()
             yield connection
             # Asked afterwards, since rows only ever go: what is kept now was there when the question was answered.
-            oldest = connection.scalar(_OLDEST)
+            oldest = _OLDEST.scalar(connection)
         if oldest is None or oldest > self.head.frontier.size:
             raise StateGone(store=self._home.shown, size=self.head.frontier.size, oldest=oldest or 0)
 
@@ -170,6 +194,11 @@ class SqlRows:
         return found
 
 
+def _next(key: Key) -> Key:
+    """The first key behind this one."""
+    return key + b"\0"
+
+
 def rows_as_of(home: Home, size: int, compared: Iterable[Table[Any]]) -> Iterator[Written]:
     """The rows of these tables as they were after `size` entries, by key.
 
@@ -178,15 +207,15 @@ def rows_as_of(home: Home, size: int, compared: Iterable[Table[Any]]) -> Iterato
     """
     with home.translating(), home.asker() as connection:
         for table in compared:
-            after, page = _rows.key >= b"", None
-            while page is None or len(page) == PAGE:
-                asked = {"name": table.name, "size": size, "most": PAGE}
-                page = connection.execute(_FORWARDS.where(after), asked).all()
-                oldest = connection.scalar(_OLDEST) or 0
+            low, is_more = b"", True
+            while is_more:
+                page = _FORWARDS[0].rows(connection, name=table.name, size=size, low=low, most=PAGE)
+                oldest = _OLDEST.scalar(connection) or 0
                 if oldest > size:
                     raise StateGone(store=home.shown, size=size, oldest=oldest)
                 yield from ((table, key, data) for key, data in page)
-                after = _rows.key > (page[-1][0] if page else b"")
+                is_more = len(page) == PAGE
+                low = _next(page[-1][0]) if page else low
 
 
 def read_head(connection: Connection, store: str) -> Head:
@@ -195,12 +224,13 @@ def read_head(connection: Connection, store: str) -> Head:
     Raises:
         StoreCorrupt: they do not say.
     """
-    row = connection.execute(select(schema.state_head)).first()
+    row = _HEAD.first(connection)
     if row is None:
         raise StoreCorrupt(store=store, what="the head of the state is missing")
-    peaks = tuple(row.peaks[at : at + 32] for at in range(0, len(row.peaks), 32))
+    size, peaks, total = row
     try:
-        return Head(Frontier(row.size, peaks), Multiset.from_bytes(row.total))
+        frontier = Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32)))
+        return Head(frontier, Multiset.from_bytes(total))
     except ValueError:
         raise StoreCorrupt(store=store, what="the head of the state does not read") from None
 
@@ -225,27 +255,14 @@ def write_rows(connection: Connection, state: State, *, keeps_ended: bool = True
             written.append({"name": table.name, "key": key, "since": size, "until": schema.FOREVER, "value": value})
     if size == before:
         return state.base.head
-    if before and changed:
-        connection.execute(_END, changed)
-    if written:
-        connection.execute(insert(schema.state_rows), written)
+    if before:
+        _END.run(connection, changed)
+    _INSERT.run(connection, written)
     head = Head(state.frontier, state.total_with(encoded))
     # What was taken away for an erased body is gone for whoever comes later, too.
-    oldest = max(connection.scalar(_OLDEST) or 0, size - (KEPT if keeps_ended else 0))
+    oldest = max(_OLDEST.scalar(connection) or 0, size - (KEPT if keeps_ended else 0))
     if before // PAGE != size // PAGE or not keeps_ended:
-        connection.execute(_DELETE_ENDED, {"oldest": oldest})
+        _DELETE_ENDED.run(connection, [{"oldest": oldest}])
     values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
-    connection.execute(update(schema.state_head), values)
+    _SET_HEAD.run(connection, [values])
     return head
-
-
-# The second condition is the index's own, in its own words: without it SQLite would look through all rows.
-_DELETE_ENDED: Final = delete(schema.state_rows).where(
-    _rows.until <= bindparam("oldest"), _rows.until < literal_column(str(schema.FOREVER))
-)
-_KNOWN: Final = frozenset(tables.ALL)
-_END: Final = (
-    update(schema.state_rows)
-    .where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"), _rows.until == schema.FOREVER)
-    .values(until=bindparam("_size"))
-)

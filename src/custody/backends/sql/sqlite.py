@@ -70,9 +70,9 @@ def asker(path: Path, busy_seconds: int) -> Engine:
     return _engine(path, busy_seconds, "PRAGMA query_only=ON")
 
 
-def translated(error: DBAPIError, path: Path, busy_seconds: int) -> CustodyError:
+def translated(error: DBAPIError | sqlite3.Error, path: Path, busy_seconds: int) -> CustodyError:
     """What `error` means to whoever uses the store at `path`. It keeps SQLite's name for it, no value."""
-    cause = error.orig
+    cause = error.orig if isinstance(error, DBAPIError) else error
     code = cause.sqlite_errorcode & 0xFF if isinstance(cause, sqlite3.Error) else sqlite3.SQLITE_ERROR
     name = cause.sqlite_errorname if isinstance(cause, sqlite3.Error) else type(cause).__name__
     store = shown(path)

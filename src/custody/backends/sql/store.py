@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -319,7 +320,7 @@ def _translating(path: Path, busy_seconds: int) -> Iterator[None]:
     """The door: what SQLAlchemy and SQLite raise ends here."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         raise sqlite.translated(error, path, busy_seconds) from None
 
 

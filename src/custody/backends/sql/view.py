@@ -1,6 +1,7 @@
 """What does a transaction of the store read, and what does it change?
 
-It sees the store as it stood when it began, and its own changes. What SQLAlchemy raises is for the store to translate.
+It sees the store as it stood when it began, and its own changes. What SQLAlchemy and SQLite raise is for the store to
+translate.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from custody.backends.sql import schema, sqlite
 from custody.backends.sql.entries import (
     PAGE,
-    ROOT,
     check_end,
     entry_index,
     load_frontier,
     read_entry,
     read_page,
+    root_at,
+    save_frontier,
+    write_entry,
 )
 from custody.backends.sql.rows import Home, SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import replace_rows, scratch_rows
+from custody.backends.sql.statement import Statement
 from custody.bitcoin.transaction import OutPoint
 from custody.history.rows import Head, StateCorrupt
 from custody.history.state import State
@@ -35,6 +39,8 @@ from custody.vault.descriptor import Branch
 
 IN_ONE_QUESTION: Final = 500
 """Scripts that are looked for at once."""
+_WINDOWS: Final = Statement(select(schema.windows.c.vault, schema.windows.c.branch, schema.windows.c.end))
+_DOCUMENT: Final = Statement(select(schema.documents.c.data).where(schema.documents.c.digest == bindparam("digest")))
 
 
 class StoreFile(Home, Protocol):
@@ -112,11 +118,9 @@ class SqlView:
     def root_at(self, size: int) -> bytes:
         if size == self.size:
             return self.root
-        if size == 0:
-            return Frontier().root
-        if not 0 < size < self.size:
+        if not 0 <= size < self.size:
             raise StateChanged(what="the log's size", expected=f"at least {size}", actual=str(self.size))
-        root: bytes | None = self._connection.scalar(ROOT, {"at": size - 1})
+        root = root_at(self._connection, size)
         if root is None:
             raise LogCorrupt(index=size - 1, problem="it is missing")
         return root
@@ -131,7 +135,8 @@ class SqlView:
         return self._rows
 
     def document(self, digest: bytes) -> bytes | None:
-        return self._connection.scalar(select(schema.documents.c.data).where(schema.documents.c.digest == digest))
+        found: bytes | None = _DOCUMENT.scalar(self._connection, digest=digest)
+        return found
 
     def watched(self, scripts: Collection[bytes]) -> dict[bytes, ScriptPlace]:
         table, wanted = schema.scripts, sorted(set(scripts))
@@ -144,7 +149,7 @@ class SqlView:
         return found
 
     def windows(self) -> dict[tuple[bytes, int], int]:
-        return {(row.vault, row.branch): row.end for row in self._connection.execute(select(schema.windows))}
+        return {(vault_id, branch): end for vault_id, branch, end in _WINDOWS.rows(self._connection)}
 
     def holder(self, outpoint: OutPoint) -> bytes | None:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
@@ -182,12 +187,8 @@ class SqlTransaction(SqlView):
             raise StateChanged(what="the log's size", expected=str(index), actual=str(self.size))
         if entry.body is not None:
             open_body(entry)
-        leaf = entry.leaf
-        frontier = self._frontier.append(leaf)
-        values = {"index": index, "head": entry.head.to_bytes(), "leaf": leaf, "root": frontier.root}
-        self._connection.execute(insert(schema.entries), values)
-        if entry.body is not None:
-            self._connection.execute(insert(schema.bodies), {"index": index, "salt": entry.salt, "body": entry.body})
+        frontier = self._frontier.append(entry.leaf)
+        write_entry(self._connection, entry, frontier.root)
         self._frontier = frontier
 
     def save(self, state: State) -> None:
@@ -287,10 +288,8 @@ class SqlTransaction(SqlView):
 
     def finish(self) -> None:
         """Write the log's head if the log grew. Called once, before the commit."""
-        if self._frontier is self._begun_with:
-            return
-        values = {"size": self._frontier.size, "peaks": b"".join(self._frontier.peaks)}
-        self._connection.execute(update(schema.log_head), values)
+        if self._frontier is not self._begun_with:
+            save_frontier(self._connection, self._frontier)
 
     def _holders(self, outpoints: list[bytes]) -> dict[bytes, bytes]:
         """Who holds which of `outpoints` (36 bytes each), free ones left out."""
