@@ -250,7 +250,7 @@ class Station:
         return State.over(self._memory.rows(), self.state().charter)
 
     def verify(self) -> None:
-        """Add up what was kept here, as long as that takes.
+        """Add up the rows kept here that the digest of the state covers, as long as that takes.
 
         Raises:
             Untrusted: no charter is trusted yet.

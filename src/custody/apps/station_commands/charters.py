@@ -156,7 +156,7 @@ def address(  # noqa: PLR0913 - click gives each option by its name
 
 
 @click.command(cls=Verb)
-@click.option("--deep", "is_deep", is_flag=True, help="Add up what is kept of the log as well: was it changed here?")
+@click.option("--deep", "is_deep", is_flag=True, help="Add up the rows that the state is the digest of: was one changed here?")
 def status(*, is_deep: bool) -> None:
     """Show which charter this station trusts and how far it has seen the log."""
     place = desk()
@@ -172,7 +172,7 @@ def status(*, is_deep: bool) -> None:
         ("log", f"{known.origin}, seen up to {seen.size} entries"),
         ("began", began(known.start) if seen.size else "nothing seen yet"),
         ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
-        ("state", f"{seen.digest().hex()}{', by every row' if is_deep else ''}"),
+        ("state", f"{seen.digest().hex()}{', by every row it covers' if is_deep else ''}"),
         ("witnessed", moment(known.witnessed_at) if known.witnessed_at else "not yet"),
         ("clock here", moment(now)),
         ("folder", shown(place.folder)),
