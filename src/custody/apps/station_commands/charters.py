@@ -156,7 +156,9 @@ def address(  # noqa: PLR0913 - click gives each option by its name
 
 
 @click.command(cls=Verb)
-@click.option("--deep", "is_deep", is_flag=True, help="Add up the rows that the state is the digest of: was one changed here?")
+@click.option(
+    "--deep", "is_deep", is_flag=True, help="Add up the rows that the state is the digest of: was one changed here?"
+)
 def status(*, is_deep: bool) -> None:
     """Show which charter this station trusts and how far it has seen the log."""
     place = desk()
