@@ -22,7 +22,7 @@ from custody.examine.catchup import Lines, Progress, catch_up
 from custody.examine.confirmed import NotFolded, StateConfirmed, confirmation, officer_of
 from custody.examine.evidence import Evidence, Examination, Stage, examine
 from custody.examine.shown import Shown
-from custody.examine.snapshot import check_snapshot, go_on, offered, rows_to_keep
+from custody.examine.snapshot import check_snapshot, go_on, offered, refuse_behind, rows_to_keep
 from custody.examine.statement import (
     StatementExamination,
     StatementPaper,
@@ -33,7 +33,7 @@ from custody.examine.statement import (
 from custody.history.questions import History
 from custody.history.snapshot import SnapshotInvalid, check_sum
 from custody.history.state import State
-from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState
+from custody.ports import Clock, Signer, SnapshotStart, StateChanged, StationMemory, StationState
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.signing import (
     CosignerAltered,
@@ -43,6 +43,7 @@ from custody.transfer.signing import (
     refuse_unlike,
     with_signatures,
 )
+from custody.transfer.state import Status
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.templates import ScriptType
 from custody.words import check_spoken
@@ -181,9 +182,12 @@ class Station:
 
         Raises:
             Untrusted: no charter is trusted yet.
+            SnapshotBehind: this station has seen as much by itself.
             CustodyError: as `custody.examine.snapshot.offered`.
         """
-        return offered(lines, self.state().charter)
+        confirmed, officers = offered(lines, self.state().charter)
+        refuse_behind(confirmed, self.seen())
+        return confirmed, officers
 
     def begin(
         self,
@@ -285,11 +289,13 @@ class Station:
         `nonce` is 16 fresh random bytes, `lifetime` is in seconds.
 
         Raises:
+            StateChanged: the transfer is confirmed already.
             ApprovalAuthor: the key is no officer's.
             ApprovalSelf: the officer asked for this transfer.
             CustodyError: as `examine`.
         """
         examination = self.examine(evidence, Stage.APPROVE)
+        refuse_settled(examination)
         charter = examination.charter
         person = next((each for each in charter.people if each.key == officer.public_key), None)
         if person is None or not person.has_role(Role.OFFICER):
@@ -322,12 +328,14 @@ class Station:
 
         Raises:
             CustodyError: as `examine`, before the signer has seen anything.
+            StateChanged: the transfer is confirmed already.
             NotAMember: the signer holds no key of this vault.
             SigInvalid, CosignerAltered, NothingSigned: the signer answered wrongly.
             NonceReuse: it repeated a nonce, so what it signed must not leave.
             SignerNondeterministic: asked twice, it signed in two ways. Neither is kept.
         """
         examination = self.examine(evidence, Stage.SIGN)
+        refuse_settled(examination)
         # Read once: whose key it is must not change while it is asked.
         cosigner = examination.vault.cosigner_of(signer.fingerprint).fingerprint
         signed = self._signed(examination, signer, cosigner)
@@ -402,6 +410,16 @@ def _remembering(known: StationState, *, witnessed_at: int, start: SnapshotStart
         witnessed_at=witnessed_at,
         start=start,
     )
+
+
+def refuse_settled(found: Examination) -> None:
+    """Pass when a transfer still waits for what people say to it. It may be examined long after.
+
+    Raises:
+        StateChanged: it is confirmed.
+    """
+    if found.transfer.status is Status.CONFIRMED:
+        raise StateChanged(what="the transfer", expected="not settled yet", actual=found.transfer.status)
 
 
 def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:

@@ -19,7 +19,7 @@ def sealed(office):
     log = office.new_path("log.jsonl")
     office.does("log", "export", "--for-stations", "-o", log)
     for officer in OFFICERS[:2]:
-        assert office.at_station(officer, "catch-up", log)["began"] is None
+        assert office.at_station(officer, "catch-up", log)["began"] == {"with": "the first entry"}
     return office, size
 
 
@@ -40,7 +40,7 @@ def test_a_new_station_begins_with_it_and_says_so_for_ever(sealed):
     office, size = sealed
     snapshot = written(office)
     office.trusted_by("astana")
-    assert office.at_station("astana", "status")["began"] is None
+    assert office.at_station("astana", "status")["began"] == {"with": "nothing"}
     before = office.types_at("astana", "status").output
     assert "nothing seen yet" in before
     said = office.at_station("astana", "catch-up", snapshot, "--yes")
@@ -135,7 +135,7 @@ def test_what_lies_on_the_stick_when_it_is_begun_with_is_what_was_asked_about(se
     office.does("log", "snapshot", *given, "-o", other)
     monkeypatch.setattr("custody.apps.station_commands.catchup.confirm", lambda *_, **__: other.replace(one))
     office.refused_at("astana", "SNAPSHOT_INVALID", "catch-up", one)
-    assert office.at_station("astana", "status")["began"] is None
+    assert office.at_station("astana", "status")["began"] == {"with": "nothing"}
 
 
 def confirmed_by_the_third(office):
@@ -148,7 +148,7 @@ def confirmed_by_the_third(office):
 def test_a_row_that_was_changed_at_the_station_is_found(sealed):
     office, _ = sealed
     whose = OFFICERS[0]
-    assert office.at_station(whose, "status", "--deep")["is_summed"]
+    assert office.at_station(whose, "status", "--deep")["is_deep"]
     with closing(sqlite3.connect(Path(office.path(f"station-{whose}")) / "station.db")) as connection:
         changed = connection.execute(
             "UPDATE rows SET value = CAST('[0]' AS BLOB) WHERE name = 'committed_all'"

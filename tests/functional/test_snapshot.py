@@ -229,3 +229,11 @@ def test_signatures_are_joined_in_any_order_and_once(office):
     charter = office.scenario.cast.charter
     one, two = office.confirmations
     assert joined([one, two], charter) == joined([two, one, two], charter)
+
+
+def test_a_settled_transfer_is_examined_and_not_signed_again(office):
+    station, scenario = office.folded(), office.scenario
+    evidence = office.custodian.evidence(office.past)
+    assert station.examine(evidence, Stage.SIGN).transfer_id == office.past
+    with refuses("STATE_CHANGED"):
+        station.sign(evidence, scenario.cast.signers[2])

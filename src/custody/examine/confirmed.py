@@ -49,7 +49,10 @@ class SnapshotDiffers(Refused, code="SNAPSHOT_DIFFERS"):
     """A snapshot of something else than officers have confirmed."""
 
     message = "the snapshot's {what} is {actual}; officers confirmed {expected} after {size} entries"
-    hint = "Do not use it: it was changed after it was confirmed. Call the officers, and take in the whole log instead."
+    hint = (
+        "Do not use it: it was cut short, or changed after it was confirmed. Have it copied again; if that does not "
+        "help, call the officers, and take in the whole log instead."
+    )
     what: str
     expected: str
     actual: str
@@ -66,13 +69,14 @@ class NobodyConfirms(Refused, code="SNAPSHOT_NOBODY"):
 class NotSealed(Refused, code="STATE_NOT_SEALED"):
     """A size after which the log, as far as it is known here, says no state of itself."""
 
-    message = "the log, known here up to {known} entries, has not sealed its state after {size}; it has after: {sealed}"
+    message = "{known} entries of the log were seen here, and none seals {what}; sealed are the states after: {sealed}"
     hint = (
-        "Confirm one of those. Or have the state sealed now (custody log seal), the log cosigned, and the rest shown "
-        "to this station: custody log export --for-stations --since {known}, custody-station catch-up."
+        "Confirm one that is sealed, if there is any. Or have the state sealed now (custody log seal), the log "
+        "cosigned, and the rest shown to this station: custody log export --for-stations --since {known}, "
+        "custody-station catch-up."
     )
     known: int
-    size: str
+    what: str
     sealed: str
 
 
@@ -116,8 +120,8 @@ def confirmation(history: History, size: int | None = None) -> StateConfirmed:
     root = None if sealed is None else history.root_at(int.from_bytes(key, "big"))
     if sealed is None or root is None:
         known = [str(int.from_bytes(each, "big")) for each, _ in islice(seals, SHOWN_SEALS)]
-        shown = "any" if size is None else str(size)
-        raise NotSealed(known=history.size, size=shown, sealed=", ".join(known) or "none")
+        what = "the log's state" if size is None else f"its state after {size}"
+        raise NotSealed(known=history.size, what=what, sealed=", ".join(known) or "none")
     return StateConfirmed(
         network=history.charter.network,
         charter=history.state.pinned,
@@ -140,10 +144,11 @@ def officer_of(charter: Charter, key: bytes) -> str:
     Raises:
         ConfirmationAuthor: no officer's.
     """
-    person = next((each for each in charter.people if each.key == key), None)
-    if person is None or not person.has_role(Role.OFFICER):
-        raise ConfirmationAuthor(signer="somebody whom the charter does not list" if person is None else person.name)
-    return person.name
+    officers = {each.key: each.name for each in charter.people if each.has_role(Role.OFFICER)}
+    if key not in officers:
+        listed = {known: name for name, known in charter.signers()}
+        raise ConfirmationAuthor(signer=listed.get(key, "somebody whom the charter does not list"))
+    return officers[key]
 
 
 def confirming(charter: Charter) -> Quorum[bytes]:

@@ -74,7 +74,10 @@ class HistoryGap(Refused, code="HISTORY_GAP"):
     """A file whose lines begin after what this reader has seen."""
 
     message = "this file shows the log from entry {since} on, but only {seen} entries were seen here"
-    hint = "Have it exported for this machine: custody transfer evidence TRANSFER --since {seen}, or with --whole."
+    hint = (
+        "Have it exported for this machine: custody transfer evidence TRANSFER --since {seen}, or with --whole; a log, "
+        "with custody log export --for-stations --since {seen}."
+    )
     since: int
     seen: int
 
@@ -200,8 +203,11 @@ def refuse_wrong_count(lines: int, since: int, checkpoint: Checkpoint) -> None:
 class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
     """An evidence file with parts missing for its purpose."""
 
-    message = "the evidence file {problem}"
-    hint = "Export it again with: custody transfer evidence."
+    message = "the file {problem}"
+    hint = (
+        "Have it exported and copied again: custody transfer evidence, or custody log export --for-stations if it is "
+        "the log."
+    )
     problem: str
 
 

@@ -138,6 +138,16 @@ def offered(lines: Lines, pinned: bytes) -> tuple[StateConfirmed, tuple[str, ...
     return check_confirmed(file.confirmed, verify_charter(file.charter, pinned))
 
 
+def refuse_behind(confirmed: StateConfirmed, known: State) -> None:
+    """Pass when what is confirmed goes beyond what is known.
+
+    Raises:
+        SnapshotBehind: it does not.
+    """
+    if known.size >= confirmed.size:
+        raise SnapshotBehind(size=confirmed.size, seen=known.size)
+
+
 def check_snapshot(lines: Lines, known: State, progress: Progress | None = None) -> CheckedSnapshot:
     """Judge a snapshot for a station that has seen `known` of the log. The lines are opened more than once.
 
@@ -150,8 +160,7 @@ def check_snapshot(lines: Lines, known: State, progress: Progress | None = None)
     charter = verify_charter(file.charter, known.pinned)
     # 2
     confirmed, officers = check_confirmed(file.confirmed, charter)
-    if known.size >= confirmed.size:
-        raise SnapshotBehind(size=confirmed.size, seen=known.size)
+    refuse_behind(confirmed, known)
     # 3
     hashed = hashlib.sha256()
     total = total_of(read_rows(_noted(_row_lines(lines()), hashed.update)))

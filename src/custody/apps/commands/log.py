@@ -169,7 +169,12 @@ def export(*, is_for_stations: bool, since: int, out: str, passphrase_file: str 
     counted = LineCount()
     write_output(out, counted.told(lines))
     size = since + counted.lines - int(is_for_stations)
-    output().emit({"since": since, "size": size, "file": out}, f"{size - since} entries, up to {size}: {shown(out)}")
+    left_out = desk.history().size - size
+    more = f"; {left_out} more were left out, which no witness has cosigned yet (custody log checkpoint)"
+    output().emit(
+        {"since": since, "size": size, "left_out": left_out, "file": out},
+        f"{size - since} entries, up to {size}: {shown(out)}{more if is_for_stations and left_out else ''}",
+    )
     if is_for_stations:
         output().next_step(f"at the station: custody-station catch-up {shown(out)}")
 

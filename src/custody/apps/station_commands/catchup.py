@@ -45,8 +45,10 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
     agreed = None
     if kind is FileKind.SNAPSHOT:
         confirmed, officers = agreed = place.station.offered(lines)
+        folded = place.station.seen().size
+        own = f" The {folded} that it has seen so far are taken from the snapshot, too." if folded else ""
         output().talk(
-            f"A snapshot of {confirmed.size} entries, confirmed by {', '.join(officers)}.\n"
+            f"A snapshot of {confirmed.size} entries, confirmed by {', '.join(officers)}.{own}\n"
             "This station will not have folded those entries itself, and will say so for ever. To fold them, take in "
             "the whole log instead: custody log export --for-stations."
         )
@@ -54,14 +56,14 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
     with place.alone():
         before = place.station.seen().size
         taken = place.station.catch_up(lines, _tell) if agreed is None else place.station.begin(lines, _tell, agreed)
-        start = place.station.state().start
+        start, size = place.station.state().start, place.station.seen().size
     checkpoint = taken.checkpoint
     names = {each.key: each.name for each in place.charter().witnesses}
     witnesses = [names[each.key] for each in taken.cosignatures]
     rows = [
         ("log", checkpoint.origin),
         ("entries", f"{taken.state.size}, of which {before} were seen here before"),
-        ("began", began(start)),
+        ("began", began(start, size)),
         ("root", checkpoint.root.hex()),
         ("witnessed", ", ".join(witnesses) or "NOT WITNESSED: this charter names no witness"),
         ("state", taken.state.digest().hex()),
@@ -71,7 +73,7 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
             "origin": checkpoint.origin,
             "size": taken.state.size,
             "before": before,
-            "began": began_data(start),
+            "began": began_data(start, size),
             "root": checkpoint.root.hex(),
             "witnesses": witnesses,
             "state": taken.state.digest().hex(),
