@@ -10,10 +10,13 @@ Everything happens in a process of its own, as in `growth`.
 
 from __future__ import annotations
 
+import functools
 import gc
+import hashlib
 import multiprocessing
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -28,6 +31,7 @@ from measure import Row
 from plan import (
     ALONE,
     BALANCE,
+    BLOCK,
     CATCH_UP,
     CATCH_UP_MEMORY,
     DEEDS,
@@ -47,12 +51,16 @@ from plan import (
 
 from custody.backends.sql.store import SqlStore
 from custody.backends.station import FileStationMemory
+from custody.bitcoin.block import Block, merkle_root
+from custody.bitcoin.script import p2wpkh
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.examine.confirmed import confirmation
 from custody.examine.evidence import Evidence, Stage, examine
-from custody.history import lists
+from custody.history import lists, tables
 from custody.history.state import State
+from custody.history.tables import outpoint_key
 from custody.log.witnessing import LogKey
 from custody.logbook import Logbook
 from custody.ports import StationState, StoreTransaction
@@ -148,6 +156,7 @@ class _Office:
         self._note(LOCKED, self._store.longest)
         self._look(transfer_id)
         self._append()
+        self._note(BLOCK, _cpu(self._read_block))
 
     def read_again(self) -> None:
         """Make the rows of the whole log again, and read it as a new reader does."""
@@ -255,6 +264,15 @@ class _Office:
         spent, memory = done.stdout.split()[-2:]
         return float(spent), float(memory)
 
+    def _read_block(self) -> None:
+        """What a look does with a block in which nothing is ours: read it, and look for every script and outpoint."""
+        block = Block.parse(_foreign_block())
+        scripts = {script for each in block.transactions for script in each.scripts}
+        spent = {outpoint_key(outpoint) for each in block.transactions for outpoint in each.spends}
+        found = self._logbook.watched(scripts)
+        if found or self._logbook.read().state.get_many(tables.HOLDINGS, spent):
+            raise AssertionError("nothing in it is ours")
+
     def _append(self) -> None:
         self._note(ALONE, _cpu(lambda: self._append_entries(2)))
         self._note(TOGETHER, _cpu(lambda: self._append_entries(UNIT)))
@@ -273,6 +291,20 @@ class _Office:
 
     def _note(self, name: str, value: float) -> None:
         self._found.setdefault(name, []).append(value)
+
+
+@functools.cache
+def _foreign_block(count: int = 3_000) -> bytes:
+    """A block whose transactions spend two coins and pay two people each, all of them strangers."""
+    transactions = []
+    for number in range(count):
+        seed = hashlib.sha256(b"foreign %d" % number).digest()
+        inputs = tuple(TxIn(OutPoint(seed, place), b"", 0xFFFFFFFD) for place in (0, 1))
+        outputs = tuple(TxOut(10_000, p2wpkh(seed[place : place + 20])) for place in (0, 12))
+        transactions.append(Transaction(2, inputs, outputs, 0))
+    root = merkle_root([each.txid for each in transactions])
+    header = struct.pack("<i32s32sIII", 2, bytes(32), root, 0, 0x207FFFFF, 0)
+    return header + b"\xfd" + struct.pack("<H", count) + b"".join(each.serialize() for each in transactions)
 
 
 def _cpu(work: Callable[[], object]) -> float:

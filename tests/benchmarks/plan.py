@@ -78,6 +78,7 @@ EVIDENCE_SIZE = "evidence for who is current, kB"
 EXAMINE = "examine with 10,000 new lines"
 ALONE, TOGETHER = "append two entries in a unit of their own", "append 1,000 entries in one unit"
 LOCKED = "longest hold of the store in any step"
+BLOCK = "a block of 3,000 foreign transactions"
 REBUILD, CATCH_UP = "make the rows again, for 1,000 entries", "a new reader's whole log, for 1,000 entries"
 REBUILD_MEMORY, CATCH_UP_MEMORY = "make the rows again, MB", "a new reader's whole log, MB"
 SNAPSHOT = "a new reader's snapshot, for 1,000 entries"
@@ -151,6 +152,8 @@ def ageing_goals(entries: int) -> list[Goal]:
         Goal(EXAMINE, entries, "4 s", 1.0),
         Goal(ALONE, entries, young, 1.3),
         Goal(TOGETHER, entries, "1 s", 1.0),
+        Goal(BLOCK, entries, young, 1.3),
+        Goal(BLOCK, entries, "300 ms", 1.0),
         Goal(REBUILD, entries, young, 1.3),
         Goal(REBUILD, entries, "300 ms", 1.0),
         Goal(REBUILD_MEMORY, entries, "400 MB", 1.0),
