@@ -30,7 +30,7 @@ from custody.log import (
     verify_checkpoint,
     witnesses_of,
 )
-from custody.log.witnessing import WitnessBehind, WitnessRequest, sizes_seen
+from custody.log.witnessing import MAX_LEAVES, WitnessBehind, WitnessRequest, sizes_seen
 from custody.logbook import Logbook, all_previous, annex_of, read_entries
 from custody.ports import Clock, StateChanged, Store
 
@@ -60,20 +60,24 @@ class Showing:
     def checkpoint(self, since: int | None = None) -> WitnessRequest:
         """A checkpoint of the log as it stands, signed, with the leaf hashes that a witness of size `since` needs.
 
-        Without `since`, those that the witness who is furthest behind needs, as far as is known here.
+        Without `since`, those that the witness who is furthest behind needs, as far as is known here. For one that is
+        further behind than one request can hold it is a checkpoint of the log as it stood earlier.
 
         Raises:
             NotInLog: the log has fewer entries.
         """
+        if since is None:
+            since = min(self.sizes_seen().values(), default=0)
+        return self._request(since)
+
+    def _request(self, since: int, size: int | None = None) -> WitnessRequest:
+        """The same up to `size` entries, or all."""
         with self.store.read() as view:
             charter = self.logbook.history_in(view).charter
-            frontier = view.frontier()
-            if since is None:
-                since = min(sizes_seen(view.checkpoints(), charter.witness_keys).values(), default=0)
-            if since > frontier.size:
-                raise NotInLog(index=since, size=frontier.size, entries=frontier.size)
-            leaves = tuple(view.leaves(since))
-        checkpoint = Checkpoint(charter.origin, frontier.size, frontier.root)
+            if since > view.size:
+                raise NotInLog(index=since, size=view.size, entries=view.size)
+            end = min(view.size if size is None else size, since + MAX_LEAVES)
+            checkpoint, leaves = Checkpoint(charter.origin, end, view.root_at(end)), tuple(view.leaves(since, end))
         signed = sign_checkpoint(checkpoint, charter.origin, self.signer)
         return WitnessRequest(checkpoint=signed.text(), since=since, leaves=leaves)
 
@@ -183,23 +187,28 @@ class Showing:
 
     def _cosigned_now(self) -> SignedCheckpoint:
         """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
-        request = self.checkpoint()
-        signed = SignedCheckpoint.parse(request.checkpoint)
+        with self.store.read() as view:
+            size = view.size
+        since = min(self.sizes_seen().values(), default=0)
+        signed = self._request(size, size).signed()
         for witness in self.witnesses:
-            try:
-                answered = witness.cosign(request)
-            except WitnessBehind as behind:
-                answered = witness.cosign(self._made_again(request, behind.size))
-            signed = _merged(signed, answered)
+            signed = _merged(signed, self._cosigned_by(witness, since, size))
         with self.store.transaction() as transaction:
             transaction.save_checkpoint(signed.text())
         return signed
 
-    def _made_again(self, request: WitnessRequest, since: int) -> WitnessRequest:
-        """The same checkpoint for a witness that has seen less."""
-        with self.store.read() as view:
-            leaves = tuple(view.leaves(since, request.signed().checkpoint.size))
-        return WitnessRequest(checkpoint=request.checkpoint, since=since, leaves=leaves)
+    def _cosigned_by(self, witness: Witness, since: int, size: int) -> SignedCheckpoint:
+        """The checkpoint of `size` entries as a witness cosigns it, who has perhaps to be brought along first."""
+        try:
+            request = self._request(since, size)
+            answered = witness.cosign(request)
+        except WitnessBehind as behind:
+            request = self._request(behind.size, size)
+            answered = witness.cosign(request)
+        while (reached := request.signed().checkpoint.size) < size:
+            request = self._request(reached, size)
+            answered = witness.cosign(request)
+        return answered
 
 
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:

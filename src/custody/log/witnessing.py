@@ -26,7 +26,8 @@ from custody.log.merkle import Frontier, ProofInvalid
 from custody.record import Digest, FileRecord
 from custody.units import Count
 
-MAX_LEAVES: Final = 1_000_000
+MAX_LEAVES: Final = 500_000
+"""Leaf hashes of one request, some 34 MB. A witness that is further behind is brought along by several."""
 
 
 class WitnessBehind(InvalidInput, code="WITNESS_BEHIND"):
