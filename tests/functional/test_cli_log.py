@@ -1,12 +1,16 @@
 """The log's checkpoints by commands: what a request carries, and for whom."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from custody import showing
+from custody.log import SignedCheckpoint
 from custody.log.witnessing import WitnessRequest
 from custody.testing.cast import OFFICERS, WITNESS
+from custody.testing.scenario import Scenario
 
 
 @pytest.fixture
@@ -119,3 +123,23 @@ def test_a_reason_is_erased_and_the_transfer_goes_on(office):
     found = office.at_station("almaty", "inspect", office.ready_to_sign(transfer))
     assert found["request"]["reason"] is None
     assert any("the reason was withheld or erased" in each for each in found["not_checked"])
+
+
+def test_a_witness_too_far_behind_for_one_request_is_brought_along_by_several(grown, monkeypatch):
+    monkeypatch.setattr(showing, "MAX_LEAVES", 4)
+    whole = grown.types("log", "checkpoint", "--since", 0, "-o", grown.new_path("checkpoint.json"))
+    assert "then for the other 2 entries: custody log checkpoint --since 4" in whole.output
+    for since, size in ((0, 4), (4, 6)):
+        out, said = asked(grown, "--since", since)
+        assert said["size"] == size
+        assert grown.at_station("other", "trust", grown.path("charter.json"), *grown.words)
+        assert grown.at_station("other", "witness", *cosigns(grown, out))["size"] == size
+
+
+def test_a_witness_that_can_be_asked_is_brought_along_by_itself(monkeypatch):
+    with closing(Scenario.funded()) as story:
+        monkeypatch.setattr(showing, "MAX_LEAVES", 3)
+        transfer, _ = story.drafted()
+        assert story.history().size > 3 * 2
+        evidence = story.custodian.evidence(transfer.transfer_id)
+        assert story.witnesses[0].state.size == SignedCheckpoint.parse(evidence.checkpoint).checkpoint.size

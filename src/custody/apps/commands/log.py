@@ -53,6 +53,7 @@ def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file
             since = sizes[name]
         work.key.unlock()
         request = work.custodian.showing.checkpoint(since)
+        rest = work.custodian.history().size - request.signed().checkpoint.size
     write_output(out, request.to_bytes())
     made = request.signed().checkpoint
     output().emit(
@@ -65,7 +66,10 @@ def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file
         },
         f"checkpoint of {made.size} entries under root {made.root.hex()}, with those after the first {request.since}",
     )
-    output().next_step(f"at each witness: custody-station witness {shown(out)} --key KEYFILE --name NAME -o FILE")
+    output().next_step(
+        f"at each witness: custody-station witness {shown(out)} --key KEYFILE --name NAME -o FILE"
+        + (f"; then for the other {rest} entries: custody log checkpoint --since {made.size}" if rest > 0 else "")
+    )
 
 
 @click.command(cls=Verb)
