@@ -278,18 +278,17 @@ def in_order(previous: Iterable[bytes]) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is said of a transfer before it is known to stand in the log."""
+    """What is said of a transfer before it is known to stand in the log; no charter is the one that is known."""
 
-    charter: Envelope
+    charter: Envelope | None
     request: Envelope
     draft: Draft
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The same as far as it is said: what is None stands elsewhere."""
+    """The same without the charter, as far as it is said: what is None stands elsewhere."""
 
-    charter: Envelope | None
     request: Envelope | None
     draft: Draft | None
 
@@ -331,7 +330,7 @@ def examine_own(
     def show(charter: Charter) -> Shown:
         return own_shown(history, signed, charter, needed_size(history, transfer.id))
 
-    claim = Claim(history.charter_envelope, transfer.request_envelope, transfer.draft)
+    claim = Claim(None, transfer.request_envelope, transfer.draft)
     asked = _Asked(history.state, stage, now, lambda _: transfer.reason)
     return _examine(transfer.id, claim, show, in_order(previous), asked)
 
@@ -352,12 +351,13 @@ def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> C
     Raises:
         NotLogged: they do not speak of it.
     """
-    told = told_of(transfer_id, known, entries)
-    if told.charter is None or told.draft is None:
+    told, has_charter = told_of(transfer_id, known, entries), History(known).has_charter
+    charter = None if has_charter else adopted_in(entries)
+    if told.draft is None or (charter is None and not has_charter):
         raise NotLogged(what="the draft")
     if told.request is None:
         raise NotLogged(what="the request")
-    return Claim(told.charter, told.request, told.draft)
+    return Claim(charter, told.request, told.draft)
 
 
 def told_of(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Told:
@@ -365,17 +365,16 @@ def told_of(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> To
     history = History(known)
     if known.has(tables.TRANSFERS, transfer_id):
         transfer = history.transfer(transfer_id)
-        return Told(history.charter_envelope, transfer.request_envelope, transfer.draft)
-    charter = history.charter_envelope if history.has_charter else adopted_in(entries)
+        return Told(transfer.request_envelope, transfer.draft)
     drafts = (read(Draft, open_body(each)) for each in entries if each.head.entry == kinds.DRAFTED)
     draft = next((each for each in drafts if each.transfer_id == transfer_id), None)
     if draft is None:
-        return Told(charter, None, None)
+        return Told(None, None)
     asked = draft.identity.request
     if known.has(tables.REQUESTS, asked):
-        return Told(charter, history.request(asked), draft)
+        return Told(history.request(asked), draft)
     signed = (read(Envelope, open_body(each)) for each in entries if each.head.entry == kinds.REQUESTED)
-    return Told(charter, next((each for each in signed if read_request(each).digest() == asked), None), draft)
+    return Told(next((each for each in signed if read_request(each).digest() == asked), None), draft)
 
 
 def adopted_in(entries: Sequence[LogEntry]) -> Envelope | None:

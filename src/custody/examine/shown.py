@@ -105,13 +105,19 @@ def refuse_long(since: int, size: int) -> None:
         raise FileTooLong(lines=size - since, since=since, most=MAX_LINES)
 
 
-def pinned_charter(known: State, claimed: Envelope) -> Charter:
-    """The charter that `claimed` holds, when it is the pinned one. Who has folded its adoption has verified it then.
+def pinned_charter(known: State, claimed: Envelope | None) -> Charter:
+    """The pinned charter, when it is what `claimed` holds; None claims no other than the one that is known.
+
+    Who has folded its adoption has verified it then.
 
     Raises:
         CharterMismatch, CharterUnsigned, CharterInvalid, SigInvalid: as `verify_charter`.
+        HistoryInvalid: none is known, and none claimed.
     """
-    if History(known).has_charter:
+    history = History(known)
+    if claimed is None:
+        return history.charter
+    if history.has_charter:
         return Charter.unsafe_from_verified(claimed.body, known.pinned)
     return verify_charter(claimed, known.pinned)
 
