@@ -37,7 +37,7 @@ class Programs:
         words = (_FIXTURES / "words.txt").read_text(encoding="ascii").splitlines()[0].split()[1:]
         station = ["custody-station", "--state", str(self._state)]
         self._run([*station, "trust", str(_FIXTURES / "charter.json"), *words])
-        return self._racer(OBJECTS, [*station, "inspect", str(_FIXTURES / "request.json")], "film client")
+        return self._racer(OBJECTS, [*station, "inspect", str(_FIXTURES / "request.json")], "signed by Dana")
 
     def hwi(self) -> list[Racer[object]]:
         """`hwi --version`, where hwi is installed."""
