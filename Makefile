@@ -36,7 +36,7 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 		-r requirements/bench.txt || echo "bench: not every peer could be installed; those that are missing are not raced" >&2
 	$(BIN)/python tests/benchmarks $(ARGS)
 
-bench-million: setup ## what is done on a log, where it has 1,000,000 entries; writing them takes an hour the first time
+bench-million: setup ## what is done on a log of 1,000,000 entries; writing them the first time takes long
 	$(BIN)/python tests/benchmarks --million $(ARGS)
 
 fuzz: setup ## run the long campaigns: spoiled files, and offices that do anything at random
