@@ -24,7 +24,7 @@ from custody.history.entry import COORDINATOR, EntryKind, HistoryInvalid
 from custody.history.fold import fold
 from custody.history.holdings import held_by
 from custody.history.on.charter import StateSealed
-from custody.history.questions import History
+from custody.history.questions import History, forget_charters
 from custody.history.relations import children, is_stranded, members
 from custody.history.state import State
 from custody.log import Frontier, LogEntry, seal
@@ -233,6 +233,7 @@ class Logbook:
         self, store: Store, charter_digest: bytes, salt: Callable[[], bytes], seal_every: int = SEAL_EVERY
     ) -> None:
         """`charter_digest` is pinned outside the store; `salt()` gives 32 fresh random bytes for an entry."""
+        forget_charters()
         self._store = store
         self._pinned = charter_digest
         self._salt = salt

@@ -253,6 +253,11 @@ _charters: Final[dict[bytes, Charter]] = {}
 """Those that were read last, by digest: one of a thousand vaults is a megabyte, and every step asks for it."""
 
 
+def forget_charters() -> None:
+    """Have charters read again: whoever starts to work on a store goes by what stands there."""
+    _charters.clear()
+
+
 def _charter(digest: bytes, body: Callable[[], bytes]) -> Charter:
     found = _charters.get(digest)
     if found is None:
