@@ -66,9 +66,11 @@ class Showing:
         Raises:
             NotInLog: the log has fewer entries.
         """
-        if since is None:
-            since = min(self.sizes_seen().values(), default=0)
-        return self._request(since)
+        return self._request(self._furthest_behind() if since is None else since)
+
+    def _furthest_behind(self) -> int:
+        """How many entries the witness who has cosigned fewest has, as far as is known here."""
+        return min(self.sizes_seen().values(), default=0)
 
     def _request(self, since: int, size: int | None = None) -> WitnessRequest:
         """The same up to `size` entries, or all."""
@@ -189,7 +191,7 @@ class Showing:
         """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
         with self.store.read() as view:
             size = view.size
-        since = min(self.sizes_seen().values(), default=0)
+        since = self._furthest_behind()
         signed = self._request(size, size).signed()
         for witness in self.witnesses:
             signed = _merged(signed, self._cosigned_by(witness, since, size))

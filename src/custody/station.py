@@ -18,7 +18,7 @@ from custody.charter.document import Charter, VaultMismatch, read_charter, verif
 from custody.charter.people import Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
-from custody.examine.catchup import Lines, Progress, catch_up
+from custody.examine.catchup import Keep, Lines, Progress, catch_up
 from custody.examine.confirmed import NotFolded, StateConfirmed, confirmation, officer_of
 from custody.examine.evidence import Evidence, Examination, Stage, examine
 from custody.examine.shown import Shown
@@ -170,12 +170,7 @@ class Station:
             CustodyError: as `custody.examine.catchup.catch_up`.
         """
         seen, known = self._known()
-
-        def keep(shown: Shown) -> State:
-            self._remember(known, shown)
-            return self.seen()
-
-        return catch_up(lines, seen, keep, progress)
+        return catch_up(lines, seen, self._keeping(known), progress)
 
     def offered(self, lines: Lines) -> tuple[StateConfirmed, tuple[str, ...]]:
         """What a snapshot is of, and which officers have confirmed it; nothing else of it is looked at.
@@ -214,12 +209,7 @@ class Station:
         start = SnapshotStart(size=confirmed.size, state=confirmed.state, officers=checked.officers)
         began = _remembering(known, witnessed_at=known.witnessed_at, start=start)
         self._memory.begin(began, seen, checked.head, rows_to_keep(lines, checked, progress))
-
-        def keep(shown: Shown) -> State:
-            self._remember(began, shown)
-            return self.seen()
-
-        return go_on(lines, checked, self.seen(), keep, progress)
+        return go_on(lines, checked, self.seen(), self._keeping(began), progress)
 
     def confirmation(self, size: int | None = None) -> StateConfirmed:
         """What an officer can confirm here: the state that the log has sealed after `size` entries, or last.
@@ -269,6 +259,15 @@ class Station:
         other way round.
         """
         return self.seen(), self.state()
+
+    def _keeping(self, known: StationState) -> Keep:
+        """Keeps a part of a log that is taken in, and goes on over what is kept."""
+
+        def keep(shown: Shown) -> State:
+            self._remember(known, shown)
+            return self.seen()
+
+        return keep
 
     def _remember(self, known: StationState, shown: Shown) -> None:
         """Keep the longest log that was shown here."""

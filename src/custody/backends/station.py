@@ -16,13 +16,12 @@ import sqlite3
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from custody.history import tables
 from custody.history.multiset import Multiset
-from custody.history.rows import Head, Key, NoRows, Row, Rows, StateCorrupt, Table
+from custody.history.rows import KEY_NAMES, Head, Key, NoRows, Row, Rows, StateCorrupt, Table, together
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
@@ -31,8 +30,6 @@ from custody.ports import FileUnusable, StateChanged, StationState
 FORMAT: Final = 1
 PAGE: Final = 200
 """Rows fetched at once."""
-IN_ONE_QUESTION: Final = 100
-"""Keys that are looked for at once."""
 _FOREVER: Final = 2**62
 _BUSY_SECONDS: Final = 10
 _PRAGMAS: Final = (
@@ -63,8 +60,7 @@ _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 _DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
 """The second condition is the index's own: without it SQLite would look through all rows."""
 _GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
-_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
-_MANY: Final = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key IN (:{', :'.join(_KEYS)})"  # noqa: S608 - the same
+_MANY: Final = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key IN (:{', :'.join(KEY_NAMES)})"  # noqa: S608 - the same
 
 
 class FileStationMemory:
@@ -246,15 +242,11 @@ class _FileRows:
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
-        wanted = sorted(key for key in set(keys) if (table, key) not in self._known)
-        for at in range(0, len(wanted), IN_ONE_QUESTION):
-            some = wanted[at : at + IN_ONE_QUESTION]
-            # Always the same statement: the last key stands for those that are lacking.
-            asked: dict[str, object] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
-            asked |= {"name": table.name, "size": self.head.frontier.size}
+        as_of = {"name": table.name, "size": self.head.frontier.size}
+        for some in together({key for key in keys if (table, key) not in self._known}):
             with self._memory._translating():  # noqa: SLF001
-                found = dict(self._connection.execute(_MANY, asked).fetchall())
-            for key in some:
+                found = dict(self._connection.execute(_MANY, as_of | some).fetchall())
+            for key in set(some.values()):
                 self._known[table, key] = table.decode(key, found[key]) if key in found else None
         known = ((key, self._known[table, key]) for key in keys)
         return {key: row for key, row in known if row is not None}

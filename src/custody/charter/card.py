@@ -117,9 +117,7 @@ def card_of(charter: Charter) -> PayerCard:
         charter=charter.digest(),
         institution=charter.institution,
         network=charter.network,
-        officers=tuple(
-            CardOfficer(name=each.name, key=each.key) for each in charter.people if each.has_role(Role.OFFICER)
-        ),
+        officers=tuple(CardOfficer(name=name, key=key) for key, name in charter.officers.items()),
         vaults=tuple(sorted(vaults, key=lambda each: each.vault)),
     )
 

@@ -224,6 +224,15 @@ class Charter(Record):
         """The witnesses' keys (32 bytes each), by name."""
         return {each.name: each.key for each in self.witnesses}
 
+    @property
+    def officers(self) -> dict[bytes, str]:
+        """The officers' names, by their keys (32 bytes each)."""
+        return {each.key: each.name for each in self.people if each.has_role(Role.OFFICER)}
+
+    def holder(self, key: bytes) -> str:
+        """Whoever is listed with this raw key, or words for nobody."""
+        return next((name for name, known in self.signers() if known == key), "somebody whom the charter does not list")
+
     def vault_by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault]:
         """The vault whose id is `vault_id`, with what the charter says of it.
 

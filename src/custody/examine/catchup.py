@@ -26,7 +26,7 @@ from custody.examine.shown import (
     HistoryStale,
     Shown,
     check_witnesses,
-    lines_of,
+    line_of,
 )
 from custody.history.fold import fold
 from custody.history.state import State
@@ -61,8 +61,7 @@ Progress = Callable[[int, int], None]
 def write_log(charter: Envelope, signed: SignedCheckpoint, entries: Iterable[LogEntry], since: int) -> Iterator[bytes]:
     """The lines of the file for readers who have seen `since` entries: `entries` go from there to the checkpoint."""
     yield LogFile(charter=charter, since=since, checkpoint=signed.text()).to_bytes()
-    for entry in entries:
-        yield lines_of([entry])[0].encode("utf-8")
+    yield from map(line_of, entries)
 
 
 def catch_up(lines: Lines, known: State, keep: Keep, progress: Progress | None = None) -> Shown:

@@ -15,7 +15,7 @@ from pydantic import Field
 from custody.charter.document import Charter
 from custody.charter.people import Role
 from custody.charter.rules import ApprovalsRule
-from custody.envelope import Envelope, EnvelopeSignature, unsafe_payload, verify
+from custody.envelope import Envelope, merged, unsafe_payload, verify
 from custody.errors import Refused
 from custody.examine.shown import HistoryForked
 from custody.history import tables
@@ -144,11 +144,9 @@ def officer_of(charter: Charter, key: bytes) -> str:
     Raises:
         ConfirmationAuthor: no officer's.
     """
-    officers = {each.key: each.name for each in charter.people if each.has_role(Role.OFFICER)}
-    if key not in officers:
-        listed = {known: name for name, known in charter.signers()}
-        raise ConfirmationAuthor(signer=listed.get(key, "somebody whom the charter does not list"))
-    return officers[key]
+    if key not in charter.officers:
+        raise ConfirmationAuthor(signer=charter.holder(key))
+    return charter.officers[key]
 
 
 def confirming(charter: Charter) -> Quorum[bytes]:
@@ -160,7 +158,7 @@ def confirming(charter: Charter) -> Quorum[bytes]:
     asked = [each.count for each in charter.rules if isinstance(each, ApprovalsRule) and each.role is Role.OFFICER]
     if not asked:
         raise NobodyConfirms
-    return Quorum(max(asked), tuple(each.key for each in charter.people if each.has_role(Role.OFFICER)))
+    return Quorum(max(asked), tuple(charter.officers))
 
 
 def confirmed_by(envelope: Envelope, charter: Charter) -> tuple[StateConfirmed, Tally[bytes]]:
@@ -192,19 +190,13 @@ def joined(envelopes: Sequence[Envelope], charter: Charter) -> Envelope:
         SigInvalid, EnvelopeType: as `confirmed_by`.
     """
     first, _ = confirmed_by(envelopes[0], charter)
-    signatures: dict[str, EnvelopeSignature] = {}
     for envelope in envelopes:
-        other, tally = confirmed_by(envelope, charter)
+        other, _ = confirmed_by(envelope, charter)
         for what in ("size", "root", "state"):
             one, another = _shown(getattr(first, what)), _shown(getattr(other, what))
             if one != another:
                 raise SnapshotDiffers(what=what, expected=another, actual=one, size=other.size)
-        signatures |= {each.keyid: each for each in envelope.signatures if each.public_key in tally.acted}
-    return Envelope(
-        payload=envelopes[0].payload,
-        payloadType=envelopes[0].payloadType,
-        signatures=tuple(signatures[keyid] for keyid in sorted(signatures)),
-    )
+    return merged(envelopes, charter.officers)
 
 
 def _shown(value: int | bytes) -> str:
@@ -219,7 +211,7 @@ def check_confirmed(envelope: Envelope, charter: Charter) -> tuple[StateConfirme
         SnapshotDiffers, NobodyConfirms, SigInvalid, EnvelopeType: as `confirmed_by`.
     """
     found, tally = confirmed_by(envelope, charter)
-    names = {each.key: each.name for each in charter.people}
+    names = charter.officers
     if not tally.is_met:
         raise SnapshotUnconfirmed(
             given=len(tally.acted),

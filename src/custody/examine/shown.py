@@ -133,8 +133,12 @@ class Shown:
 
 def lines_of(entries: Iterable[LogEntry]) -> tuple[str, ...]:
     """The lines that readers get: every head, and every body but those that no station needs."""
-    shown = (entry if _travels(entry) else withhold(entry) for entry in entries)
-    return tuple(write_line(entry).decode("utf-8") for entry in shown)
+    return tuple(line_of(entry).decode("utf-8") for entry in entries)
+
+
+def line_of(entry: LogEntry) -> bytes:
+    """One of them, as bytes without a line feed."""
+    return write_line(entry if _travels(entry) else withhold(entry))
 
 
 def _travels(entry: LogEntry) -> bool:

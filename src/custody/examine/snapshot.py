@@ -40,7 +40,7 @@ from custody.examine.catchup import (
     refuse_changed,
 )
 from custody.examine.confirmed import SnapshotDiffers, StateConfirmed, check_confirmed
-from custody.examine.shown import HistoryForked, Shown, check_witnesses, lines_of
+from custody.examine.shown import HistoryForked, Shown, check_witnesses, line_of
 from custody.history import kinds, tables
 from custody.history.multiset import Multiset
 from custody.history.on.charter import SealBroken, StateSealed
@@ -83,8 +83,8 @@ def sealed_at(confirmed: StateConfirmed, rows: Iterable[Written]) -> Iterator[Wr
         SealBroken: they are not those that were sealed; once the last was asked for.
     """
     seal = (tables.SEALS, number(confirmed.size))
-    given, total = iter(rows), Multiset()
-    while some := [row for row in islice(given, BATCH) if row[:2] != seal]:
+    given, total = (row for row in rows if row[:2] != seal), Multiset()
+    while some := list(islice(given, BATCH)):
         total = total.changed(table.element_of(key, data) for table, key, data in some)
         yield from some
     if total.digest() != confirmed.state:
@@ -100,10 +100,8 @@ def write_snapshot(
 ) -> Iterator[bytes]:
     """The lines of the file: `rows` are those of the state that was confirmed, `entries` all up to the checkpoint."""
     yield SnapshotFile(charter=charter, confirmed=confirmed, checkpoint=signed.text()).to_bytes()
-    for row in rows:
-        yield write_row(row)
-    for entry in entries:
-        yield lines_of([entry])[0].encode("utf-8")
+    yield from map(write_row, rows)
+    yield from map(line_of, entries)
 
 
 # --- taken in by a station --------------------------------------------------------------------------------------------

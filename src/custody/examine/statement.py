@@ -29,7 +29,6 @@ from custody.bitcoin.script import script_of
 from custody.charter.card import PayerCard, statement_quorum
 from custody.charter.decide import Frozen
 from custody.charter.document import Charter
-from custody.charter.people import Role
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.examine.evidence import Step, step_charter
@@ -391,13 +390,9 @@ def check_signer(charter: Charter, key: bytes) -> str:
     Raises:
         StatementAuthor: no officer's.
     """
-    for name, known in charter.signers():
-        if known == key:
-            person = next((each for each in charter.people if each.key == key), None)
-            if person is not None and person.has_role(Role.OFFICER):
-                return name
-            raise StatementAuthor(signer=name)
-    raise StatementAuthor(signer="somebody whom the charter does not list")
+    if key not in charter.officers:
+        raise StatementAuthor(signer=charter.holder(key))
+    return charter.officers[key]
 
 
 def signed_so_far(envelope: Envelope | None, asked: AddressStatement, quorum: Quorum[bytes]) -> Tally[bytes]:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain, repeat
 from types import NoneType, UnionType
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -155,6 +156,22 @@ class NoRows:
         """Nothing."""
         del table, start, stop, backwards
         return iter(())
+
+
+TOGETHER: Final = 100
+"""Keys that are looked for at once."""
+KEY_NAMES: Final = tuple(f"key_{at}" for at in range(TOGETHER))
+
+
+def together(keys: Collection[Key]) -> Iterator[dict[str, Key]]:
+    """The keys in their order, a hundred at a time under `KEY_NAMES`, for a question that is always the same.
+
+    The last key stands for those that are lacking.
+    """
+    wanted = sorted(keys)
+    for at in range(0, len(wanted), TOGETHER):
+        some = wanted[at : at + TOGETHER]
+        yield dict(zip(KEY_NAMES, chain(some, repeat(some[-1])), strict=False))
 
 
 def number(value: int) -> Key:

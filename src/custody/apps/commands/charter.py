@@ -16,7 +16,7 @@ from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
 from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
-from custody.envelope import Envelope, EnvelopeSignature, sign
+from custody.envelope import merged, sign
 from custody.errors import InvalidInput
 from custody.words import show_words
 
@@ -73,21 +73,14 @@ def merge(*, files: tuple[str, ...], out: str) -> None:
     copies = [(path, read_signed(Charter, path)) for path in files]
     charter = read_charter(copies[0][1])
     listed = {key for _, key in charter.signers()}
-    signatures: dict[str, EnvelopeSignature] = {}
     for path, envelope in copies:
         other = read_charter(envelope)
         if other.digest() != charter.digest():
             raise CharterDiffers(path=shown(path), expected=charter.digest().hex(), actual=other.digest().hex())
         unsigned_by(envelope)  # verifies every signature by somebody who is listed
-        signatures |= {each.keyid: each for each in envelope.signatures if each.public_key in listed}
-    first = copies[0][1]
-    merged = Envelope(
-        payload=first.payload,
-        payloadType=first.payloadType,
-        signatures=tuple(signatures[keyid] for keyid in sorted(signatures)),
-    )
-    missing = unsigned_by(merged)
-    write_output(out, merged.to_bytes())
+    signed = merged([envelope for _, envelope in copies], listed)
+    missing = unsigned_by(signed)
+    write_output(out, signed.to_bytes())
     _tell(charter, missing)
     if missing:
         output().next_step(f"have it signed by {', '.join(missing)}, and merge again")

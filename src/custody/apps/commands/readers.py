@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import click
 
 from custody.charter.document import Charter
-from custody.charter.people import Role
 from custody.errors import InvalidInput
 from custody.history import lists
 from custody.history.questions import History
@@ -67,7 +66,7 @@ def since_of(history: History, readers: tuple[str, ...], since: int | None, *, i
 
 
 def _reader(name: str, charter: Charter) -> str | bytes:
-    officers = [person.name for person in charter.people if person.has_role(Role.OFFICER)]
+    officers = list(charter.officers.values())
     if name in officers:
         return name
     vaults = (charter.vault(entry.name) for entry in charter.vaults)

@@ -14,9 +14,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
@@ -25,16 +24,13 @@ from custody.backends.sql import schema
 from custody.backends.sql.statement import Statement
 from custody.history import tables
 from custody.history.multiset import Multiset
-from custody.history.rows import Head, Key, Row, Sealing, StateCorrupt, Table
-from custody.history.snapshot import Written
+from custody.history.rows import KEY_NAMES, Head, Key, Row, Sealing, StateCorrupt, Table, together
 from custody.history.state import State
 from custody.log import Frontier
 from custody.ports import StateGone, StoreCorrupt
 
 KEPT: Final = 10_000
 """Entries for which an ended row is kept."""
-IN_ONE_QUESTION: Final = 100
-"""Keys that are looked for at once."""
 FIRST: Final = 10
 """Rows that are fetched first: most questions are about the newest, or about a few."""
 PAGE: Final = 200
@@ -43,9 +39,8 @@ PAGE: Final = 200
 _rows: Final = schema.state_rows.c
 _AS_OF: Final = (_rows.name == bindparam("name"), _rows.since <= bindparam("size"), _rows.until > bindparam("size"))
 _GET: Final = Statement(select(_rows.value).where(*_AS_OF, _rows.key == bindparam("key")))
-_KEYS: Final = tuple(f"key_{at}" for at in range(IN_ONE_QUESTION))
 _ROWS: Final = select(_rows.key, _rows.value).where(*_AS_OF)
-_MANY: Final = Statement(_ROWS.where(_rows.key.in_([bindparam(each) for each in _KEYS])))
+_MANY: Final = Statement(_ROWS.where(_rows.key.in_([bindparam(each) for each in KEY_NAMES])))
 _FROM: Final = _ROWS.where(_rows.key >= bindparam("low")).limit(bindparam("most"))
 _BELOW: Final = _FROM.where(_rows.key < bindparam("high"))
 _FORWARDS: Final = (Statement(_FROM.order_by(_rows.key)), Statement(_BELOW.order_by(_rows.key)))
@@ -87,22 +82,19 @@ class Home(Protocol):
         """What the database raises, in the words of the port."""
 
 
-class SqlRows:
-    """The rows as of one size of the log. Implements `Rows`; what was read once is kept, since it cannot change.
+class RowsAsOf:
+    """The rows as of one size of the log, as bytes.
 
     Within a transaction its connection is used, by the thread that has it open. Otherwise there is one for each thread
     that asks, as long as somebody keeps these rows: between two questions it is in no transaction, so that nobody who
     writes waits for a reader that thinks.
     """
 
-    def __init__(self, head: Head, home: Home, from_log: LogRow) -> None:
-        """`from_log` reads what repeats the log."""
-        self.head: Final = head
+    def __init__(self, size: int, home: Home) -> None:
+        self._size: Final = size
         self._home: Final = home
-        self._from_log: Final = from_log
         self._bound: tuple[int, Connection] | None = None
         self._askers: Final[dict[tuple[int, int], Connection]] = {}
-        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
 
     @contextmanager
     def bound(self, connection: Connection) -> Iterator[None]:
@@ -113,6 +105,45 @@ class SqlRows:
         finally:
             self._bound = None
 
+    def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
+        """The rows of the table of this name behind a key (None: from the first one on), as bytes, by key."""
+        low = b"" if behind is None else _next(behind)
+        with self._reading() as connection:
+            return _FORWARDS[0].rows(connection, name=name, size=self._size, low=low, most=most)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        if self._bound is not None and self._bound[0] == threading.get_ident():
+            yield self._bound[1]
+            return
+        with self._home.translating():
+            connection = self._asker()
+            yield connection
+            # Asked afterwards, since rows only ever go: what is kept now was there when the question was answered.
+            oldest = _OLDEST.scalar(connection)
+        if oldest is None or oldest > self._size:
+            raise StateGone(store=self._home.shown, size=self._size, oldest=oldest or 0)
+
+    def _asker(self) -> Connection:
+        # No connection is taken over a fork: SQLite's locks belong to the process that took them.
+        whose = (os.getpid(), threading.get_ident())
+        found = self._askers.get(whose)
+        if found is None:
+            found = self._askers[whose] = self._home.asker()
+            weakref.finalize(self, found.close)
+        return found
+
+
+class SqlRows(RowsAsOf):
+    """The same as rows. Implements `Rows`; what was read once is kept, since it cannot change."""
+
+    def __init__(self, head: Head, home: Home, from_log: LogRow) -> None:
+        """`from_log` reads what repeats the log."""
+        super().__init__(head.frontier.size, home)
+        self.head: Final = head
+        self._from_log: Final = from_log
+        self._known: Final[dict[tuple[Table[Any], Key], Any]] = {}
+
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """The row under `key`, or None."""
         place = (table, key)
@@ -121,7 +152,7 @@ class SqlRows:
                 if table.sealing is Sealing.LOG:
                     data = self._from_log(connection, table, key)
                 else:
-                    data = _GET.scalar(connection, name=table.name, size=self.head.frontier.size, key=key)
+                    data = _GET.scalar(connection, name=table.name, size=self._size, key=key)
             self._known[place] = None if data is None else table.decode(key, data)
         found: Row | None = self._known[place]
         return found
@@ -130,14 +161,11 @@ class SqlRows:
         """Those of the rows under `keys` that are there."""
         places = {key: (table, key) for key in keys}
         found = {key: self._known[place] for key, place in places.items() if place in self._known}
-        wanted = sorted(places.keys() - found.keys())
+        wanted = places.keys() - found.keys()
         if wanted:
             with self._reading() as connection:
-                for at in range(0, len(wanted), IN_ONE_QUESTION):
-                    some = wanted[at : at + IN_ONE_QUESTION]
-                    # Always the same statement: the last key stands for those that are lacking.
-                    asked: dict[str, Key] = dict(zip(_KEYS, chain(some, repeat(some[-1])), strict=False))
-                    for key, data in _MANY.rows(connection, name=table.name, size=self.head.frontier.size, **asked):
+                for asked in together(wanted):
+                    for key, data in _MANY.rows(connection, name=table.name, size=self._size, **asked):
                         found[key] = table.decode(key, data)
         return {key: row for key, row in found.items() if row is not None}
 
@@ -145,7 +173,7 @@ class SqlRows:
         self, table: Table[Row], start: Key, stop: Key | None, *, backwards: bool = False
     ) -> Iterator[tuple[Key, Row]]:
         """The rows in a range, in the order of their keys, a page at a time."""
-        size, most = self.head.frontier.size, FIRST
+        size, most = self._size, FIRST
         to_end, below = _BACKWARDS if backwards else _FORWARDS
         while True:
             with self._reading() as connection:
@@ -165,57 +193,10 @@ class SqlRows:
             else:
                 start = _next(page[-1][0])
 
-    def page(self, name: str, behind: Key | None, most: int) -> list[tuple[Key, bytes]]:
-        """The rows of the table of this name behind a key (None: from the first one on), as bytes, by key."""
-        low = b"" if behind is None else _next(behind)
-        with self._reading() as connection:
-            return _FORWARDS[0].rows(connection, name=name, size=self.head.frontier.size, low=low, most=most)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        if self._bound is not None and self._bound[0] == threading.get_ident():
-            yield self._bound[1]
-            return
-        with self._home.translating():
-            connection = self._asker()
-            yield connection
-            # Asked afterwards, since rows only ever go: what is kept now was there when the question was answered.
-            oldest = _OLDEST.scalar(connection)
-        if oldest is None or oldest > self.head.frontier.size:
-            raise StateGone(store=self._home.shown, size=self.head.frontier.size, oldest=oldest or 0)
-
-    def _asker(self) -> Connection:
-        # No connection is taken over a fork: SQLite's locks belong to the process that took them.
-        whose = (os.getpid(), threading.get_ident())
-        found = self._askers.get(whose)
-        if found is None:
-            found = self._askers[whose] = self._home.asker()
-            weakref.finalize(self, found.close)
-        return found
-
 
 def _next(key: Key) -> Key:
     """The first key behind this one."""
     return key + b"\0"
-
-
-def rows_as_of(home: Home, size: int, compared: Iterable[Table[Any]]) -> Iterator[Written]:
-    """The rows of these tables as they were after `size` entries, by key.
-
-    Raises:
-        StateGone: that is too long ago.
-    """
-    with home.translating(), home.asker() as connection:
-        for table in compared:
-            low, is_more = b"", True
-            while is_more:
-                page = _FORWARDS[0].rows(connection, name=table.name, size=size, low=low, most=PAGE)
-                oldest = _OLDEST.scalar(connection) or 0
-                if oldest > size:
-                    raise StateGone(store=home.shown, size=size, oldest=oldest)
-                yield from ((table, key, data) for key, data in page)
-                is_more = len(page) == PAGE
-                low = _next(page[-1][0]) if page else low
 
 
 def read_head(connection: Connection, store: str) -> Head:

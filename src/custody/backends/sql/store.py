@@ -30,7 +30,7 @@ from custody.backends.sql.entries import (
     read_entry,
     read_page,
 )
-from custody.backends.sql.rows import SqlRows, read_head, rows_as_of
+from custody.backends.sql.rows import RowsAsOf, SqlRows, read_head
 from custody.backends.sql.scratch import ScratchRows, paged, scratch_rows
 from custody.backends.sql.view import SqlTransaction, SqlView
 from custody.bitcoin.script import NetworkMismatch
@@ -197,7 +197,8 @@ class SqlStore:
 
     def sealed_rows(self, size: int) -> Iterator[Written]:
         """The rows that the digest of the state covers, as they were after `size` entries, by table and key."""
-        return rows_as_of(self, size, SEALED)
+        listed = paged(RowsAsOf(size, self))
+        return ((table, key, data) for table in SEALED for key, data in listed(table))
 
     def rows_of(self, head: Head) -> SqlRows:
         """The rows as of `head`."""
