@@ -432,12 +432,15 @@ def _refuse_pruned(missing: range) -> None:
 
 
 def _scan(work: Work, found: Iterable[_Found]) -> None:
+    kept: set[bytes] = set()
     for each in found:
         for seen, transaction in each.deposits:
             if holding(work.history, seen.deposit.outpoint) is None:
                 work.append(kinds.DEPOSIT_SEEN, seen)
-                # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
-                work.store.keep_document(seen.txid, transaction.stripped())
+                if seen.txid not in kept:
+                    # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
+                    work.store.keep_document(seen.txid, transaction.stripped())
+                    kept.add(seen.txid)
         for spend in each.spends:
             _see_spend(work, spend)
 
@@ -502,14 +505,17 @@ def _expire(work: Work) -> None:
 def _end_others(work: Work, confirmed: Transfer) -> None:
     """Everything that conflicts with a confirmed transfer is over: one of its coins is spent and buried."""
     for other in members(work.history, confirmed.group):
-        if other.is_live:
-            _supersede(work, other, f"by {confirmed.id.hex()}")
+        _supersede(work, other, f"by {confirmed.id.hex()}")
 
 
 def _supersede(work: Work, transfer: Transfer, detail: str) -> None:
-    """End a transfer that can never confirm, and with it what spends its outputs."""
+    """End a transfer that can never confirm, and with it what spends its outputs; whatever is over already, stays so.
+
+    It is asked afresh: one that spends outputs of two of them has ended with the first when the second is looked at.
+    """
+    if not work.history.transfer(transfer.id).is_live:
+        return
     _dequeue(work, transfer)
     work.end(transfer, Ending.SUPERSEDED, detail)
     for child in children(work.history, transfer):
-        if child.is_live:
-            _supersede(work, child, f"with {transfer.id.hex()}, which it spends")
+        _supersede(work, child, f"with {transfer.id.hex()}, which it spends")

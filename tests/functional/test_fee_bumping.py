@@ -368,6 +368,23 @@ def test_parent_and_child_are_live_again_when_what_replaced_them_loses_its_block
     assert not queued(story)
 
 
+def test_what_spends_of_a_transfer_and_of_its_child_is_over_once_when_another_is_buried_in_their_place(begin):
+    story = begin(60_000_000)
+    parent = story.sent(story.request(("Reserve", 20_000_000)), rate=LOW)
+    bump = story.sent(again(story, parent), rate=HIGH)
+    story.chain.mine(1, transactions=[raw(story, parent)])
+    story.custodian.observe()
+    child = story.confirmed(story.request((SUPPLIER, 15_000_000)))
+    both = story.confirmed(story.request((SUPPLIER, 42_000_000)))
+    spent = {each.txid for each in story.transfer(both).draft.outpoints}
+    assert spent == {txid(story, parent), txid(story, child)}
+    story.chain.reorganise(3, leave_out=[txid(story, parent)], instead=[raw(story, bump)])
+    story.custodian.observe()
+    assert statuses(story, parent, bump, child, both) == [Status.ENDED, Status.CONFIRMED, Status.ENDED, Status.ENDED]
+    assert entered(story).count("ended") == 4  # the bump too, while its parent was buried
+    assert not queued(story)
+
+
 def test_a_child_waits_with_its_parent_while_a_signed_replacement_is_sent(story):
     parent = story.sent(rate=LOW)
     child = story.sent(child_of(story, parent), rate=5_000)

@@ -144,13 +144,17 @@ class Spend:
 
 
 def deposits_in(block: BlockView, find: Find, at: int) -> Iterator[tuple[DepositSeen, Transaction]]:
-    """Every output in `block` whose script `find` knows, in the block's order, with its transaction."""
+    """Every output in `block` whose script `find` knows, in the block's order, with its transaction.
+
+    A payment with many outputs to us is decoded once, and is one value for all of them.
+    """
     for position, transaction in enumerate(block.transactions):
+        whole: Transaction | None = None
         for vout, script in enumerate(transaction.scripts):
             place = find(script)
             if place is None:
                 continue
-            whole = transaction.decode()
+            whole = whole or transaction.decode()
             seen = DepositSeen(
                 vault=place.vault_id,
                 txid=transaction.txid,

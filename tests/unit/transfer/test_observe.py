@@ -60,6 +60,13 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, find):
         assert each.deposit.outpoint == OutPoint(paying.txid, each.vout)
 
 
+def test_a_payment_with_many_outputs_to_us_is_decoded_once(vault, find):
+    outputs = tuple(TxOut(5, vault.script_pubkey(Branch.RECEIVE, at)) for at in range(10))
+    found = list(deposits_in(block(Transaction(2, spending(), outputs, 0)), find, 77))
+    assert len(found) == len(outputs)
+    assert {id(transaction) for _, transaction in found} == {id(found[0][1])}
+
+
 def test_the_first_transaction_of_a_block_is_mined(vault, find):
     mined = Transaction(2, spending(), (TxOut(9, vault.script_pubkey(Branch.RECEIVE, 0)),), 0)
     ((found, _),) = deposits_in(block(coinbase=mined), find, 77)
