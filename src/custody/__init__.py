@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from custody.custodian import Custodian, Outside
     from custody.envelope import Ed25519Signer, Envelope, sign
     from custody.errors import BackendError, CustodyError, IntegrityError, InvalidInput, Refused
-    from custody.examine.evidence import Evidence, Examination, Stage
+    from custody.examine.evidence import Evidence, Stage
+    from custody.examine.examination import Examination
     from custody.examine.statement import verify_statement
     from custody.history.fold import fold
     from custody.history.questions import History
@@ -66,7 +67,8 @@ _HOMES = {
     "custody.custodian": ("Custodian", "Outside"),
     "custody.envelope": ("Ed25519Signer", "Envelope", "sign"),
     "custody.errors": ("BackendError", "CustodyError", "IntegrityError", "InvalidInput", "Refused"),
-    "custody.examine.evidence": ("Evidence", "Examination", "Stage"),
+    "custody.examine.evidence": ("Evidence", "Stage"),
+    "custody.examine.examination": ("Examination",),
     "custody.examine.statement": ("verify_statement",),
     "custody.history.fold": ("fold",),
     "custody.history.questions": ("History",),

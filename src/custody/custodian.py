@@ -25,13 +25,8 @@ from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import choose, draft_chosen
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
-from custody.examine.evidence import (
-    Evidence,
-    Stage,
-    check_authorized,
-    gather,
-    judge_draft,
-)
+from custody.examine.evidence import Evidence, Stage, gather
+from custody.examine.examination import check_authorized, judge_draft
 from custody.history import kinds, tables
 from custody.history.holdings import held_by, holding
 from custody.history.on.annex import ERASABLE, Erased

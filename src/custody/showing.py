@@ -18,7 +18,8 @@ from custody.charter.document import Charter
 from custody.envelope import DocumentSigner, Envelope
 from custody.examine.catchup import write_log
 from custody.examine.confirmed import check_confirmed, joined, refuse_unsealed
-from custody.examine.evidence import Evidence, Examination, Stage, evidence_of, examine_own
+from custody.examine.evidence import Evidence, Stage, evidence_of
+from custody.examine.examination import Examination, examine_own
 from custody.examine.shown import EvidenceInvalid, check_witnesses, needed_size, refuse_long
 from custody.examine.snapshot import sealed_at, write_snapshot
 from custody.log import (

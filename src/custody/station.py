@@ -20,7 +20,8 @@ from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
 from custody.examine.catchup import Keep, Lines, Progress, catch_up
 from custody.examine.confirmed import NotFolded, StateConfirmed, confirmation, officer_of
-from custody.examine.evidence import Evidence, Examination, Stage, examine
+from custody.examine.evidence import Evidence, Stage
+from custody.examine.examination import Examination, examine
 from custody.examine.shown import Shown
 from custody.examine.snapshot import check_snapshot, go_on, offered, refuse_behind, rows_to_keep
 from custody.examine.statement import (

@@ -57,7 +57,8 @@ from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.examine.confirmed import confirmation
-from custody.examine.evidence import Evidence, Stage, examine
+from custody.examine.evidence import Evidence, Stage
+from custody.examine.examination import examine
 from custody.history import lists, tables
 from custody.history.state import State
 from custody.history.tables import outpoint_key

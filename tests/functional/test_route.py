@@ -11,7 +11,8 @@ from custody.bitcoin.transaction import Transaction
 from custody.charter.decide import Verdict
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
-from custody.examine.evidence import Stage, examine
+from custody.examine.evidence import Stage
+from custody.examine.examination import examine
 from custody.history import kinds, lists
 from custody.history.state import State
 from custody.ports import RelayRefused

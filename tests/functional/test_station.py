@@ -20,7 +20,8 @@ from custody.bitcoin.psbt import Psbt
 from custody.charter.document import Charter, parse_charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import Ed25519Signer, Envelope, sign
-from custody.examine.evidence import Stage, examine
+from custody.examine.evidence import Stage
+from custody.examine.examination import examine
 from custody.history.state import State
 from custody.log import SignedCheckpoint
 from custody.testing.cast import (

@@ -25,7 +25,8 @@ from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.facts import Facts
 from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.errors import CustodyError
-from custody.examine.evidence import Evidence, Examination, Stage, examine
+from custody.examine.evidence import Evidence, Stage
+from custody.examine.examination import Examination, examine
 from custody.history import kinds
 from custody.history.state import State
 from custody.log import EMPTY_ROOT

@@ -23,7 +23,8 @@ from custody.bitcoin.transaction import PreviousTransaction
 from custody.custodian import Custodian, Outside
 from custody.envelope import Envelope
 from custody.errors import CustodyError
-from custody.examine.evidence import Evidence, Stage, examine
+from custody.examine.evidence import Evidence, Stage
+from custody.examine.examination import examine
 from custody.history import kinds, tables
 from custody.history.difference import encoded, first_difference
 from custody.history.fold import fold

@@ -17,7 +17,8 @@ from custody.bitcoin.transaction import TxOut
 from custody.charter.document import AddressPayee, parse_charter
 from custody.charter.people import Person, Role, Witness
 from custody.envelope import Envelope, EnvelopeSignature, sign
-from custody.examine.evidence import Stage, examine
+from custody.examine.evidence import Stage
+from custody.examine.examination import examine
 from custody.history import kinds
 from custody.history.state import State
 from custody.log import write_line

@@ -3,105 +3,38 @@
 Evidence of a transfer is the log from where its reader has come to, under a checkpoint that witnesses cosigned, and the
 previous transactions of what is spent. Everything else that is judged (request, draft, decision, approvals) stands in
 the log, and is read there; its digest, with the previous transactions, was logged when signatures were requested.
-`examine` judges it in numbered steps. Officer, station and release use the same steps, so none can be shown something
-else:
-
-1. The charter is the pinned one, signed by everyone it lists.
-2. The request is signed by its requester, for this charter and this vault, and has not expired.
-3. The outputs are exactly the request's payees, and change of this vault.
-4. The log is the charter's: checkpoint signed, cosigned by the witness quorum, every entry in its place, and it extends
-   every log seen before.
-5. This transfer stands in that log with these very bytes.
-6. The transaction is what its TransferId covers: amounts proved by previous transactions, inputs of this vault, change
-   at the next index of the log, nothing that makes it valid later instead of now; what replaces another transfer is
-   for the same, and what speeds one up spends its change.
-7. The rules allow it, and the decision in the log is the one they give.
-8. Officers have approved it, or what is still missing is said.
+`examination` judges it.
 
 The reason of a request stands in an annex, which the file may hold: nothing is judged by it. When it is there it is the
 one that was signed; when it was erased or withheld, that is listed. Nobody else's annex is in the file.
-
-What a reader cannot judge is listed, never passed over. 1 to 3 are asked of what the file claims before 4 proves that
-it stands in the log, so that a wrong file is refused for what is wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.transaction import PreviousTransaction
-from custody.charter.decide import Decision, decide, refuse_denied
-from custody.charter.document import Charter
-from custody.charter.facts import Facts
-from custody.charter.rules import Case
+from custody.charter.decide import Decision
 from custody.envelope import Envelope
-from custody.errors import Refused
-from custody.examine.shown import (
-    MAX_LINES,
-    EvidenceInvalid,
-    Shown,
-    check_witnesses,
-    extended,
-    lines_of,
-    needed_size,
-    own_shown,
-    pinned_charter,
-    proved,
-    read_lines,
-    unseen,
-    witness_finding,
-)
+from custody.examine.shown import MAX_LINES, EvidenceInvalid, lines_of
 from custody.history import kinds, tables
 from custody.history.questions import History
 from custody.history.state import State
-from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint, open_body, read_line
-from custody.quorum import Tally
+from custody.log import LogEntry, SignedCheckpoint, open_body, read_line
 from custody.record import Digest, FileRecord, HexBytes, Record, read
 from custody.transfer.annex import Annex
-from custody.transfer.approval import Authorization, RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
-from custody.transfer.child import check_child, in_context
+from custody.transfer.approval import Authorization
 from custody.transfer.draft import Draft
-from custody.transfer.proposal import Paid, Proposal, check_indexes, check_transaction, propose
-from custody.transfer.replacement import check_replacement
-from custody.transfer.request import (
-    Purpose,
-    TransferRequest,
-    check_request,
-    read_reason,
-    read_request,
-    refuse_expired_request,
-)
-from custody.transfer.signing import KnownNonces, signing_psbt
+from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
-from custody.transfer.verify import StateChanged
 from custody.units import Count
-from custody.vault.descriptor import Vault
-from custody.vault.ownership import Reading, read_ownership
 
 MAX_PREVIOUS: Final = 1_000
-
-
-class NotLogged(Refused, code="NOT_LOGGED"):
-    """A transfer that the log given does not hold, or holds with other bytes."""
-
-    message = "the log does not hold {what} of this transfer"
-    hint = "Export the evidence again; if that does not help, do not go on: it was put together from pieces."
-    what: str
-
-
-class DecisionDiffers(Refused, code="DECISION_DIFFERS"):
-    """A decision that the rules do not give."""
-
-    message = "the log says {logged}; the charter's rules say {own}"
-    hint = "Do not sign: the coordinator's decision is not what the charter gives."
-    logged: str
-    own: str
 
 
 class Stage(StrEnum):
@@ -145,92 +78,6 @@ class Evidence(FileRecord):
     lines: Annotated[tuple[str, ...], Field(max_length=MAX_LINES)]
     previous: Annotated[tuple[HexBytes, ...], Field(min_length=1, max_length=MAX_PREVIOUS)]
     annex: Annex | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One numbered step that passed, and what it found."""
-
-    number: int
-    title: str
-    finding: str
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What a reader knows after every step has passed. `shown` is the log it must remember.
-
-    `reason` is why the transfer was asked for, None when that was erased or withheld.
-    """
-
-    stage: Stage
-    transfer: Transfer
-    proposal: Proposal
-    reason: str | None
-    reading: Reading
-    case: Case
-    decision: Decision
-    tallies: tuple[RoleTally, ...]
-    psbt: TransferPsbt
-    shown: Shown
-    body_digest: bytes
-    steps: tuple[Step, ...]
-    not_checked: tuple[str, ...] = field(default=())
-
-    @property
-    def transfer_id(self) -> bytes:
-        """The TransferId, computed from bytes here."""
-        return self.transfer.id
-
-    @property
-    def charter(self) -> Charter:
-        """The charter it was judged by."""
-        return self.proposal.charter
-
-    @property
-    def vault(self) -> Vault:
-        """The vault it spends from."""
-        return self.proposal.vault
-
-    @property
-    def vault_name(self) -> str:
-        """What the charter calls that vault."""
-        return self.proposal.entry.name
-
-    @property
-    def request(self) -> TransferRequest:
-        """What was asked for."""
-        return self.proposal.request
-
-    @property
-    def payments(self) -> tuple[Paid, ...]:
-        """Who gets what, and at which address."""
-        return self.proposal.paid
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The end of the log that was shown."""
-        return self.shown.checkpoint
-
-    @property
-    def cosignatures(self) -> tuple[Cosignature, ...]:
-        """Who stands behind that log, beside its coordinator."""
-        return self.shown.cosignatures
-
-    @property
-    def nonces(self) -> KnownNonces:
-        """The signatures of that log, each under its nonce."""
-        return History(self.shown.state)
-
-    @property
-    def is_witnessed(self) -> bool:
-        """Whether anybody but the coordinator stands behind the history."""
-        return bool(self.charter.witnesses)
-
-    @property
-    def draft(self) -> Draft:
-        """The draft that was examined."""
-        return self.transfer.draft
 
 
 def gather(transfer: Transfer, charter: bytes, previous: Sequence[bytes]) -> EvidenceBody:
@@ -277,87 +124,11 @@ def in_order(previous: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What is said of a transfer before it is known to stand in the log; no charter is the one that is known."""
-
-    charter: Envelope | None
-    request: Envelope
-    draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
-    """The same without the charter, as far as it is said: what is None stands elsewhere."""
+    """What is said of a transfer, as far as it is: what is None stands elsewhere."""
 
     request: Envelope | None
     draft: Draft | None
-
-
-def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examination:
-    """Judge a transfer from its evidence and what this reader has seen before, at `now` (Unix seconds).
-
-    Raises:
-        CustodyError: the first fact that is wrong, by its own code.
-    """
-    signed = SignedCheckpoint.parse(evidence.checkpoint)
-    entries = read_lines(evidence.lines, evidence.since)
-
-    def show(charter: Charter) -> Shown:
-        cosignatures = check_witnesses(signed, charter)
-        state = extended(known, entries, evidence.since, signed.checkpoint)
-        return Shown(state, signed.checkpoint, cosignatures)
-
-    # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
-    try:
-        claim = _claimed(evidence.transfer, known, unseen(known, entries, evidence.since))
-    except NotLogged:
-        # Perhaps it stands in another log than this reader has seen, and that is what must be said.
-        proved(known, entries, evidence.since, signed.checkpoint)
-        raise
-    asked = _Asked(known, stage, now, lambda request: read_reason(request.annex, evidence.annex))
-    return _examine(evidence.transfer, claim, show, evidence.previous, asked)
-
-
-def examine_own(
-    transfer: Transfer, history: History, signed: SignedCheckpoint, previous: Sequence[bytes], stage: Stage, now: int
-) -> Examination:
-    """The same for whoever keeps the log itself: the checkpoint must be of this log, and hold all about the transfer.
-
-    Raises:
-        CustodyError: the first fact that is wrong, by its own code.
-    """
-
-    def show(charter: Charter) -> Shown:
-        return own_shown(history, signed, charter, needed_size(history, transfer.id))
-
-    claim = Claim(None, transfer.request_envelope, transfer.draft)
-    asked = _Asked(history.state, stage, now, lambda _: transfer.reason)
-    return _examine(transfer.id, claim, show, in_order(previous), asked)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Who asks: knowing what of the log, what for, when (Unix seconds), and with which annex at hand."""
-
-    known: State
-    stage: Stage
-    now: int
-    reason: Callable[[TransferRequest], str | None]
-
-
-def _claimed(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Claim:
-    """What memory and the file's new entries say of a transfer together; the entries are not proved yet.
-
-    Raises:
-        NotLogged: they do not speak of it.
-    """
-    told, has_charter = told_of(transfer_id, known, entries), History(known).has_charter
-    charter = None if has_charter else adopted_in(entries)
-    if told.draft is None or (charter is None and not has_charter):
-        raise NotLogged(what="the draft")
-    if told.request is None:
-        raise NotLogged(what="the request")
-    return Claim(charter, told.request, told.draft)
 
 
 def told_of(transfer_id: bytes, known: State, entries: Sequence[LogEntry]) -> Told:
@@ -395,225 +166,3 @@ def stage_of(evidence: Evidence, known: State) -> Stage:
             if head.entry == kinds.SIGNING_REQUESTED and evidence.transfer in head.subjects:
                 return Stage.SIGN
     return Stage.APPROVE
-
-
-def _examine(
-    transfer_id: bytes, claim: Claim, show: Callable[[Charter], Shown], previous: Sequence[bytes], asked: _Asked
-) -> Examination:
-    stage, now = asked.stage, asked.now
-    # 1
-    charter = pinned_charter(asked.known, claim.charter)
-    steps = [step_charter(charter)]
-    # 2
-    request = check_request(claim.request, charter)
-    if stage is Stage.APPROVE:
-        refuse_expired_request(request, now)
-    reason = asked.reason(request)
-    steps.append(step_request(request, reason))
-    # 3
-    proposal = propose(claim.draft, request, charter)
-    steps.append(step_outputs(proposal))
-    # 4
-    shown = show(charter)
-    history = History(shown.state)
-    steps.append(_step(4, witness_finding(shown.checkpoint, shown.cosignatures, charter)))
-    # 5
-    transfer, body_digest = _logged(history, transfer_id, previous, stage)
-    requested = "" if stage is Stage.APPROVE else ", signatures requested"
-    steps.append(_step(5, f"drafted and decided{requested} in that log"))
-    # 6
-    proposal = history.proposal(transfer)
-    judged = judge_draft(transfer, proposal, previous, history.height)
-    spent = sum(each.amount for each in judged.reading.spent)
-    steps.append(
-        _step(
-            6,
-            f"{len(judged.reading.inputs)} inputs of vault {proposal.entry.name}, {spent} sat by previous transactions",
-        )
-    )
-    # 7
-    decision = _decided(transfer, judged.case, charter, history, now)
-    steps.append(_step(7, f"{decision.verdict}: {len(decision.findings)} findings"))
-    # 8
-    for approval in transfer.opinions:
-        refuse_forked(approval, history.root_at(approval.log_size) or b"")
-    tallied = tallies(proposal, decision, transfer.opinions)
-    if stage is not Stage.APPROVE:
-        check_authorized(transfer, proposal, decision, now)
-    steps.append(_step(8, "; ".join(_show_tally(each) for each in tallied) or "no approvals are demanded"))
-    return Examination(
-        stage=stage,
-        transfer=transfer,
-        proposal=proposal,
-        reason=reason,
-        reading=judged.reading,
-        case=judged.case,
-        decision=decision,
-        tallies=tallied,
-        psbt=judged.psbt,
-        shown=shown,
-        body_digest=body_digest,
-        steps=tuple(steps),
-        not_checked=_not_checked(charter, transfer, reason, now),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A proposal after step 6: what goes to signers, what that says, and what it means to rules."""
-
-    psbt: TransferPsbt
-    reading: Reading
-    case: Case
-
-
-def judge_draft(transfer: Transfer, proposal: Proposal, previous: Sequence[bytes], height: int) -> Judged:
-    """Step 6: the transaction is the vault's, spends what it says, and takes its place among others rightly.
-
-    `height` is the highest block that the log knows.
-
-    Raises:
-        CustodyError: the first fact that is wrong, by its own code.
-    """
-    drafted, vault = proposal.draft, proposal.vault
-    psbt, reading = read_draft(proposal, previous, height)
-    case = in_context(proposal, transfer)
-    check_replacement(drafted, proposal.request, transfer.replaced)
-    if transfer.parent is not None:
-        check_child(drafted, transfer.parent, vault)
-    check_indexes(proposal, transfer.row.due_change, dict(transfer.row.due_receive))
-    return Judged(psbt, reading, case)
-
-
-def read_draft(proposal: Proposal, previous: Sequence[bytes], height: int) -> tuple[TransferPsbt, Reading]:
-    """What of step 6 asks nothing of the log but the highest block: form, amounts, inputs and change.
-
-    Raises:
-        CustodyError: the first fact that is wrong, by its own code.
-    """
-    check_transaction(proposal, height)
-    psbt = signing_psbt(proposal.draft, proposal.vault, {PreviousTransaction(raw).txid: raw for raw in previous})
-    reading = read_ownership(psbt, proposal.vault)
-    _refuse_differing(reading, proposal.case)
-    return psbt, reading
-
-
-TITLES: Final = (
-    "charter",
-    "request",
-    "outputs",
-    "history",
-    "this transfer in that history",
-    "transaction",
-    "rules",
-    "approvals",
-)
-
-
-def _step(number: int, finding: str) -> Step:
-    return Step(number, TITLES[number - 1], finding)
-
-
-def step_charter(charter: Charter) -> Step:
-    """Step 1, passed."""
-    signers = sum(1 for _ in charter.signers())
-    return _step(1, f"{charter.institution}, version {charter.version}, signed by all {signers}")
-
-
-def step_request(request: TransferRequest, reason: str | None) -> Step:
-    """Step 2, passed."""
-    return _step(2, f"{request.requester} asked for it: {'(withheld)' if reason is None else reason}")
-
-
-def step_outputs(proposal: Proposal) -> Step:
-    """Step 3, passed."""
-    case, paid = proposal.case, proposal.paid
-    return _step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat")
-
-
-def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage) -> tuple[Transfer, bytes]:
-    """The transfer as the log tells it, and the digest of all that is judged."""
-    transfer = history.transfer(transfer_id)
-    if transfer.decision is None:
-        raise NotLogged(what="the decision")
-    if transfer.ended is not None:
-        raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
-    digest = gather(transfer, history.state.pinned, previous).digest()
-    if stage is not Stage.APPROVE:
-        # The log must say that signatures were asked for on exactly this body: limits count from there.
-        if transfer.signing is None:
-            raise NotLogged(what="the signing request")
-        if transfer.signing.evidence != digest:
-            raise NotLogged(what="the signing request for this evidence")
-        # Once asked for in time, signatures may come later; but approvals outlive requests, so time is asked here too.
-        refuse_expired_request(transfer.request, transfer.signing.at)
-    return transfer, digest
-
-
-def _decided(transfer: Transfer, case: Case, charter: Charter, history: History, now: int) -> Decision:
-    refuse_denied(case, charter, history.facts(now))
-    logged = transfer.decision
-    if logged is None:
-        raise NotLogged(what="the decision")
-    # By the facts that it names, which the fold has found to be the log's at that size.
-    own = decide(transfer.id, case, charter, Facts.named(now, logged.size, logged.facts))
-    if own != logged:
-        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
-    return own
-
-
-def check_authorized(transfer: Transfer, proposal: Proposal, decision: Decision, now: int) -> None:
-    """Check that the approvals which the log's authorization counts meet every demand at `now` (Unix seconds).
-
-    Raises:
-        NotLogged: there is no authorization, or not this one.
-        Vetoed: somebody said no, before it or after.
-        ApprovalExpired, ApprovalMissing, ...: as `authorize`.
-    """
-    logged = transfer.authorization
-    if logged is None:
-        raise NotLogged(what="the authorization")
-    # An approval that came after the authorization changes nothing; a veto at any time does.
-    counted = [envelope for envelope in transfer.approvals if envelope.digest() in logged.approvals]
-    refuse_vetoed(transfer.opinions)
-    own = authorize(proposal, decision, counted, now)
-    if (own.decision, own.approvals) != (logged.decision, logged.approvals):
-        raise NotLogged(what="the authorization by these approvals")
-
-
-def _refuse_differing(reading: Reading, case: Case) -> None:
-    """Two ways to read one transaction agree: the PSBT against the vault, the draft against the request."""
-    change = sum(each.output.amount for each in reading.outputs if each.change is not None)
-    if (reading.fee, change) != (case.fee, case.change):
-        raise StateChanged(
-            what="fee and change", expected=f"{case.fee} and {case.change}", actual=f"{reading.fee} and {change}"
-        )
-
-
-def _show_tally(each: RoleTally) -> str:
-    tally: Tally[str] = each.tally
-    state = "met" if tally.is_met else f"{tally.needed} more needed from {', '.join(tally.missing)}"
-    return f"rule {each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({state})"
-
-
-UNKNOWABLE: Final = (
-    "whether the coins are still unspent (the chain is not seen here)",
-    "what k custodians do together on other machines",
-)
-"""What no step can say."""
-
-
-def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: int) -> tuple[str, ...]:
-    found = list(UNKNOWABLE)
-    if reason is None:
-        found.insert(0, "why it was asked for: the reason was withheld or erased")
-    if locktime := transfer.draft.transaction.locktime:
-        # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
-        found.insert(0, f"whether block {locktime} was mined: the coordinator says so")
-    if transfer.request.purpose is Purpose.CHILD:
-        found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
-    if now >= transfer.request.expires:
-        found.insert(0, "whether signatures were asked for before the request expired: the coordinator says so")
-    if not charter.witnesses:
-        found.insert(0, "whether others were shown the same history: the charter names no witness")
-    return tuple(found)

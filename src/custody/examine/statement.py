@@ -31,7 +31,7 @@ from custody.charter.decide import Frozen
 from custody.charter.document import Charter
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.examine.evidence import Step, step_charter
+from custody.examine.examination import Step, step_charter
 from custody.examine.shown import (
     MAX_LINES,
     Shown,

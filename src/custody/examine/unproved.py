@@ -24,22 +24,18 @@ from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.envelope import Envelope, unsafe_payload, unsafe_signers
 from custody.examine.catchup import Lines, hash_log, head_of, leaf_of
-from custody.examine.evidence import (
+from custody.examine.evidence import Evidence, Told, adopted_in, stage_of, told_of
+from custody.examine.examination import (
     TITLES,
     UNKNOWABLE,
-    Evidence,
     Examination,
     NotLogged,
     Step,
-    Told,
-    adopted_in,
     examine,
     read_draft,
-    stage_of,
     step_charter,
     step_outputs,
     step_request,
-    told_of,
 )
 from custody.examine.shown import check_witnesses, read_lines, refuse_wrong_count
 from custody.examine.snapshot import CheckedSnapshot, check_snapshot, snapshot_head

@@ -24,7 +24,8 @@ from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction,
 from custody.charter.decide import Verdict, decide
 from custody.drafter import draft_for
 from custody.envelope import Envelope, sign
-from custody.examine.evidence import gather, judge_draft
+from custody.examine.evidence import gather
+from custody.examine.examination import judge_draft
 from custody.history import kinds, tables
 from custody.logbook import Logbook, Work, all_previous
 from custody.observer import observe

@@ -11,7 +11,8 @@ from custody.apps.views.files import checkpoint_paper, document_paper
 from custody.apps.views.layout import grouped, sats
 from custody.apps.views.transfer import transfer_data
 from custody.envelope import sign
-from custody.examine.evidence import Examination, Stage
+from custody.examine.evidence import Stage
+from custody.examine.examination import Examination
 from custody.log import Cosignature
 from custody.station import Station
 from custody.testing.asserts import refuses

@@ -24,7 +24,7 @@ from custody.apps.terminal import (
     write_output,
 )
 from custody.errors import CustodyError
-from custody.examine.evidence import DecisionDiffers
+from custody.examine.examination import DecisionDiffers
 from custody.testing.asserts import refuses
 from custody.units import AmountRange
 

@@ -8,15 +8,8 @@ import pytest
 from custody.bitcoin.script import script_of
 from custody.charter.decide import Decision, Verdict
 from custody.envelope import Envelope, sign
-from custody.examine.evidence import (
-    Evidence,
-    Examination,
-    Stage,
-    examine,
-    examine_own,
-    gather,
-    judge_draft,
-)
+from custody.examine.evidence import Evidence, Stage, gather
+from custody.examine.examination import Examination, examine, examine_own, judge_draft
 from custody.examine.shown import lines_of
 from custody.history import kinds
 from custody.history.state import State

@@ -45,7 +45,8 @@ from custody.charter.card import PayerCard
 from custody.charter.document import Charter
 from custody.envelope import Envelope
 from custody.examine.catchup import MAX_LINE
-from custody.examine.evidence import Evidence, Examination, Stage, stage_of
+from custody.examine.evidence import Evidence, Stage, stage_of
+from custody.examine.examination import Examination
 from custody.examine.statement import StatementExamination, StatementPaper, signed_so_far
 from custody.examine.unproved import (
     Glimpse,

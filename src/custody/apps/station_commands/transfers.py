@@ -29,7 +29,8 @@ from custody.apps.terminal import (
 from custody.apps.views.examination import examination_data, examination_screen
 from custody.apps.views.layout import counted, moment
 from custody.envelope import unsafe_payload
-from custody.examine.evidence import Evidence, Examination, Stage
+from custody.examine.evidence import Evidence, Stage
+from custody.examine.examination import Examination
 from custody.ports import Signer
 from custody.station import Asked, Asking, asked_of
 from custody.transfer.approval import Approval, Opinion

@@ -37,7 +37,8 @@ from custody.apps.views.layout import (
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.bitcoin.script import address
-from custody.examine.evidence import Examination, Stage, Step
+from custody.examine.evidence import Stage
+from custody.examine.examination import Examination, Step
 from custody.transfer.approval import CLOCK_SKEW, RoleTally
 from custody.transfer.request import Purpose
 from custody.units import rate_of

@@ -45,7 +45,7 @@ from custody.bitcoin.script import OutputTypeRefused, address
 from custody.bitcoin.transaction import TxOut
 from custody.charter.card import card_of
 from custody.charter.document import Charter
-from custody.examine.evidence import Examination, Step
+from custody.examine.examination import Examination, Step
 from custody.examine.statement import StatementExamination, signed_so_far
 from custody.examine.unproved import (
     NO_CHARTER,
