@@ -181,6 +181,47 @@ def test_a_state_from_long_ago_says_that_its_rows_are_gone(tmp_path, monkeypatch
         before.get(tables.REQUESTS, b"a")
 
 
+@pytest.fixture
+def replaced(tmp_path) -> State:
+    """What a station knew before its file was written twice by another process."""
+    one, other = (FileStationMemory(tmp_path / "station.db") for _ in range(2))
+    one.save(TRUSTED, told(State.over(one.rows(), PINNED).put(tables.REQUESTS, b"a", Number(1))))
+    before = State.over(other.rows(), PINNED)
+    for value in (2, 3):
+        one.save(TRUSTED, told(State.over(one.rows(), PINNED).put(tables.REQUESTS, b"a", Number(value))))
+    return before
+
+
+def test_what_a_station_knew_two_saves_ago_says_that_its_rows_are_gone(replaced):
+    with refuses("STATE_GONE"):
+        replaced.get(tables.REQUESTS, b"a")
+    with refuses("STATE_GONE"):
+        replaced.get_many(tables.REQUESTS, [b"a"])
+    with refuses("STATE_GONE"):
+        list(replaced.scan(tables.REQUESTS))
+
+
+def test_what_a_station_knew_before_it_began_with_a_snapshot_is_gone(tmp_path):
+    memory = FileStationMemory(tmp_path / "station.db")
+    memory.save(TRUSTED, told(State.over(memory.rows(), PINNED).put(tables.REQUESTS, b"a", Number(1))))
+    before = State.over(FileStationMemory(tmp_path / "station.db").rows(), PINNED)
+    further = told(told(State(PINNED)))
+    memory.begin(TRUSTED, State.over(memory.rows(), PINNED), MapRows.of(further).head, [])
+    with refuses("STATE_GONE"):
+        before.get(tables.REQUESTS, b"a")
+
+
+@pytest.mark.parametrize("question", ["one", "many"])
+def test_a_file_whose_head_is_lost_meanwhile_is_damaged(tmp_path, question):
+    memory = FileStationMemory(tmp_path / "station.db")
+    memory.save(TRUSTED, told(State.over(memory.rows(), PINNED)))
+    rows = FileStationMemory(tmp_path / "station.db").rows()
+    with closing(sqlite3.connect(tmp_path / "station.db")) as connection, connection:
+        connection.execute("DELETE FROM head")
+    with refuses("STATE_CORRUPT"):
+        rows.get(tables.REQUESTS, b"a") if question == "one" else rows.get_many(tables.REQUESTS, [b"a"])
+
+
 # --- a station's file -------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """How does a station keep what it must not forget: one SQLite file, in which a save is there whole or not at all?
 
 Whom it trusts is one record. What it has seen of the log is rows, written above those that were there; what they
-replaced stays until the next save, so that whoever holds the state from before can still read it.
+replaced stays until the next save, so that whoever holds the state from before can still read it; who holds an older
+one is told so.
 
 The file is the owner's only, and is written with a rollback journal and a sync after it: after a power cut there is the
 old or the new. Nothing here reaches a network.
@@ -25,9 +26,9 @@ from custody.history.rows import KEY_NAMES, Head, Key, NoRows, Row, Rows, StateC
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
-from custody.ports import FileUnusable, StateChanged, StationState
+from custody.ports import FileUnusable, StateChanged, StateGone, StationState
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PAGE: Final = 200
 """Rows fetched at once."""
 _FOREVER: Final = 2**62
@@ -45,12 +46,13 @@ _SCHEMA: Final = f"""
 PRAGMA user_version={FORMAT};
 CREATE TABLE trusted (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL) STRICT;
 CREATE TABLE head (
-    id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, peaks BLOB NOT NULL, total BLOB NOT NULL
+    id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, peaks BLOB NOT NULL, total BLOB NOT NULL,
+    oldest INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE rows (
-    name TEXT NOT NULL, key BLOB NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, value BLOB NOT NULL,
-    PRIMARY KEY (name, key, since)
-) STRICT, WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, key BLOB NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+    value BLOB NOT NULL, UNIQUE (name, key, since)
+) STRICT;
 CREATE INDEX rows_ended ON rows (until) WHERE until < {_FOREVER};
 """
 REMEMBERED: Final = 10_000
@@ -59,7 +61,8 @@ _Known: TypeAlias = dict[tuple[Table[Any], Key], Any]
 _AS_OF: Final = "name = :name AND since <= :size AND until > :size"
 _DELETE_ENDED: Final = f"DELETE FROM rows WHERE until <= ? AND until < {_FOREVER}"  # noqa: S608 - words of this file
 """The second condition is the index's own: without it SQLite would look through all rows."""
-_GET: Final = f"SELECT value FROM rows WHERE {_AS_OF} AND key = :key"  # noqa: S608 - words of this file
+_INSERT: Final = "INSERT INTO rows (name, key, since, until, value) VALUES (?, ?, ?, ?, ?)"
+_GET: Final = f"SELECT oldest, (SELECT value FROM rows WHERE {_AS_OF} AND key = :key) FROM head"  # noqa: S608 - words of this file
 _MANY: Final = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key IN (:{', :'.join(KEY_NAMES)})"  # noqa: S608 - the same
 
 
@@ -69,6 +72,11 @@ class FileStationMemory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._newest: tuple[Frontier, _Known] = (Frontier(), {})
+
+    @property
+    def shown(self) -> str:
+        """What the file is called in messages."""
+        return _shown(self._path)
 
     def load(self) -> StationState | None:
         """Whom this station trusts; None before anything was saved, the file having been made or not.
@@ -119,7 +127,7 @@ class FileStationMemory:
             connection.execute(_DELETE_ENDED, (before.size,))
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             if seen.size > before.size:
-                _write(connection, head, encoded)
+                _write(connection, head, encoded, before.size)
         if seen.size > before.size:
             # Most of what the next entries ask for was written with those before them.
             newest = encoded if len(encoded) <= REMEMBERED else []
@@ -140,8 +148,8 @@ class FileStationMemory:
             connection.execute("INSERT OR REPLACE INTO trusted VALUES (1, ?)", (trusted.to_bytes(),))
             size = head.frontier.size
             given = ((table.name, key, size, _FOREVER, data) for table, key, data in rows)
-            connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", given)
-            _write_head(connection, head)
+            connection.executemany(_INSERT, given)
+            _write_head(connection, head, size)
         self._newest = (Frontier(), {})
 
     @contextmanager
@@ -204,7 +212,7 @@ class FileStationMemory:
             with closing(sqlite3.connect(temporary)) as connection:
                 connection.executescript(_SCHEMA)
                 total = Multiset().to_bytes()
-                connection.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (b"", total))
+                connection.execute("INSERT INTO head VALUES (1, 0, ?, ?, 0)", (b"", total))
                 connection.commit()
             temporary.replace(self._path)
         except OSError as error:
@@ -235,17 +243,17 @@ class _FileRows:
         if place not in self._known:
             asked = {"name": table.name, "size": self.head.frontier.size, "key": key}
             with self._memory._translating():  # noqa: SLF001
-                row = self._connection.execute(_GET, asked).fetchone()
-            self._known[place] = None if row is None else table.decode(key, row[0])
-        found: Row | None = self._known[place]
-        return found
+                found = self._connection.execute(_GET, asked).fetchone()
+            self._refuse_gone(found)
+            self._known[place] = None if found[1] is None else table.decode(key, found[1])
+        known: Row | None = self._known[place]
+        return known
 
     def get_many(self, table: Table[Row], keys: Collection[Key]) -> dict[Key, Row]:
         """Those of the rows under `keys` that are there."""
         as_of = {"name": table.name, "size": self.head.frontier.size}
         for some in together({key for key in keys if (table, key) not in self._known}):
-            with self._memory._translating():  # noqa: SLF001
-                found = dict(self._connection.execute(_MANY, as_of | some).fetchall())
+            found = dict(self._asked(_MANY, as_of | some))
             for key in set(some.values()):
                 self._known[table, key] = table.decode(key, found[key]) if key in found else None
         known = ((key, self._known[table, key]) for key in keys)
@@ -260,8 +268,7 @@ class _FileRows:
         while True:
             high = "" if asked["high"] is None else "AND key < :high"
             query = f"SELECT key, value FROM rows WHERE {_AS_OF} AND key {after} :low {high} ORDER BY key {order} LIMIT {PAGE}"  # noqa: E501, S608 - words of this file
-            with self._memory._translating():  # noqa: SLF001
-                page = self._connection.execute(query, asked).fetchall()
+            page = self._asked(query, asked)
             for key, data in page:
                 yield key, table.decode(key, data)
             if len(page) < PAGE:
@@ -271,6 +278,21 @@ class _FileRows:
             else:
                 asked["low"], after = page[-1][0], ">"
 
+    def _asked(self, query: str, values: dict[str, Any]) -> list[tuple[Key, bytes]]:
+        with self._memory._translating():  # noqa: SLF001
+            found = self._connection.execute(query, values).fetchall()
+            # Asked afterwards, since rows only ever go: what is kept now was there when the question was answered.
+            head = self._connection.execute("SELECT oldest FROM head").fetchone()
+        self._refuse_gone(head)
+        return found
+
+    def _refuse_gone(self, head: tuple[int, ...] | None) -> None:
+        """Pass when what was asked for stood in the file; `head` begins with the oldest size that can be read."""
+        if head is None:
+            raise _no_head()
+        if self.head.frontier.size < head[0]:
+            raise StateGone(store=self._memory.shown, size=self.head.frontier.size, oldest=head[0])
+
 
 _DAMAGE: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_FORMAT", "DatabaseError"})
 
@@ -278,14 +300,15 @@ _DAMAGE: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "
 def _read_head(connection: sqlite3.Connection) -> Head:
     row = connection.execute("SELECT size, peaks, total FROM head").fetchone()
     if row is None:
-        raise StateCorrupt(table="head", key="", problem="it is missing")
-    size, peaks, total = row
+        raise _no_head()
     try:
-        return Head(
-            Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32))), Multiset.from_bytes(total)
-        )
+        return Head.of_columns(*row)
     except ValueError:
         raise StateCorrupt(table="head", key="", problem="it does not read") from None
+
+
+def _no_head() -> StateCorrupt:
+    return StateCorrupt(table="head", key="", problem="it is missing")
 
 
 def _refuse_other(seen: State, there: Frontier) -> None:
@@ -295,8 +318,10 @@ def _refuse_other(seen: State, there: Frontier) -> None:
         raise StateChanged(what=what, expected=f"{known.size} entries", actual=f"{there.size} entries")
 
 
-def _write(connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table[Any], Key, bytes | None]]) -> None:
-    """Write what a state has above its base, and where the rows stand then."""
+def _write(
+    connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table[Any], Key, bytes | None]], before: int
+) -> None:
+    """Write what a state has above its base, of this size, and where the rows stand then."""
     size = head.frontier.size
     changed: list[tuple[int, str, bytes]] = []
     written: list[tuple[str, bytes, int, int, bytes]] = []
@@ -306,15 +331,15 @@ def _write(connection: sqlite3.Connection, head: Head, encoded: list[tuple[Table
         changed.append((size, table.name, key))
         if data is not None:
             written.append((table.name, key, size, _FOREVER, data))
-    if _read_head(connection).frontier.size:
+    if before:
         connection.executemany(f"UPDATE rows SET until = ? WHERE name = ? AND key = ? AND until = {_FOREVER}", changed)  # noqa: S608
-    connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", written)
-    _write_head(connection, head)
+    connection.executemany(_INSERT, written)
+    _write_head(connection, head, before)
 
 
-def _write_head(connection: sqlite3.Connection, head: Head) -> None:
-    values = (head.frontier.size, b"".join(head.frontier.peaks), head.total.to_bytes())
-    connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?", values)
+def _write_head(connection: sqlite3.Connection, head: Head, oldest: int) -> None:
+    """Say where the rows stand, and from which size of the log on they can be read."""
+    connection.execute("UPDATE head SET size = ?, peaks = ?, total = ?, oldest = ?", (*head.columns(), oldest))
 
 
 _KNOWN: Final = frozenset({*tables.ALL, tables.BODIES, tables.ROOTS})

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, Union, cas
 
 from custody.errors import IntegrityError
 from custody.history.multiset import Multiset
-from custody.log import Frontier
+from custody.log import HASH_SIZE, Frontier
 
 Row = TypeVar("Row")
 Key = bytes
@@ -110,6 +110,20 @@ class Head:
 
     frontier: Frontier
     total: Multiset
+
+    @classmethod
+    def of_columns(cls, size: int, peaks: bytes, total: bytes) -> Head:
+        """What `columns` gave.
+
+        Raises:
+            ValueError: it gives no such thing.
+        """
+        parted = tuple(peaks[at : at + HASH_SIZE] for at in range(0, len(peaks), HASH_SIZE))
+        return cls(Frontier(size, parted), Multiset.from_bytes(total))
+
+    def columns(self) -> tuple[int, bytes, bytes]:
+        """The same for a database: the log's size, its peaks one behind the other, and the sum."""
+        return self.frontier.size, b"".join(self.frontier.peaks), self.total.to_bytes()
 
 
 class Rows(Protocol):

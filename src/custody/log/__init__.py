@@ -44,6 +44,7 @@ from custody.log.entry import (
 )
 from custody.log.merkle import (
     EMPTY_ROOT,
+    HASH_SIZE,
     Frontier,
     MerkleTree,
     NotInLog,
@@ -56,6 +57,7 @@ from custody.log.merkle import (
 
 __all__ = [
     "EMPTY_ROOT",
+    "HASH_SIZE",
     "BodyWithheld",
     "Checkpoint",
     "CheckpointInvalid",

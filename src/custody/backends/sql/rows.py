@@ -23,10 +23,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, literal_column, se
 from custody.backends.sql import schema
 from custody.backends.sql.statement import Statement
 from custody.history import tables
-from custody.history.multiset import Multiset
 from custody.history.rows import KEY_NAMES, Head, Key, Row, Sealing, StateCorrupt, Table, together
 from custody.history.state import State
-from custody.log import Frontier
 from custody.ports import StateGone, StoreCorrupt
 
 KEPT: Final = 10_000
@@ -208,12 +206,15 @@ def read_head(connection: Connection, store: str) -> Head:
     row = _HEAD.first(connection)
     if row is None:
         raise StoreCorrupt(store=store, what="the head of the state is missing")
-    size, peaks, total = row
     try:
-        frontier = Frontier(size, tuple(peaks[at : at + 32] for at in range(0, len(peaks), 32)))
-        return Head(frontier, Multiset.from_bytes(total))
+        return Head.of_columns(*row)
     except ValueError:
         raise StoreCorrupt(store=store, what="the head of the state does not read") from None
+
+
+def head_values(head: Head, oldest: int) -> dict[str, object]:
+    """The columns that say where rows stand, and from which size of the log on they can be read."""
+    return {**dict(zip(("size", "peaks", "total"), head.columns(), strict=True)), "oldest": oldest}
 
 
 def write_rows(connection: Connection, state: State, *, keeps_ended: bool = True) -> Head:
@@ -244,6 +245,5 @@ def write_rows(connection: Connection, state: State, *, keeps_ended: bool = True
     oldest = max(_OLDEST.scalar(connection) or 0, size - (KEPT if keeps_ended else 0))
     if before // PAGE != size // PAGE or not keeps_ended:
         _DELETE_ENDED.run(connection, [{"oldest": oldest}])
-    values = {"size": size, "peaks": b"".join(head.frontier.peaks), "total": head.total.to_bytes(), "oldest": oldest}
-    _SET_HEAD.run(connection, [values])
+    _SET_HEAD.run(connection, [head_values(head, oldest)])
     return head

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from custody.backends.sql import schema
-from custody.backends.sql.rows import LogRow
+from custody.backends.sql.rows import LogRow, head_values
 from custody.history import tables
 from custody.history.difference import Listing, differences
 from custody.history.rows import Head, Key, NoRows, Row, Sealing, StateCorrupt, Table
@@ -52,7 +52,8 @@ class ScratchRows:
         # Nothing of it has to outlive the process.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
             self._own.execute(f"PRAGMA {pragma}")
-        self._own.execute("CREATE TABLE rows (name TEXT, key BLOB, value BLOB, PRIMARY KEY (name, key)) WITHOUT ROWID")
+        # Most keys are digests: what is reached for at random are an index's small entries; rows are appended.
+        self._own.execute(_TABLE)
 
     @property
     def rows(self) -> ScratchRows:
@@ -77,7 +78,7 @@ class ScratchRows:
                 written.append((table.name, key, data))
         self._own.execute("BEGIN")
         self._own.executemany("DELETE FROM rows WHERE name = ? AND key = ?", gone)
-        self._own.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", written)
+        self._own.executemany(_WRITE, written)
         self._own.execute("COMMIT")
         self.head = head
         self._known.clear()
@@ -183,12 +184,15 @@ def replace_rows(connection: Connection, kept: _Paged, scratch: ScratchRows) -> 
             ]
             if written:
                 connection.execute(insert(schema.state_rows), written)
-    frontier = scratch.head.frontier
-    values = {"size": size, "peaks": b"".join(frontier.peaks), "total": scratch.head.total.to_bytes(), "oldest": size}
+    values = head_values(scratch.head, size)
     if not connection.execute(update(schema.state_head).values(values)).rowcount:
         connection.execute(insert(schema.state_head), {"id": 1, **values})
     return first
 
 
+_TABLE: Final = "CREATE TABLE rows (id INTEGER PRIMARY KEY, name TEXT, key BLOB, value BLOB, UNIQUE (name, key))"
+_WRITE: Final = """
+INSERT INTO rows (name, key, value) VALUES (?, ?, ?) ON CONFLICT (name, key) DO UPDATE SET value = excluded.value
+"""
 _rows: Final = schema.state_rows.c
 _DELETE: Final = delete(schema.state_rows).where(_rows.name == bindparam("_name"), _rows.key == bindparam("_key"))
