@@ -35,7 +35,7 @@ from custody.history.questions import History
 from custody.history.rows import number
 from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Observation, Progress, observe
+from custody.observer import Observation, Progress, observe, past_closed
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.showing import Showing, Witness
@@ -141,11 +141,17 @@ class Custodian:
         return self._logbook.read()
 
     def adopt_charter(self, envelope: Envelope) -> Charter:
-        """Begin the log with the pinned charter, signed by everyone it lists."""
+        """Begin the log with the pinned charter, signed by everyone it lists, and with where the chain stands.
+
+        Up to there a vault may have been spent from by whoever kept it before; while no node can say, by nobody.
+        """
         charter = verify_charter(envelope, self._pinned)
+        closed = past_closed(self._outside.views, self._outside.clock.now())
         with self._work() as work:
             if not work.history.has_charter:
                 work.append(kinds.CHARTER_ADOPTED, envelope)
+                if closed is not None:
+                    work.append(kinds.PAST_CLOSED, closed)
         return charter
 
     def issue_address(self, vault_name: str, expected: ExpectedDeposit) -> Issued:

@@ -1,9 +1,13 @@
 """What one look at the chain adds to the log: new blocks, what a reorganisation took back, what became final.
 
 1. Find the newest block seen before that is still part of the chain.
-2. Take back deposits and confirmations whose blocks no longer are.
-3. Scan every block from there to the tip for deposits and spends. Which scripts and coins are ours, rows say.
-4. Deposits deep enough become coins; spends deep enough settle their transfers; what expired unsigned ends.
+2. Take back deposits, confirmations and spends whose blocks no longer are. A spend that froze everything stays until
+   the chain is higher than where it stood: headers show then that its block has lost its place.
+3. Scan every block from there to the tip for deposits and spends. Which scripts and coins are ours, rows say. A block
+   without its network's work, or whose transactions are not its header's, is not believed.
+4. A spend is a transfer's, or it is older than the charter, or everything is frozen. A transfer that was sent before
+   its release is settled like others, and told.
+5. Deposits deep enough become coins; spends deep enough settle their transfers; what expired unsigned ends.
 
 All views must agree on the tip before anything is believed. Looking twice adds nothing: whatever a block says is
 entered once, however often the block is read.
@@ -19,7 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from custody.bitcoin.block import BlockHeader, check_transactions
 from custody.bitcoin.transaction import OutPoint, Transaction
+from custody.bitcoin.work import Displaced, check_follows, check_work
 from custody.errors import BackendError
 from custody.history import kinds, lists, tables
 from custody.history.entry import AnyKind
@@ -27,16 +33,19 @@ from custody.history.holdings import holding
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
-from custody.history.tables import height_key, outpoint_key, outpoint_of
+from custody.history.tables import TakenRow, height_key, outpoint_key, outpoint_of
 from custody.logbook import Logbook, Work
-from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady
+from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady, NodeUnavailable
 from custody.transfer.observe import (
     BlockView,
     ChainSeen,
     CoinMatured,
     DepositReversed,
     DepositSeen,
+    PastClosed,
+    PastSpend,
     Spend,
+    SpendReversed,
     SpendSeen,
     Tip,
     UnexplainedSpend,
@@ -56,7 +65,8 @@ CHANGE_GAP: Final = 100
 BATCH_SCRIPTS: Final = 1_000
 """Scripts that are watched in one unit of work."""
 DIGEST: Final = 32
-"""Bytes of a TransferId; an outpoint has four more."""
+OUTPOINT: Final = 36
+"""Bytes of a TransferId, and of an outpoint; a past spend has one more."""
 BATCH_BLOCKS: Final = 1_000
 """Blocks at most that are read before they are entered."""
 BATCH_TRANSACTIONS: Final = 50_000
@@ -105,7 +115,8 @@ class _Look:
     """What the node said to a log whose newest block was `since`.
 
     `fork` is the height up to which what the log says still holds. When `fork_block` is given, blocks above it are
-    gone: `lost` are those that the log names. `blocks` follow the fork, up to `tip` or as far as a batch goes.
+    gone: `lost` are those that the log names. `displaced` show which blocks with a spend that froze everything have
+    lost their places. `blocks` follow the fork, up to `tip` or as far as a batch goes.
     """
 
     since: _Place | None
@@ -113,6 +124,7 @@ class _Look:
     fork: int
     fork_block: bytes | None
     lost: frozenset[_Place]
+    displaced: Mapping[bytes, Displaced]
     blocks: tuple[BlockView, ...]
 
     @property
@@ -147,6 +159,7 @@ def observe(
         NodeUnavailable: a node does not answer.
         BlockUnknown: the node has pruned a block that was not looked at yet.
         ChainMoved: the chain changed while it was read.
+        BlockWork, BlockEncoding: a block is none that its network would take.
     """
     added: list[AnyKind] = []
     while True:
@@ -162,6 +175,19 @@ def observe(
             return Observation(look.tip.height, tuple(added))
         if progress is not None:
             progress(look.reached.height, look.tip.height)
+
+
+def past_closed(views: Sequence[ChainView], now: int) -> PastClosed | None:
+    """Up to where spends are older than a charter that is adopted now; None when no node can say.
+
+    Raises:
+        ViewsDisagree: nodes see different chains.
+    """
+    try:
+        tip = _agreed_tip(views) if views else None
+    except (NodeUnavailable, NodeNotReady):
+        return None
+    return None if tip is None else PastClosed(height=tip.height, block=tip.hash, at=now)
 
 
 # --- what is ours -----------------------------------------------------------------------------------------------------
@@ -262,14 +288,15 @@ def _look(history: History, views: Sequence[ChainView]) -> _Look:
     view = views[0]
     since = _newest(history)
     fork, block = _fork(history, view)
+    displaced = _displaced(history, view, tip)
     if since is None or block == since.block:
-        return _Look(since, tip, fork, None, frozenset(), tuple(_batch(view, fork, block, tip)))
+        return _Look(since, tip, fork, None, frozenset(), displaced, tuple(_batch(view, fork, block, tip)))
     # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
     height = min(max(fork, 0), tip.height)
     if block is None or height != fork:
         block = view.block_hash(height)
     lost = frozenset(place for place in _places_above(history, height) if _is_gone(view, place))
-    return _Look(since, tip, height, block, lost, tuple(_batch(view, height, block, tip)))
+    return _Look(since, tip, height, block, lost, displaced, tuple(_batch(view, height, block, tip)))
 
 
 def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
@@ -278,6 +305,7 @@ def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
     if look.fork_block is not None:
         _see_chain(work, _Place(look.fork, look.fork_block))
         _take_back(work, look.lost)
+    _reverse_thefts(work, look.displaced)
     _scan(work, found)
     if lists.newest_block(work.history) is None or look.reached.height > look.fork:
         _see_chain(work, look.reached)
@@ -354,10 +382,80 @@ def _take_back(work: Work, lost: frozenset[_Place]) -> None:
             gone = Unconfirmation(transfer=transfer.id, txid=seen.txid, block=seen.block, at=work.now)
             work.append(kinds.UNCONFIRMED, gone)
             _hold_again(work, members(work.history, transfer.group))
-    found = [holding(work.history, outpoint_of(what)) for what in gone_with if len(what) != DIGEST]
+            if not work.history.transfer(transfer.id).is_live:
+                work.free(transfer)
+    for place, what in [each for each in _standing_above(work.history, fork) if each[0] in lost]:
+        if len(what) > OUTPOINT:
+            _reverse_past_spend(work, place, outpoint_of(what))
+    found = [holding(work.history, outpoint_of(what)) for what in gone_with if len(what) == OUTPOINT]
     for deposit in sorted((each for each in found if each is not None), key=lambda each: each.seen):
         reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
         work.append(kinds.DEPOSIT_REVERSED, reversed_)
+
+
+def _reverse_past_spend(work: Work, place: _Place, outpoint: OutPoint) -> None:
+    coin = holding(work.history, outpoint)
+    reversed_ = SpendReversed(
+        txid=outpoint.txid,
+        vout=outpoint.index,
+        # Of a deposit that was erased nobody knows it any more, and nothing is to be taken back.
+        spender=bytes(DIGEST) if coin is None or coin.spent_by is None else coin.spent_by,
+        block=place.block,
+        height=place.height,
+        at=work.now,
+    )
+    work.append(kinds.SPEND_REVERSED, reversed_)
+
+
+def _displaced(history: History, view: ChainView, tip: Tip) -> dict[bytes, Displaced]:
+    """By hash, the blocks with a spend that froze everything which have lost their places, and what shows it.
+
+    Raises:
+        ChainMoved: the chain changed while it was read.
+        BlockWork: the node's headers do not show it.
+    """
+    taken = {key[OUTPOINT:]: row for key, row in history.state.scan(tables.TAKEN)}
+    found = {}
+    for block, row in taken.items():
+        # Until the chain is higher, a node that lost its newest blocks would look the same.
+        if row.height < tip.height and _is_gone(view, _Place(row.height, block)):
+            shown = _shown_displaced(history, view, row)
+            if shown is not None:
+                found[block] = shown
+    return found
+
+
+def _shown_displaced(history: History, view: ChainView, row: TakenRow) -> Displaced | None:
+    """Headers above the newest block from before a spend that is still part of the chain; None when there is none."""
+    known = ((height, each) for height, each in lists.blocks(history) if height < row.height and each.first < row.at)
+    fork = next(((height, each) for height, each in known if not _is_gone(view, _Place(height, each.block))), None)
+    if fork is None:
+        return None
+    since, seen = fork
+    branch = tuple(view.header(height) for height in range(since + 1, row.height + 2))
+    lost = BlockHeader(history.read(UnexplainedSpend, row.at).header)
+    shown = Displaced(lost, row.height, since, seen.block, branch)
+    shown.check(view.network)
+    return shown
+
+
+def _reverse_thefts(work: Work, displaced: Mapping[bytes, Displaced]) -> None:
+    """Take back what froze everything where its block is shown to be gone: with the last of them, the freeze ends."""
+    thefts = [(key, row) for key, row in work.state.scan(tables.TAKEN) if key[OUTPOINT:] in displaced]
+    for key, row in sorted(thefts, key=lambda each: each[1].at):
+        outpoint, block = outpoint_of(key), key[OUTPOINT:]
+        shown = displaced[block]
+        reversed_ = SpendReversed(
+            txid=outpoint.txid,
+            vout=outpoint.index,
+            spender=row.spender,
+            block=block,
+            height=row.height,
+            since=shown.since,
+            branch=tuple(each.raw for each in shown.branch),
+            at=work.now,
+        )
+        work.append(kinds.SPEND_REVERSED, reversed_)
 
 
 def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
@@ -376,7 +474,8 @@ def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
 def _queue(work: Work, transfers: Iterable[Transfer]) -> None:
     """Have those that were released and may still confirm sent again, unless nodes throw out what they spend."""
     for transfer in transfers:
-        is_sendable = transfer.is_live and transfer.release is not None and not is_stranded(work.history, transfer)
+        is_released = transfer.release is not None and transfer.ended is None
+        is_sendable = transfer.is_live and is_released and not is_stranded(work.history, transfer)
         if is_sendable and transfer.verified is not None:
             work.store.queue(transfer.id, transfer.verified.raw, work.now)
 
@@ -393,15 +492,24 @@ def _batch(view: ChainView, fork: int, block: bytes | None, tip: Tip) -> Iterato
     Raises:
         BlockUnknown: the node has pruned some of them.
         ChainMoved: one does not follow.
+        BlockWork, BlockEncoding: one is none that its network would take.
     """
-    if fork < tip.height:
-        _refuse_pruned(range(fork + 1, view.first_block()))
-    previous, read = block, 0
+    if fork >= tip.height:
+        return
+    _refuse_pruned(range(fork + 1, view.first_block()))
+    before, read = view.header(fork) if fork >= 0 else None, 0
+    if before is not None and block not in (None, before.hash):
+        raise ChainMoved(height=fork)
     for height in range(fork + 1, min(fork + BATCH_BLOCKS, tip.height) + 1):
         found = view.block(height)
-        if previous not in (None, found.previous) or (height == tip.height and found.hash != tip.hash):
+        is_next = before is None or found.previous == before.hash
+        if not is_next or (height == tip.height and found.hash != tip.hash):
             raise ChainMoved(height=height)
-        previous = found.hash
+        check_work(found.header, height, view.network)
+        if before is not None:
+            check_follows(found.header, before, height, view.network)
+        check_transactions(found.header, found.transactions)
+        before = found.header
         yield found
         read += len(found.transactions)
         if read >= BATCH_TRANSACTIONS:
@@ -446,26 +554,61 @@ def _scan(work: Work, found: Iterable[_Found]) -> None:
 
 
 def _see_spend(work: Work, spend: Spend) -> None:
+    transfer = _transfer_of(work.history, spend)
+    if transfer is not None:
+        _see_ours(work, transfer, spend)
+        if transfer.is_agreed:
+            return
     coin = holding(work.history, spend.outpoint)
-    released = work.state.get(tables.RELEASED, spend.spender)
-    if released is not None:
-        transfer = work.history.transfer(released.value)
-        if transfer.seen is None:
-            seen = SpendSeen(
-                transfer=transfer.id, txid=spend.spender, block=spend.block, height=spend.height, at=work.now
+    if coin is None:
+        return
+    outpoint, spender, block = spend.outpoint, spend.spender, spend.header.hash
+    if transfer is None and spend.height <= work.history.past:
+        if coin.spent_by != spender:
+            past = PastSpend(
+                txid=outpoint.txid,
+                vout=outpoint.index,
+                spender=spender,
+                block=block,
+                height=spend.height,
+                at=work.now,
             )
-            work.append(kinds.SPEND_SEEN, seen)
-            _queue(work, children(work.history, transfer))
-    elif coin is not None and coin.spent_by != spend.spender:
+            work.append(kinds.PAST_SPEND, past)
+    elif not work.state.has(tables.TAKEN, outpoint_key(outpoint) + block):
         theft = UnexplainedSpend(
-            txid=spend.outpoint.txid,
-            vout=spend.outpoint.index,
-            spender=spend.spender,
-            block=spend.block,
+            txid=outpoint.txid,
+            vout=outpoint.index,
+            spender=spender,
+            header=spend.header.raw,
             height=spend.height,
+            transfer=None if transfer is None else transfer.id,
             at=work.now,
         )
         work.append(kinds.UNEXPLAINED_SPEND, theft)
+
+
+def _transfer_of(history: History, spend: Spend) -> Transfer | None:
+    """The transfer whose transaction spends a coin: released, or drafted; of several the one that is agreed to."""
+    released = history.state.get(tables.RELEASED, spend.spender)
+    if released is not None:
+        return history.transfer(released.value)
+    drafted = [history.transfer(row.value) for _, row in history.state.under(tables.UNSIGNED, spend.unsigned)]
+    return max(drafted, key=lambda each: (each.is_agreed, each.is_live), default=None)
+
+
+def _see_ours(work: Work, transfer: Transfer, spend: Spend) -> None:
+    """Enter once that a transfer's transaction stands in a block, and that it should not yet, or any more."""
+    if transfer.seen is not None:
+        return
+    seen = SpendSeen(
+        transfer=transfer.id, txid=spend.spender, block=spend.header.hash, height=spend.height, at=work.now
+    )
+    if transfer.release is not None and transfer.is_agreed:
+        work.append(kinds.SPEND_SEEN, seen)
+    else:
+        work.append(kinds.SENT_EARLY, seen)
+        _hold_again(work, [work.history.transfer(transfer.id)])
+    _queue(work, children(work.history, transfer))
 
 
 def _mature(work: Work, tip: Tip) -> None:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -131,8 +132,8 @@ class _Office:
         shutil.copy(kept_years(size, BUILD, _tell(size)), self._path)
         self._store = _LockedStore(self._path, Network.REGTEST, 10)
         self._logbook = Logbook(self._store, self._cast.digest, self._chance.salt)
-        newest = lists.newest_block(self._logbook.read())
-        chain = MadeUpChain(0 if newest is None else newest[0])
+        newest, before = islice(lists.blocks(self._logbook.read()), 2)
+        chain = MadeUpChain(newest[0], before[1].block)
         self._clock = chain
         charter = self._cast.charter
         self._witness = SoftwareWitness(WITNESS, self._cast.witness, LogKey(charter.origin, charter.coordinator), chain)

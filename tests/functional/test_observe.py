@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import Charter, CharterVault
@@ -13,7 +14,7 @@ from custody.envelope import sign
 from custody.history import kinds, lists, tables
 from custody.history.questions import History
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
-from custody.ports import BlockView
+from custody.ports import BlockView, Tip
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, expected
 from custody.testing.chain import RegtestChain
@@ -203,7 +204,7 @@ def test_another_witness_in_another_block_does_not_change_the_evidence(story):
     issued = story.custodian.issue_address("reserve", expected("seized coins"))
     funding = story.chain.pay_all([TxOut(90_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, issued.index))])
     story.mine()
-    transfer_id = story.authorized(story.request((SUPPLIER, 80_000_000)))
+    transfer_id = story.authorized(story.request((SUPPLIER, 200_000_000)))
     assert OutPoint(funding.txid, 0) in story.transfer(transfer_id).draft.outpoints
     # The same signature with the other S: no node relays it, but a miner may put it into a block.
     signature, key = funding.witness[0]
@@ -367,15 +368,90 @@ def test_a_theft_in_a_block_that_is_read_twice_is_told_once(story):
     assert entered(story).count(kinds.UNEXPLAINED_SPEND) == 1
 
 
-def test_a_freeze_outlives_the_block_of_the_theft(story):
+def stolen(story: Scenario) -> Transaction:
+    """A coin of 7,000,000 sat that is mature, and the theft of it, in a block that was looked at."""
     funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
-    story.mine()
+    story.mine(2)
     theft = steal(story, funding, 0, 3)
     story.chain.view.send(theft.serialize())
     story.mine()
+    return theft
+
+
+def test_a_theft_that_loses_its_block_is_taken_back_and_the_freeze_with_it(story):
+    balance = story.balance
+    theft = stolen(story)
+    before = story.history()
+    assert before.frozen_by is not None
     story.chain.reorganise(1, leave_out=[theft.txid])
+    assert story.custodian.observe().added.count(kinds.SPEND_REVERSED) == 1
+    assert story.history().frozen_by is None
+    assert story.balance == balance + 7_000_000
+    coin = story.holdings[theft.inputs[0].outpoint]
+    assert (coin.is_mature, coin.spent_by) == (True, None)
+    # The alarm itself stays in the log, and every station goes on.
+    assert entered(story).count(kinds.UNEXPLAINED_SPEND) == 1
+    story.signed(story.authorized(story.request((SUPPLIER, 1_000_000))))
+
+
+def test_a_theft_that_moves_to_another_block_freezes_on(story):
+    theft = stolen(story)
+    balance = story.balance
+    story.chain.reorganise(1)
+    added = story.custodian.observe().added
+    assert added.index(kinds.SPEND_REVERSED) < added.index(kinds.UNEXPLAINED_SPEND)
+    assert theft.txid_hex in story.history().frozen_by
+    assert story.balance == balance
+
+
+def test_of_two_thefts_that_lose_their_blocks_one_after_the_other_each_freezes_alone(story):
+    funding = story.chain.pay_all(
+        [TxOut(7_000_000 + index, story.cast.vault.script_pubkey(Branch.RECEIVE, index)) for index in (3, 4)]
+    )
+    story.mine()
+    thefts = [steal(story, funding, vout, index) for vout, index in ((0, 3), (1, 4))]
+    for theft in thefts:
+        story.chain.view.send(theft.serialize())
+        story.mine()
+    assert thefts[1].txid_hex in story.history().frozen_by
+    story.chain.reorganise(1, leave_out=[thefts[1].txid])
     story.custodian.observe()
-    assert story.history().frozen_by is not None
+    assert thefts[0].txid_hex in story.history().frozen_by
+    story.chain.reorganise(3, leave_out=[theft.txid for theft in thefts])
+    story.custodian.observe()
+    assert story.history().frozen_by is None
+
+
+def test_a_chain_that_is_only_shorter_takes_no_theft_back(story):
+    theft = stolen(story)
+    tip = story.chain.view.tip()
+    view = story.chain.view
+    shorter = Node(view, tip=lambda: Tip(tip.height - 1, view.block_hash(tip.height - 1), tip.time))
+    custodian = Custodian(story.store, story.cast.digest, story.cast.coordinator, outside(story, shorter))
+    custodian.observe()
+    assert theft.txid_hex in story.history().frozen_by
+
+
+def test_a_theft_is_taken_back_after_a_reorganisation_that_nobody_saw_happen(story):
+    balance = story.balance
+    theft = stolen(story)
+    story.chain.reorganise(1, leave_out=[theft.txid])
+    story.chain.mine(3, transactions=())
+    story.custodian.observe()
+    assert story.history().frozen_by is None
+    assert story.balance == balance + 7_000_000
+
+
+def test_a_coin_and_its_theft_that_are_gone_together_leave_nothing_behind(story):
+    balance = story.balance
+    funding = story.chain.pay_all([TxOut(7_000_000, story.cast.vault.script_pubkey(Branch.RECEIVE, 3))])
+    story.chain.view.send(steal(story, funding, 0, 3).serialize())
+    story.mine()
+    story.chain.reorganise(1, leave_out=[funding.txid])
+    story.custodian.observe()
+    assert story.history().frozen_by is None
+    assert story.balance == balance
+    assert OutPoint(funding.txid, 0) not in story.holdings
 
 
 # --- gaps -------------------------------------------------------------------------------------------------------------
@@ -519,6 +595,10 @@ def test_a_node_that_still_downloads_the_chain_is_not_asked(story):
         custodian.release(transfer_id)
 
 
+def previous_changed(raw: bytes) -> bytes:
+    return raw[:4] + bytes(32) + raw[36:]
+
+
 def test_a_chain_that_changes_while_it_is_read_is_read_again(story):
     story.chain.mine(2)
     tip = story.chain.view.tip().height
@@ -526,7 +606,7 @@ def test_a_chain_that_changes_while_it_is_read_is_read_again(story):
 
     def moved(height: int) -> BlockView:
         block = real(height)
-        return replace(block, previous=bytes(32)) if height == tip else block
+        return replace(block, header=BlockHeader(previous_changed(block.header.raw))) if height == tip else block
 
     custodian = Custodian(
         story.store, story.cast.digest, story.cast.coordinator, outside(story, Node(story.chain.view, block=moved))

@@ -124,11 +124,20 @@ class Block:
             Reader(raw, at).finish()
         except TransactionEncoding as error:
             raise BlockEncoding(what=str(error)) from None
-        txids = [each.txid for each in transactions]
-        # A list that repeats its end has the root of the list that does not (CVE-2012-2459).
-        if len(set(txids)) != count or merkle_root(txids) != header.merkle_root:
-            raise BlockEncoding(what="its transactions are not those its header commits to")
+        check_transactions(header, transactions)
         return cls(header, tuple(transactions))
+
+
+def check_transactions(header: BlockHeader, transactions: Sequence[MinedTransaction]) -> None:
+    """Pass when these are, in their order, the transactions that a header commits to.
+
+    Raises:
+        BlockEncoding: they are not.
+    """
+    txids = [each.txid for each in transactions]
+    # A list that repeats its end has the root of the list that does not (CVE-2012-2459).
+    if len(set(txids)) != len(txids) or merkle_root(txids) != header.merkle_root:
+        raise BlockEncoding(what="its transactions are not those its header commits to")
 
 
 def merkle_root(hashes: Sequence[bytes]) -> bytes:

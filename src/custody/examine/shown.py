@@ -16,13 +16,11 @@ from typing import Final
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import InvalidInput, Refused
-from custody.history import tables
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.history.state import State
-from custody.history.tables import ONLY
 from custody.log import (
     Checkpoint,
     Cosignature,
@@ -227,7 +225,7 @@ def needed_size(history: History, transfer_id: bytes) -> int:
     Once signatures were requested, what is judged does not change any more: that entry is enough.
     """
     row = history.transfer(transfer_id).row
-    freeze = history.state.get(tables.FREEZE, ONLY)
+    freeze = history.freeze
     return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
 
 

@@ -1,9 +1,9 @@
 """Which kinds of entries are there?
 
-charter_adopted ; annexed ; address_issued ; erased ; state_sealed
-chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; unexplained_spend
+charter_adopted -> past_closed ; annexed ; address_issued ; erased ; state_sealed
+chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; past_spend, unexplained_spend -> spend_reversed
 requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
--> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; withdrawn, ended
+-> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; sent_early ; withdrawn, ended
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from custody.history.on.chain import (
     COIN_MATURED,
     DEPOSIT_REVERSED,
     DEPOSIT_SEEN,
+    PAST_CLOSED,
+    PAST_SPEND,
+    SPEND_REVERSED,
     UNEXPLAINED_SPEND,
 )
 from custody.history.on.charter import ADDRESS_ISSUED, CHARTER_ADOPTED, STATE_SEALED
-from custody.history.on.settlement import BROADCAST, CONFIRMED, RELEASED, SPEND_SEEN, UNCONFIRMED
+from custody.history.on.settlement import BROADCAST, CONFIRMED, RELEASED, SENT_EARLY, SPEND_SEEN, UNCONFIRMED
 from custody.history.on.signing import COMBINED, SIGNED, SIGNING_REQUESTED, VERIFIED
 from custody.history.on.transfer import APPROVED, AUTHORIZED, DECIDED, DRAFTED, ENDED, REQUESTED, WITHDRAWN
 
@@ -44,10 +47,14 @@ __all__ = [
     "DRAFTED",
     "ENDED",
     "ERASED",
+    "PAST_CLOSED",
+    "PAST_SPEND",
     "RELEASED",
     "REQUESTED",
+    "SENT_EARLY",
     "SIGNED",
     "SIGNING_REQUESTED",
+    "SPEND_REVERSED",
     "SPEND_SEEN",
     "STATE_SEALED",
     "UNCONFIRMED",
@@ -58,6 +65,7 @@ __all__ = [
 
 ALL: Final[tuple[AnyKind, ...]] = (
     CHARTER_ADOPTED,
+    PAST_CLOSED,
     ANNEXED,
     ADDRESS_ISSUED,
     ERASED,
@@ -66,7 +74,9 @@ ALL: Final[tuple[AnyKind, ...]] = (
     DEPOSIT_SEEN,
     DEPOSIT_REVERSED,
     COIN_MATURED,
+    PAST_SPEND,
     UNEXPLAINED_SPEND,
+    SPEND_REVERSED,
     REQUESTED,
     DRAFTED,
     DECIDED,
@@ -80,6 +90,7 @@ ALL: Final[tuple[AnyKind, ...]] = (
     RELEASED,
     BROADCAST,
     SPEND_SEEN,
+    SENT_EARLY,
     CONFIRMED,
     UNCONFIRMED,
     ENDED,

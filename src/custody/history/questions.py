@@ -21,7 +21,7 @@ from custody.history import tables
 from custody.history.entry import HistoryInvalid
 from custody.history.rows import number
 from custody.history.state import State
-from custody.history.tables import ONLY, CharterRow, NonceRow
+from custody.history.tables import ONLY, CharterRow, FreezeRow, NonceRow
 from custody.log import BodyWithheld, Frontier
 from custody.record import Record, read
 from custody.transfer.draft import Draft
@@ -111,8 +111,20 @@ class History:
     @property
     def frozen_by(self) -> str | None:
         """Why everything stands still, or None."""
-        freeze = self.state.get(tables.FREEZE, ONLY)
+        freeze = self.freeze
         return None if freeze is None else freeze.why
+
+    @property
+    def freeze(self) -> FreezeRow | None:
+        """The newest entry for which everything stands still, or None."""
+        newest = next(self.state.scan(tables.FREEZE, backwards=True), None)
+        return None if newest is None else newest[1]
+
+    @property
+    def past(self) -> int:
+        """The height up to which spends are older than the charter; -1 when the log does not say."""
+        height = self.state.get(tables.PAST, ONLY)
+        return -1 if height is None else height.value
 
     def facts(self, at: int) -> Facts:
         """What cases are judged on at `at` (Unix seconds)."""

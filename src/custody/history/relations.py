@@ -75,16 +75,17 @@ def parent_of(history: History, request: TransferRequest) -> Transfer:
 
 
 def children(history: History, transfer: Transfer) -> tuple[Transfer, ...]:
-    """The transfers that spend an output of a released one: they can confirm with it and never without."""
-    if transfer.release is None:
+    """The transfers that spend an output of one that was sent: they can confirm with it and never without."""
+    if transfer.txid is None:
         return ()
-    rows = history.state.under(tables.SPENDERS, transfer.release.txid)
+    rows = history.state.under(tables.SPENDERS, transfer.txid)
     return tuple(history.transfer(row.value) for _, row in rows)
 
 
 def is_orphaned(history: History, transfer: Transfer) -> bool:
     """Whether something else was buried in the place of a transfer whose output this one spends."""
-    return any(each.row.ending is Ending.SUPERSEDED for each in _parents(history, transfer))
+    parents = _parents(history, transfer)
+    return any(each.status is Status.ENDED and each.row.ending is Ending.SUPERSEDED for each in parents)
 
 
 def is_stranded(history: History, transfer: Transfer) -> bool:

@@ -37,9 +37,19 @@ class FreezeRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A block up to which the chain was looked at: its hash, and when (Unix seconds)."""
+    """A block up to which the chain was looked at: its hash, when (Unix seconds), and the entry that first said so."""
 
     block: bytes
+    at: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRow:
+    """A spend that freezes everything: the txid of what spent the coin, its block's height, and the entry about it."""
+
+    spender: bytes
+    height: int
     at: int
 
 
@@ -109,6 +119,7 @@ CHARTERS: Final = Table("charters", CharterRow)
 IN_FORCE: Final = Table("in_force", CharterRow)
 """The newest of them, to be found without looking through them."""
 FREEZE: Final = Table("freeze", FreezeRow)
+"""By the entry that says so."""
 REQUESTS: Final = Table("requests", Number)
 """The entries that have them, by RequestId."""
 ASKED: Final = Table("asked", Named)
@@ -148,7 +159,7 @@ UNSIGNED: Final = Table("unsigned", Named)
 SPENDERS: Final = Table("spenders", Named)
 """TransferIds by the txid of what they spend and the entry that drafted them."""
 RELEASED: Final = Table("released", Named)
-"""TransferIds by the txid of what was released."""
+"""TransferIds by the txid of what was released, or was found in a block without having been."""
 HELD: Final = Table("held", Named)
 """Groups by the outpoint that a live transfer of them spends."""
 COMMITTED: Final = Table("committed", Number)
@@ -164,8 +175,12 @@ READERS: Final = Table("readers", Number)
 """How much of the log they have seen at least: officers by name, cosigners by fingerprint (`reader_key`)."""
 
 # What the chain showed.
+PAST: Final = Table("past", Number)
+"""The height of the best block when the charter was adopted."""
 CHAIN: Final = Table("chain", BlockRow)
 """By height."""
+TAKEN: Final = Table("taken", TakenRow)
+"""By outpoint and block."""
 HOLDINGS: Final = Table("holdings", HoldingRow, Sealing.LOCAL)
 """By outpoint."""
 UNSPENT: Final = Table("unspent", HoldingRow, Sealing.LOCAL)
@@ -181,7 +196,8 @@ FURTHEST: Final = Table("furthest", Number, Sealing.LOCAL)
 PAID: Final = Table("paid", Number, Sealing.LOCAL)
 """How many deposits were seen at each index that was paid to, by vault id, branch and index."""
 IN_BLOCKS: Final = Table("in_blocks", Nothing, Sealing.LOCAL)
-"""What stands in a block: by height, block, and an outpoint (36 bytes) or a TransferId (32)."""
+"""What stands in a block: by height, block, and an outpoint (36 bytes), a TransferId (32), or the outpoint of what a
+past spend there spent (36 and one more)."""
 UNTOLD: Final = Table("untold", Number, Sealing.LOCAL)
 """Entries about deposits of a transaction whose bodies this copy of the log has not, by txid."""
 
@@ -218,7 +234,9 @@ ALL: Final[tuple[Table[Any], ...]] = (
     SPOKEN,
     NONCES,
     READERS,
+    PAST,
     CHAIN,
+    TAKEN,
     HOLDINGS,
     UNSPENT,
     RECEIVED,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.transaction import Transaction
 from custody.errors import BackendError, Refused
 from custody.transfer.observe import BlockView, Tip
@@ -58,7 +59,8 @@ class ChainView(Protocol):
     """One node's view of the chain.
 
     A backend has checked that the node is on `network`: its genesis block, and on signet its challenge too. Between two
-    calls the best chain may change, so whoever walks it compares `previous` with the hash it had.
+    calls the best chain may change, so whoever walks it compares `previous` with the hash it had. What a block cost,
+    and that its transactions are its header's, whoever walks it checks too: a node may lie.
 
     Raises:
         NodeUnavailable: from every method.
@@ -82,6 +84,13 @@ class ChainView(Protocol):
 
         Raises:
             BlockUnknown: the chain is shorter, or the node has pruned the block.
+        """
+
+    def header(self, height: int) -> BlockHeader:
+        """The header of the block at `height` of the best chain, also where the block itself was pruned.
+
+        Raises:
+            BlockUnknown: the chain is shorter.
         """
 
     def first_block(self) -> int:

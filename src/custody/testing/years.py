@@ -19,6 +19,7 @@ from typing import Final
 
 from custody.backends.sql import schema
 from custody.backends.sql.store import create_store
+from custody.bitcoin.block import Block, BlockHeader
 from custody.bitcoin.script import p2wpkh
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction, TxIn, TxOut
 from custody.charter.decide import Verdict, decide
@@ -32,6 +33,7 @@ from custody.observer import observe
 from custody.ports import BlockUnknown, BlockView, Standing, Store, Tip
 from custody.record import tagged_hash
 from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, Cast, Chance, Setting, expected, make_cast
+from custody.testing.chain import build_block
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Opinion, Withdrawal, WithdrawalPaper, authorize
 from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
@@ -78,19 +80,36 @@ HUGE: Final = Size(entries=1_000_000, vaults=1_000, transfers=50_000, weeks=1_00
 class MadeUpChain:
     """A chain that has whatever block it is told to have. Implements `ChainView`, `Relay` and `Clock`.
 
-    A block's hash follows from its height alone, so that a chain taken up later is the one a log was written on.
+    It is taken up at `height`, where a block with nobody's transactions followed `previous`: so the one that a log was
+    written on is had again from what that log says. Blocks have regtest's work; none of them is examined by anybody.
     """
 
     network: Final = Network.REGTEST
 
-    def __init__(self, height: int = 0) -> None:
-        self._height = height
-        self._blocks: dict[int, tuple[Transaction, ...]] = {}
+    def __init__(self, height: int = 0, previous: bytes = bytes(32)) -> None:
+        self._height = height - 1
+        self._headers: dict[int, BlockHeader] = {}
+        self._mined: dict[int, tuple[MinedTransaction, ...]] = {}
+        self._add(previous, ())
 
     def mine(self, transactions: Sequence[Transaction]) -> None:
         """Have one more block, a week later."""
+        self._add(self._headers[self._height].hash, transactions)
+
+    def _add(self, previous: bytes, transactions: Sequence[Transaction]) -> None:
         self._height += 1
-        self._blocks = {self._height: tuple(transactions)}
+        raw = build_block(
+            previous=previous,
+            height=self._height,
+            time=self.now(),
+            reward_to=p2wpkh(bytes(20)),
+            transactions=transactions,
+        )
+        block = Block.parse(raw)
+        self._headers[self._height] = block.header
+        self._mined = {self._height: block.transactions} | {
+            height: mined for height, mined in self._mined.items() if height == self._height - 1
+        }
 
     def now(self) -> int:
         """Unix seconds."""
@@ -98,20 +117,23 @@ class MadeUpChain:
 
     def tip(self) -> Tip:
         """The newest block."""
-        return Tip(self._height, _block_hash(self._height), self.now())
+        return Tip(self._height, self._headers[self._height].hash, self.now())
 
     def block_hash(self, height: int) -> bytes:
         """Hash of the block at `height`."""
-        if height > self._height:
-            raise BlockUnknown(block=f"height {height}", reason="the chain is shorter")
-        return _block_hash(height)
+        return self.header(height).hash
+
+    def header(self, height: int) -> BlockHeader:
+        """The header of the block at `height`, of those that were made in this process."""
+        if height not in self._headers:
+            raise BlockUnknown(block=f"height {height}", reason="this chain was not told of it")
+        return self._headers[height]
 
     def block(self, height: int) -> BlockView:
-        """The block at `height`: a coinbase that pays nobody known, and what was mined there in this process."""
-        whole = (_funding(f"coinbase {height}", ()), *self._blocks.get(height, ()))
-        transactions = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in whole)
-        time = START + height * WEEK
-        return BlockView(height, self.block_hash(height), _block_hash(height - 1), time, transactions)
+        """The block at `height`, one of the newest two: a coinbase that pays nobody known, and what was mined there."""
+        if height not in self._mined:
+            raise BlockUnknown(block=f"height {height}", reason="only the newest two are kept")
+        return BlockView(height, self.header(height), self._mined[height])
 
     def first_block(self) -> int:
         """It prunes nothing."""
@@ -139,10 +161,6 @@ class MadeUpChain:
     def min_fee_rate(self) -> int:
         """What nodes take by default, sat/kvB."""
         return 1_000
-
-
-def _block_hash(height: int) -> bytes:
-    return tagged_hash("custody/testing/made-up-block", str(height).encode("ascii"))
 
 
 def _funding(label: str, outputs: Sequence[TxOut]) -> Transaction:

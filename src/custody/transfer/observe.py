@@ -1,8 +1,8 @@
 """What a block says about our vaults: deposits, spends, and what a reorganisation takes back.
 
 Pure: blocks come in, records come out. A deposit counts by its outpoint and its block together, so the same output in
-another block is another deposit (THREATS D7). A spend of our coins that no released transfer explains is the loudest
-alarm there is: it freezes everything.
+another block is another deposit (THREATS D7). A spend of our coins that no transfer explains for which signatures were
+asked is the loudest alarm there is: it freezes everything, until others than who saw it can see that its block is gone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction
 from custody.record import Digest, HexBytes, Record
 from custody.units import Count, Height, Index, Sat, UnixTime
@@ -28,16 +29,29 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class BlockView:
-    """One block of the best chain, whole, with its transactions in order. `previous` is the hash of the one before.
+    """One block of the best chain, whole, with its transactions in order.
 
     The transactions are walked over and not decoded: whose block it is needs no more, and nearly none of them is ours.
     """
 
     height: int
-    hash: bytes
-    previous: bytes
-    time: int
+    header: BlockHeader
     transactions: tuple[MinedTransaction, ...]
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes, internal order."""
+        return self.header.hash
+
+    @property
+    def previous(self) -> bytes:
+        """Hash of the block before it."""
+        return self.header.previous
+
+    @property
+    def time(self) -> int:
+        """Unix seconds, as its miner claims."""
+        return self.header.time
 
 
 class ChainSeen(Record):
@@ -104,8 +118,18 @@ class CoinMatured(Record):
     at: UnixTime
 
 
+class PastClosed(Record):
+    """When the charter was adopted this was the best block: what stands in blocks up to it is the vaults' past."""
+
+    kind: ClassVar[str] = "past-closed"
+
+    height: Height
+    block: Digest
+    at: UnixTime
+
+
 class SpendSeen(Record):
-    """A released transfer's transaction stands in a block, not yet deep enough."""
+    """A transfer's transaction stands in a block, not yet deep enough: after its release, or sent before by others."""
 
     kind: ClassVar[str] = "spend-seen"
 
@@ -117,9 +141,32 @@ class SpendSeen(Record):
 
 
 class UnexplainedSpend(Record):
-    """A coin of ours was spent by a transaction that no released transfer is."""
+    """A coin of ours was spent by a transaction that is no transfer for which signatures were asked.
+
+    `transfer` is the one that it is, when there is one: it was vetoed, say, or nobody had agreed to it yet. `header` is
+    that of the block, 80 bytes: what is to show that the block lost its place has to have cost as much.
+    """
 
     kind: ClassVar[str] = "unexplained-spend"
+
+    txid: Digest
+    vout: Count
+    spender: Digest
+    header: HexBytes
+    height: Height
+    transfer: Digest | None = None
+    at: UnixTime
+
+    @property
+    def block(self) -> bytes:
+        """Hash of the block."""
+        return BlockHeader(self.header).hash
+
+
+class PastSpend(Record):
+    """A coin was spent in a block that stood when the charter was adopted: by whoever kept the vault before."""
+
+    kind: ClassVar[str] = "past-spend"
 
     txid: Digest
     vout: Count
@@ -129,17 +176,37 @@ class UnexplainedSpend(Record):
     at: UnixTime
 
 
+class SpendReversed(Record):
+    """The block that held a spend of ours, which is no transfer's, is no longer part of the chain.
+
+    `branch` shows it of a spend that froze everything: headers, 80 bytes each, from the one above the block at `since`,
+    which was looked at before the spend, to one that is higher than the spend's. A past spend needs none.
+    """
+
+    kind: ClassVar[str] = "spend-reversed"
+
+    txid: Digest
+    vout: Count
+    spender: Digest
+    block: Digest
+    height: Height
+    since: Height = 0
+    branch: tuple[HexBytes, ...] = ()
+    at: UnixTime
+
+
 Find: TypeAlias = Callable[[bytes], ScriptPlace | None]
 """Whose a locking script is, of all vaults at once; None for everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A watched coin spent in a block."""
+    """A watched coin spent in a block. `unsigned` is the spender's txid with its scriptSigs emptied: a draft's."""
 
     outpoint: OutPoint
     spender: bytes
-    block: bytes
+    unsigned: bytes
+    header: BlockHeader
     height: int
 
 
@@ -174,6 +241,7 @@ def deposits_in(block: BlockView, find: Find, at: int) -> Iterator[tuple[Deposit
 def spends_in(block: BlockView, coins: Container[OutPoint]) -> Iterator[Spend]:
     """Every input in `block` that spends one of `coins`."""
     for transaction in block.transactions[1:]:
-        for outpoint in transaction.spends:
-            if outpoint in coins:
-                yield Spend(outpoint, transaction.txid, block.hash, block.height)
+        ours = [outpoint for outpoint in transaction.spends if outpoint in coins]
+        unsigned = transaction.decode().without_script_sigs().txid if ours else b""
+        for outpoint in ours:
+            yield Spend(outpoint, transaction.txid, unsigned, block.header, block.height)

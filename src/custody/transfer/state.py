@@ -49,7 +49,8 @@ class TransferRow:
     `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it
     had to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up.
     `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the
-    latest entry about it.
+    latest entry about it, and `early` the latest that saw it in a block without its release. One that was over before
+    keeps saying so (`ended`, `ending`) while it stands there.
     """
 
     id: bytes
@@ -74,6 +75,7 @@ class TransferRow:
     verified: int | None = None
     released: int | None = None
     seen: int | None = None
+    early: int | None = None
     confirmed: int | None = None
     ended: int | None = None
     ending: Ending | None = None
@@ -129,8 +131,21 @@ class Transfer:
 
     @property
     def is_bearer(self) -> bool:
-        """Whether signatures were asked for, so that it can end only by another spend."""
-        return self.row.signing is not None
+        """Whether signatures were asked for, or are out, so that it can end only by another spend."""
+        return self.row.signing is not None or self.row.early is not None
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether it may stand in a block: signatures were asked for, and nobody ended it since."""
+        return self.row.signing is not None and self.row.ended is None
+
+    @property
+    def txid(self) -> bytes | None:
+        """The txid under which it was released, or was found without that; None when neither happened yet."""
+        if self.release is not None:
+            return self.release.txid
+        early = self._maybe(SpendSeen, self.row.early)
+        return None if early is None else early.txid
 
     # --- what each step said -----------------------------------------------------------------------------------------
 

@@ -133,6 +133,15 @@ def finalize(combined: CombinedPsbt, drafted: Draft, vault: Vault) -> Transactio
     return Transaction(unsigned.version, tuple(inputs), unsigned.outputs, unsigned.locktime, tuple(witnesses))
 
 
+def final_txid(drafted: Draft, vault: Vault) -> bytes:
+    """The txid of the draft's transaction once it is signed, whoever signs: it covers all but the witnesses."""
+    unsigned = drafted.transaction
+    places = vault.places((seat.branch, seat.index) for seat in drafted.seats)
+    pairs = zip(unsigned.inputs, places, strict=True)
+    inputs = tuple(TxIn(spending.outpoint, place.lock.script_sig, spending.sequence) for spending, place in pairs)
+    return Transaction(unsigned.version, inputs, unsigned.outputs, unsigned.locktime).txid
+
+
 def refuse_other_transaction(raw: bytes, drafted: Draft) -> None:
     """Pass when `raw`, scriptSigs emptied, is the transaction the draft names.
 

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, PreviousTransaction, Transaction, TxIn, TxOut
 from custody.testing.cast import vault_of
 from custody.transfer.observe import BlockView, Find, Spend, deposits_in, spends_in
 from custody.vault.coins import ScriptIndex
 from custody.vault.descriptor import Branch
 
+HEADER = BlockHeader(bytes(80))
 FOREIGN = b"\x00\x14" + bytes(20)
 
 
@@ -37,7 +39,7 @@ def spending(*outpoints: OutPoint) -> tuple[TxIn, ...]:
 def block(*transactions: Transaction, coinbase: Transaction | None = None) -> BlockView:
     first = coinbase or Transaction(2, spending(OutPoint(bytes(32), 0xFFFFFFFF)), (TxOut(1, FOREIGN),), 0)
     mined = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in (first, *transactions))
-    return BlockView(height=150, hash=b"\x0b" * 32, previous=b"\x0a" * 32, time=1, transactions=mined)
+    return BlockView(height=150, header=HEADER, transactions=mined)
 
 
 def test_every_output_of_ours_is_a_deposit_and_no_other(vault, find):
@@ -55,7 +57,7 @@ def test_every_output_of_ours_is_a_deposit_and_no_other(vault, find):
     found = [seen for seen, _ in deposits_in(block(paying), find, 77)]
     assert [(each.vout, each.amount, each.branch, each.index) for each in found] == [(1, 6, 0, 9), (2, 7, 1, 4)]
     for each in found:
-        assert (each.vault, each.txid, each.height, each.block) == (vault.id, paying.txid, 150, b"\x0b" * 32)
+        assert (each.vault, each.txid, each.height, each.block) == (vault.id, paying.txid, 150, HEADER.hash)
         assert not each.is_coinbase
         assert each.deposit.outpoint == OutPoint(paying.txid, each.vout)
 
@@ -101,7 +103,7 @@ def test_each_input_that_spends_a_coin_of_ours_is_a_spend():
     found = list(spends_in(block(both, none, one), ours))
     assert [each.spender for each in found] == [both.txid, both.txid, one.txid]
     assert {each.outpoint for each in found} == ours
-    assert found[0] == Spend(min(ours), both.txid, b"\x0b" * 32, 150)
+    assert found[0] == Spend(min(ours), both.txid, HEADER.hash, 150)
 
 
 def test_what_mining_makes_spends_nothing_of_ours():

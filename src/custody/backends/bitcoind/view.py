@@ -16,7 +16,7 @@ from typing import Final
 
 from custody.backends.bitcoind import answers
 from custody.backends.bitcoind.rpc import Refusal, Rpc
-from custody.bitcoin.block import Block, BlockEncoding, TxOutProof, TxOutProofInvalid
+from custody.bitcoin.block import Block, BlockEncoding, BlockHeader, TxOutProof, TxOutProofInvalid
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
@@ -149,7 +149,23 @@ class BitcoindView:
             raise self.node.failed(f"getblock: {error}") from None
         if block.header.hash != block_hash:
             raise self.node.failed("getblock: it gave another block than the one asked for")
-        return BlockView(height, block_hash, block.header.previous, block.header.time, block.transactions)
+        return BlockView(height, block.header, block.transactions)
+
+    def header(self, height: int) -> BlockHeader:
+        """The header of the block at `height` of the best chain.
+
+        Raises:
+            BlockUnknown: the chain is shorter.
+        """
+        block_hash = self.block_hash(height)
+        raw = self.node.ask(answers.BYTES, "getblockheader", block_hash[::-1].hex(), False)  # noqa: FBT003 - "verbose"
+        try:
+            header = BlockHeader(raw)
+        except BlockEncoding as error:
+            raise self.node.failed(f"getblockheader: {error}") from None
+        if header.hash != block_hash:
+            raise self.node.failed("getblockheader: it gave another header than the one asked for")
+        return header
 
     def is_initial_download(self) -> bool:
         """Whether the node says itself that it is still catching up."""

@@ -33,6 +33,7 @@ from custody.backends.kernel.pending import (
     refuse_cheap,
     spendable,
 )
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.script import NetworkMismatch, double_sha256
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction
@@ -162,6 +163,14 @@ class KernelChain:
         if not 0 <= height < len(self._blocks):
             raise BlockUnknown(block=f"height {height}", reason=f"the chain ends at height {len(self._blocks) - 1}")
         return self._blocks[height].view
+
+    def header(self, height: int) -> BlockHeader:
+        """The header of the block at `height`.
+
+        Raises:
+            BlockUnknown: the chain is shorter.
+        """
+        return self.block(height).header
 
     def first_block(self) -> int:
         """0: it keeps every block."""
@@ -300,12 +309,9 @@ class KernelChain:
 
     def _read(self, entry: pbk.BlockTreeEntry) -> BlockView:
         block = self._manager.blocks[entry]
-        header = bytes(block.block_header)
         return BlockView(
             height=entry.height,
-            hash=double_sha256(header),
-            previous=header[4:36],
-            time=int.from_bytes(header[68:72], "little"),
+            header=BlockHeader(bytes(block.block_header)),
             transactions=tuple(MinedTransaction.read(bytes(each), 0)[0] for each in block.transactions),
         )
 

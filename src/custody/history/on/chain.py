@@ -3,6 +3,9 @@
 A coordinator says these things alone. What stands still because of them tightens; coins are for drafting only, and no
 station believes an amount because it stands here. So their bodies need not travel and may be erased: then what they say
 is not known, and everything else is as before.
+
+A freeze ends for everybody who folds the log, so it takes more than the coordinator's word: a branch of blocks, each of
+about the work of the one that held the spend, that goes higher than it, from a block that was looked at before.
 """
 
 from __future__ import annotations
@@ -10,22 +13,46 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.transaction import OutPoint
+from custody.bitcoin.work import Displaced, headers_of
 from custody.history import tables
 from custody.history.entry import EntryKind, Misfit, Needed, require
 from custody.history.questions import History
 from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
-from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, height_key, outpoint_key, place_key
+from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, TakenRow, height_key, outpoint_key, place_key
 from custody.log import EntryHead
-from custody.transfer.observe import ChainSeen, CoinMatured, DepositReversed, DepositSeen, UnexplainedSpend
+from custody.transfer.observe import (
+    ChainSeen,
+    CoinMatured,
+    DepositReversed,
+    DepositSeen,
+    PastClosed,
+    PastSpend,
+    SpendReversed,
+    UnexplainedSpend,
+)
+from custody.transfer.state import Transfer
+
+_PAST_SPEND: Final = b"\x01"
+"""Behind an outpoint in a block: it does not stand there, but was spent."""
 
 
-def _see_chain(state: State, seen: ChainSeen, _: int) -> State:
+def _close_past(state: State, closed: PastClosed, at: int) -> State:
+    # Later it could make history of a theft.
+    require(at == 1, "does not come right after the charter")
+    return state.put(tables.PAST, ONLY, Number(closed.height))
+
+
+def _see_chain(state: State, seen: ChainSeen, at: int) -> State:
+    key = height_key(seen.height)
+    before = state.get(tables.CHAIN, key)
     # A shorter chain replaces what was seen above it: those blocks are no longer scanned.
-    for key, _row in list(state.scan(tables.CHAIN, height_key(seen.height))):
-        state = state.put(tables.CHAIN, key, None)
-    return state.put(tables.CHAIN, height_key(seen.height), BlockRow(seen.block, seen.at))
+    for each, _row in list(state.scan(tables.CHAIN, key)):
+        state = state.put(tables.CHAIN, each, None)
+    first = at if before is None or before.block != seen.block else before.first
+    return state.put(tables.CHAIN, key, BlockRow(seen.block, seen.at, first))
 
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
@@ -110,8 +137,63 @@ def _is_untold(state: State, txid: bytes) -> bool:
 
 def _see_theft(state: State, spend: UnexplainedSpend, at: int) -> State:
     outpoint = OutPoint(spend.txid, spend.vout)
-    why = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which no released transfer explains"
-    return spend_holding(state, outpoint, spend.spender).put(tables.FREEZE, ONLY, FreezeRow(why, at))
+    key, explained = outpoint_key(outpoint) + spend.block, "no released transfer explains"
+    if spend.transfer is not None:
+        transfer = History(state).transfer(spend.transfer)
+        explained = f"is transfer {transfer.id.hex()}: {_why_not_agreed(transfer)}"
+    before = state.get(tables.TAKEN, key)
+    if before is not None:
+        state = state.put(tables.FREEZE, number(before.at), None)
+    why = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which {explained}"
+    state = state.put(tables.TAKEN, key, TakenRow(spend.spender, spend.height, at))
+    return spend_holding(state, outpoint, spend.spender).put(tables.FREEZE, number(at), FreezeRow(why, at))
+
+
+def _why_not_agreed(transfer: Transfer) -> str:
+    """Why nobody should have sent it."""
+    ending = transfer.row.ending
+    return "signatures were never asked for" if ending is None else f"it was over ({ending})"
+
+
+def _see_past_spend(state: State, spend: PastSpend, _: int) -> State:
+    outpoint = OutPoint(spend.txid, spend.vout)
+    require(spend.height <= History(state).past, "is of a block that came after the charter")
+    state = state.put(tables.IN_BLOCKS, _past_key(outpoint, spend.height, spend.block), Nothing())
+    return spend_holding(state, outpoint, spend.spender)
+
+
+def _reverse_spend(state: State, reversed_: SpendReversed, _: int) -> State:
+    outpoint = OutPoint(reversed_.txid, reversed_.vout)
+    key = outpoint_key(outpoint)
+    taken = state.get(tables.TAKEN, key + reversed_.block)
+    if taken is None:
+        require(not reversed_.branch, "shows that a block is gone, of which nothing was said")
+        state = state.put(tables.IN_BLOCKS, _past_key(outpoint, reversed_.height, reversed_.block), None)
+    else:
+        is_same = (taken.spender, taken.height) == (reversed_.spender, reversed_.height)
+        require(is_same, "takes back another spend than was seen")
+        _check_displaced(History(state), taken, reversed_)
+        state = state.put(tables.TAKEN, key + reversed_.block, None).put(tables.FREEZE, number(taken.at), None)
+    row = state.get(tables.HOLDINGS, key)
+    # The same spend may stand in another block by now.
+    stands = any(each.spender == reversed_.spender for _, each in state.under(tables.TAKEN, key))
+    is_ours = row is not None and row.spent_by == reversed_.spender
+    return spend_holding(state, outpoint, None) if is_ours and not stands else state
+
+
+def _check_displaced(history: History, taken: TakenRow, reversed_: SpendReversed) -> None:
+    fork = history.state.get(tables.CHAIN, height_key(reversed_.since))
+    # Of a block that was first told of later, a coordinator could say any height.
+    is_known = fork is not None and fork.first < taken.at
+    require(is_known, "goes by a block that was not looked at before the spend")
+    lost = BlockHeader(history.read(UnexplainedSpend, taken.at).header)
+    block = b"" if fork is None else fork.block
+    branch = headers_of(reversed_.branch)
+    Displaced(lost, taken.height, reversed_.since, block, branch).check(history.charter.network)
+
+
+def _past_key(outpoint: OutPoint, height: int, block: bytes) -> Key:
+    return in_block(height, block, outpoint_key(outpoint) + _PAST_SPEND)
 
 
 def spend_holding(state: State, outpoint: OutPoint, spender: bytes | None) -> State:
@@ -190,5 +272,20 @@ COIN_MATURED: Final = EntryKind(
     needed=Needed.BY_COORDINATOR,
 )
 UNEXPLAINED_SPEND: Final = EntryKind(
-    "unexplained_spend", UnexplainedSpend, _see_theft, subjects=lambda spend: (spend.txid,)
+    "unexplained_spend",
+    UnexplainedSpend,
+    _see_theft,
+    subjects=lambda spend: (spend.txid,) if spend.transfer is None else (spend.txid, spend.transfer),
+)
+PAST_CLOSED: Final = EntryKind("past_closed", PastClosed, _close_past, subjects=lambda _: ())
+PAST_SPEND: Final = EntryKind(
+    "past_spend",
+    PastSpend,
+    _see_past_spend,
+    subjects=lambda spend: (spend.txid,),
+    needed=Needed.BY_COORDINATOR,
+    withheld=_withhold,
+)
+SPEND_REVERSED: Final = EntryKind(
+    "spend_reversed", SpendReversed, _reverse_spend, subjects=lambda reversed_: (reversed_.txid,)
 )

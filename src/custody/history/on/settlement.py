@@ -8,6 +8,7 @@ from typing import Final
 from custody.history import tables
 from custody.history.entry import EntryKind, require
 from custody.history.on.chain import in_block, spend_holding
+from custody.history.on.signing import commit
 from custody.history.on.transfer import at_status, become
 from custody.history.questions import History
 from custody.history.relations import children, is_superseded, members
@@ -16,6 +17,7 @@ from custody.history.state import State
 from custody.transfer.observe import SpendSeen
 from custody.transfer.settlement import Broadcast, Confirmation, Ending, Release, Unconfirmation
 from custody.transfer.state import Status, Transfer, TransferRow
+from custody.transfer.verify import final_txid
 
 _OTHER: Final = "names another transaction than the released one"
 
@@ -45,6 +47,21 @@ def _see_spend(state: State, seen: SpendSeen, at: int) -> State:
     return _spend(state, transfer, seen.txid)
 
 
+def _see_early(state: State, seen: SpendSeen, at: int) -> State:
+    transfer = History(state).transfer(seen.transfer)
+    row = transfer.row
+    is_sent = row.released is not None and row.ended is None
+    require(not is_sent and row.seen is None, f"comes while the transfer is {transfer.status}")
+    vault = History(state).charter_version(row.charter).vault_by_id(row.vault)[1]
+    require(final_txid(transfer.draft, vault) == seen.txid, "names another transaction than the drafted one")
+    # Whoever signed it was asked or not: what it moves has left, and counts.
+    state = commit(state, transfer)
+    state = become(state, replace(row, seen=at, early=at, status=Status.BROADCAST, newest=at))
+    state = state.put(tables.RELEASED, seen.txid, Named(transfer.id))
+    state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, transfer.id), Nothing())
+    return _spend(state, transfer, seen.txid)
+
+
 def _confirm(state: State, confirmation: Confirmation, at: int) -> State:
     transfer = at_status(state, confirmation.transfer, Status.BROADCAST)
     seen = transfer.seen
@@ -63,8 +80,8 @@ def _unconfirm(state: State, gone: Unconfirmation, at: int) -> State:
     require(seen is not None and seen.block == gone.block, "takes back what was not seen in that block")
     if seen is not None:
         state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, transfer.id), None)
-    row = replace(transfer.row, seen=None, confirmed=None, status=Status.BROADCAST, newest=at)
-    state = _spend(become(state, row), transfer, None)
+    row = replace(transfer.row, seen=None, confirmed=None, newest=at)
+    state = _spend(become(state, replace(row, status=_without_block(row))), transfer, None)
     # What it had superseded is live again too: any of the group may now be the one that confirms.
     for other in members(History(state), transfer.group):
         state = _revive(state, other.id)
@@ -75,7 +92,7 @@ def _revive(state: State, transfer_id: bytes) -> State:
     """Make a superseded transfer live again, unless something in its place still stands, and its children too."""
     history = History(state)
     transfer = history.transfer(transfer_id)
-    is_over = transfer.row.ending is Ending.SUPERSEDED
+    is_over = transfer.status is Status.ENDED and transfer.row.ending is Ending.SUPERSEDED
     if not is_over or not transfer.is_bearer or is_superseded(history, transfer):
         return state
     status = _reached(transfer.row)
@@ -85,16 +102,26 @@ def _revive(state: State, transfer_id: bytes) -> State:
     return state
 
 
+def _without_block(row: TransferRow) -> Status:
+    """How far a transfer has come whose block is gone."""
+    if row.ended is not None:
+        return Status.ENDED
+    return Status.BROADCAST if row.released is not None else _reached(row)
+
+
 def _reached(row: TransferRow) -> Status:
-    """How far it had come, signatures having been asked for, before something superseded it."""
+    """How far it had come before something superseded it, or it was found in a block without its release."""
     for step, status in (
         (row.released, Status.RELEASED),
         (row.verified, Status.VERIFIED),
         (row.combined, Status.COMBINED),
+        (row.signing, Status.SIGNING),
+        (row.authorized, Status.AUTHORIZED),
+        (row.decided, Status.DECIDED),
     ):
         if step is not None:
             return status
-    return Status.SIGNING
+    return Status.DRAFTED
 
 
 def _spend(state: State, transfer: Transfer, txid: bytes | None) -> State:
@@ -110,5 +137,6 @@ def _is_released(transfer: Transfer, txid: bytes) -> bool:
 RELEASED: Final = EntryKind("released", Release, _release, subjects=lambda released: (released.transfer,))
 BROADCAST: Final = EntryKind("broadcast", Broadcast, _broadcast, subjects=lambda sent: (sent.transfer,))
 SPEND_SEEN: Final = EntryKind("spend_seen", SpendSeen, _see_spend, subjects=lambda seen: (seen.transfer,))
+SENT_EARLY: Final = EntryKind("sent_early", SpendSeen, _see_early, subjects=lambda seen: (seen.transfer,))
 CONFIRMED: Final = EntryKind("confirmed", Confirmation, _confirm, subjects=lambda each: (each.transfer,))
 UNCONFIRMED: Final = EntryKind("unconfirmed", Unconfirmation, _unconfirm, subjects=lambda gone: (gone.transfer,))

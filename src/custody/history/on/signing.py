@@ -20,10 +20,10 @@ from custody.transfer.verify import VerifiedTransaction
 def _request_signatures(state: State, signing: SigningRequested, at: int) -> State:
     transfer = at_status(state, signing.transfer, Status.AUTHORIZED)
     state = become(state, replace(transfer.row, signing=at, status=Status.SIGNING, newest=at))
-    return _commit(state, transfer)
+    return commit(state, transfer)
 
 
-def _commit(state: State, transfer: Transfer) -> State:
+def commit(state: State, transfer: Transfer) -> State:
     """Count what may leave from here on: of a group that conflicts, its largest member."""
     case = state.get(tables.CASES, transfer.id)
     # Of a draft that means nothing to rules, all that it spends may leave.
