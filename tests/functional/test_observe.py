@@ -1,13 +1,13 @@
 """What a coordinator makes of the chain: reorganisations of every kind, thefts, gaps, and nodes that disagree."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from custody.bitcoin.block import BlockHeader
-from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
 from custody.charter.document import Charter, CharterVault
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
@@ -15,8 +15,9 @@ from custody.history import kinds, lists, tables
 from custody.history.questions import History
 from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView, Tip
+from custody.testing import theft as thefts
 from custody.testing.asserts import refuses
-from custody.testing.cast import SUPPLIER, Setting, expected
+from custody.testing.cast import SUPPLIER, Cast, Setting, expected, make_cast
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
@@ -53,24 +54,7 @@ def deposits(history: History) -> dict[OutPoint, tuple[bytes, int, int, bool]]:
 
 def steal(story: Scenario, funding: Transaction, vout: int, index: int) -> Transaction:
     """Two cosigners spend an output of the vault at receive `index` past all of us."""
-    vault = story.cast.vault
-    output = funding.outputs[vout]
-    stolen = TxOut(output.amount - 10_000, b"\x00\x14" + bytes(20))
-    unsigned = Transaction(2, (TxIn(OutPoint(funding.txid, vout), b"", 0xFFFFFFFD),), (stolen,), 0)
-    asked = TransferPsbt(
-        transaction=unsigned,
-        account_keys=(),
-        inputs=(replace(vault.input_fields(0, index), previous_transaction=funding.stripped(), witness_utxo=output),),
-        outputs=(ProfileOutput(),),
-    )
-    signatures: dict[bytes, bytes] = {}
-    for signer in story.cast.signers[: vault.threshold]:
-        returned = TransferPsbt.from_psbt(signer.sign(asked.to_psbt()), Direction.FROM_SIGNER)
-        signatures |= dict(returned.inputs[0].signatures)
-    lock = vault.lock(0, index)
-    witness = lock.witness([signatures.get(key, b"") for key in vault.holders(0, index)])
-    spending = replace(unsigned.inputs[0], script_sig=lock.script_sig)
-    return replace(unsigned, inputs=(spending,), witness=(witness,))
+    return thefts.steal(story.cast, funding, vout, index)
 
 
 def come_back(chain: RegtestChain, lost: tuple[BlockView, ...], count: int) -> None:
@@ -409,15 +393,15 @@ def test_of_two_thefts_that_lose_their_blocks_one_after_the_other_each_freezes_a
         [TxOut(7_000_000 + index, story.cast.vault.script_pubkey(Branch.RECEIVE, index)) for index in (3, 4)]
     )
     story.mine()
-    thefts = [steal(story, funding, vout, index) for vout, index in ((0, 3), (1, 4))]
-    for theft in thefts:
+    both = [steal(story, funding, vout, index) for vout, index in ((0, 3), (1, 4))]
+    for theft in both:
         story.chain.view.send(theft.serialize())
         story.mine()
-    assert thefts[1].txid_hex in story.history().frozen_by
-    story.chain.reorganise(1, leave_out=[thefts[1].txid])
+    assert both[1].txid_hex in story.history().frozen_by
+    story.chain.reorganise(1, leave_out=[both[1].txid])
     story.custodian.observe()
-    assert thefts[0].txid_hex in story.history().frozen_by
-    story.chain.reorganise(3, leave_out=[theft.txid for theft in thefts])
+    assert both[0].txid_hex in story.history().frozen_by
+    story.chain.reorganise(3, leave_out=[theft.txid for theft in both])
     story.custodian.observe()
     assert story.history().frozen_by is None
 
@@ -616,3 +600,79 @@ def test_a_chain_that_changes_while_it_is_read_is_read_again(story):
         custodian.observe()
     assert story.history().size == size
     assert story.custodian.observe().height == tip
+
+
+# --- vaults with a past -----------------------------------------------------------------------------------------------
+
+
+def used(chain: RegtestChain, story_cast: Cast, *indexes: int) -> None:
+    """Somebody kept the vault before: coins came to receive addresses, and all but the last were spent."""
+    vault = story_cast.vault
+    funding = chain.pay_all([TxOut(10_000_000, vault.script_pubkey(Branch.RECEIVE, index)) for index in indexes])
+    chain.mine()
+    for vout, index in enumerate(indexes[:-1]):
+        kept = TxOut(4_000_000, vault.script_pubkey(Branch.CHANGE, vout))
+        paid = TxOut(5_900_000, b"\x00\x14" + bytes(20))
+        chain.view.send(thefts.steal(story_cast, funding, vout, index, outputs=[paid, kept]).serialize())
+        chain.mine()
+
+
+@pytest.fixture
+def chain() -> Iterator[RegtestChain]:
+    with RegtestChain().fund(4) as chain:
+        yield chain
+
+
+def test_a_vault_with_a_past_is_adopted_and_not_frozen(chain):
+    used(chain, make_cast(), 0, 1, 2)
+    story = Scenario.begin(chain=chain)
+    added = story.custodian.observe().added
+    assert (added.count(kinds.PAST_SPEND), kinds.UNEXPLAINED_SPEND in added) == (2, False)
+    assert story.history().frozen_by is None
+    assert story.balance == 10_000_000 + 2 * 4_000_000
+    story.mine(2)
+    assert story.sent(story.request((SUPPLIER, 12_000_000)))
+
+
+def test_a_theft_after_the_charter_is_a_theft_though_nobody_had_looked_yet(chain):
+    cast = make_cast()
+    used(chain, cast, 0, 1)
+    story = Scenario.begin(chain=chain)
+    used(chain, cast, 5, 6)
+    added = story.custodian.observe().added
+    assert (added.count(kinds.PAST_SPEND), added.count(kinds.UNEXPLAINED_SPEND)) == (1, 1)
+    assert story.history().frozen_by is not None
+
+
+def test_an_old_coin_that_is_spent_after_the_charter_is_a_theft(chain):
+    cast = make_cast()
+    funding = chain.pay_all([TxOut(10_000_000, cast.vault.script_pubkey(Branch.RECEIVE, 0))])
+    chain.mine()
+    story = Scenario.begin(chain=chain)
+    chain.view.send(thefts.steal(cast, funding, 0, 0).serialize())
+    chain.mine()
+    assert story.custodian.observe().added.count(kinds.UNEXPLAINED_SPEND) == 1
+
+
+def test_while_no_node_can_say_where_the_chain_stands_nothing_is_past(chain):
+    cast = make_cast()
+    used(chain, cast, 0, 1)
+    story = Scenario.begin(chain=chain)
+    for is_ready in (True, False):
+        node = Node(chain.view, is_initial_download=lambda is_ready=is_ready: not is_ready)
+        custodian = from_scratch(story, node)
+        assert (custodian.history().past == chain.view.tip().height) is is_ready
+
+
+@pytest.mark.parametrize("is_left_out", [True, False])
+def test_a_past_spend_that_loses_its_block_is_taken_back(chain, is_left_out):
+    used(chain, make_cast(), 0, 1)
+    story = Scenario.begin(chain=chain)
+    story.custodian.observe()
+    before = story.balance
+    spent = chain.view.block(chain.view.tip().height).transactions[1].txid
+    chain.reorganise(1, leave_out=[spent] if is_left_out else [])
+    added = story.custodian.observe().added
+    assert added.count(kinds.SPEND_REVERSED) == 1
+    assert story.balance == (20_000_000 if is_left_out else before)
+    assert story.history().frozen_by is None

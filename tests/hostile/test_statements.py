@@ -300,7 +300,7 @@ def test_a_log_with_an_entry_altered_or_left_out_is_refused(paper_of, judge, edi
 def test_no_address_is_stated_after_an_unexplained_spend(forger, issued, paper_of, judge):
     early = paper_of()
     theft = UnexplainedSpend(
-        txid=bytes(32), vout=0, spender=bytes(31) + b"\x01", block=bytes(32), height=151, at=forger.now
+        txid=bytes(32), vout=0, spender=bytes(31) + b"\x01", header=bytes(80), height=151, at=forger.now
     )
     issued.write(kinds.UNEXPLAINED_SPEND, theft)
     with refuses("FROZEN"):

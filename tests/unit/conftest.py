@@ -22,7 +22,7 @@ import pytest
 from _pytest import pathlib as pytest_internals
 
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import Transaction
+from custody.bitcoin.transaction import Transaction, TxOut
 from custody.charter.document import Charter
 from custody.envelope import Envelope
 from custody.examine.evidence import Evidence
@@ -34,14 +34,17 @@ from custody.history.questions import History
 from custody.history.state import State
 from custody.log import LogEntry
 from custody.record import Record
-from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting
+from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting, make_cast
+from custody.testing.chain import RegtestChain
 from custody.testing.forge import Forge, sealed
 from custody.testing.scenario import Scenario
+from custody.testing.theft import steal
 from custody.transfer.address import AddressAnnex
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Transfer
 from custody.transfer.verify import VerifiedTransaction
+from custody.vault.descriptor import Branch
 
 Some = TypeVar("Some", bound=Record)
 RATE = 5_000
@@ -196,7 +199,12 @@ class Told:
 
 
 def play() -> Told:
-    story = Scenario.funded(60_000_000, 40_000_000, 30_000_000, setting=Setting(confirmations=2))
+    setting = Setting(confirmations=2)
+    chain = RegtestChain().fund(4)
+    # The vault was used before: somebody else paid from it, and none of that is a theft.
+    _steal(chain, make_cast(setting), 50)
+    chain.mine()
+    story = Scenario.funded(60_000_000, 40_000_000, 30_000_000, setting=setting, chain=chain)
     try:
         return _play(story)
     finally:
@@ -228,19 +236,34 @@ def _play(story: Scenario) -> Told:
     story.chain.reorganise(1, leave_out=[story.transfer(transfer_id).release.txid])
     custodian.observe()
     story.mine(2)
-    # One that is withdrawn, one that the rules deny, and one that its custodians send past release.
+    # One that is withdrawn, one that the rules deny, and one that its custodians send before release.
     withdrawn, _ = story.drafted(story.request((SUPPLIER, 1_000_000)))
     given_up = story.withdrawal(withdrawn.transfer_id)
     custodian.withdraw(given_up)
     custodian.erase(custodian.history().annexed_at(given_up.annex.named), "it named somebody")
     story.drafted(story.request((STRANGER, 1_000_000)))
-    stolen = story.authorized(story.request((SUPPLIER, 2_000_000)))
-    story.signed(stolen)
-    story.chain.view.send(story.transfer(stolen).verified.raw)
+    early = story.authorized(story.request((SUPPLIER, 2_000_000)))
+    story.signed(early)
+    story.chain.view.send(story.transfer(early).verified.raw)
     story.mine()
+    # Two thefts; the block of the second loses its place.
+    _steal(story.chain, story.cast, 51)
+    story.mine()
+    lost = _steal(story.chain, story.cast, 52)
+    story.mine()
+    story.chain.reorganise(1, leave_out=[lost.txid])
+    custodian.observe()
     with story.store.read() as view:
         entries = tuple(view.entries())
     return Told(story.cast, entries, now, transfer_id, to_approve, to_sign, to_release, answers)
+
+
+def _steal(chain: RegtestChain, cast: Cast, index: int) -> Transaction:
+    """A coin at a change index comes and is spent past all of us, in one block."""
+    funding = chain.pay_all([TxOut(7_000_000, cast.vault.script_pubkey(Branch.CHANGE, index))])
+    stolen = steal(cast, funding, 0, index, Branch.CHANGE)
+    chain.view.send(stolen.serialize())
+    return stolen
 
 
 @pytest.fixture(scope="session")

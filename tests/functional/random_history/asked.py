@@ -33,7 +33,7 @@ def answers(history: History) -> Answers:
     transfers = list(lists.transfers(history))
     requests = [row.value for _, row in history.state.scan(tables.ASKED)]
     spent = {outpoint for each in transfers for outpoint in each.draft.outpoints}
-    released = [each.release.txid for each in transfers if each.release is not None]
+    released = [each.txid for each in transfers if each.txid is not None]
     outputs = [OutPoint(txid, index) for txid in released for index in range(4)]
     change = {outpoint: unconfirmed(history, outpoint) for outpoint in outputs}
     held = {outpoint: held_by(history, outpoint) for outpoint in spent}

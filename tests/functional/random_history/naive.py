@@ -17,7 +17,17 @@ from custody.log import LogEntry
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.approval import Approval, Authorization, Withdrawal
 from custody.transfer.draft import Draft
-from custody.transfer.observe import ChainSeen, CoinMatured, DepositReversed, DepositSeen, SpendSeen, UnexplainedSpend
+from custody.transfer.observe import (
+    ChainSeen,
+    CoinMatured,
+    DepositReversed,
+    DepositSeen,
+    PastClosed,
+    PastSpend,
+    SpendReversed,
+    SpendSeen,
+    UnexplainedSpend,
+)
 from custody.transfer.request import ReasonAnnex, TransferRequest, read_request
 from custody.transfer.settlement import Broadcast, Confirmation, Ended, Release, Unconfirmation
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
@@ -26,13 +36,16 @@ from custody.vault.descriptor import Branch, Vault
 
 RECORDS = {
     "charter_adopted": Envelope,
+    "past_closed": PastClosed,
     "address_issued": AddressIssued,
     "erased": Erased,
     "chain_seen": ChainSeen,
     "deposit_seen": DepositSeen,
     "deposit_reversed": DepositReversed,
     "coin_matured": CoinMatured,
+    "past_spend": PastSpend,
     "unexplained_spend": UnexplainedSpend,
+    "spend_reversed": SpendReversed,
     "requested": Envelope,
     "drafted": Draft,
     "decided": Decision,
@@ -46,6 +59,7 @@ RECORDS = {
     "released": Release,
     "broadcast": Broadcast,
     "spend_seen": SpendSeen,
+    "sent_early": SpendSeen,
     "confirmed": Confirmation,
     "unconfirmed": Unconfirmation,
     "ended": Ended,
@@ -95,7 +109,10 @@ class Told:
     verified: VerifiedTransaction | None = None
     release: Release | None = None
     seen: SpendSeen | None = None
+    early: SpendSeen | None = None
+    """The newest block that held it without its release."""
     ending: tuple[str, str] | None = None
+    """Kept while it stands in a block all the same."""
     withdrawn: bytes | None = None
     """The annex that says why."""
 
@@ -105,11 +122,29 @@ class Told:
 
     @property
     def is_bearer(self) -> bool:
-        return self.signing_at is not None
+        return self.signing_at is not None or self.early is not None
 
     @property
     def is_superseded(self) -> bool:
-        return self.ending is not None and self.ending[0] == "superseded"
+        return self.status == "ended" and self.ending is not None and self.ending[0] == "superseded"
+
+    @property
+    def txid(self) -> bytes | None:
+        found = self.release or self.early
+        return None if found is None else found.txid
+
+    @property
+    def reached(self) -> str:
+        """How far it had come by what was entered of it, blocks left aside."""
+        steps = (
+            (self.release, "released"),
+            (self.verified, "verified"),
+            (self.combined, "combined"),
+            (self.signing_at, "signing"),
+            (self.authorization, "authorized"),
+            (self.decision, "decided"),
+        )
+        return next((status for step, status in steps if step is not None), "drafted")
 
 
 class Naive:
@@ -129,7 +164,7 @@ class Naive:
         """What annexes say, by their digest."""
         self.erased: dict[int, int] = {}
         """The entries that say so, by what was erased."""
-        self.frozen: tuple[str, int] | None = None
+        self.thefts: list[tuple[UnexplainedSpend, str, int]] = []
         self.requests: dict[bytes, TransferRequest] = {}
         self.transfers: list[Told] = []
         self.held: dict[OutPoint, bytes] = {}
@@ -168,6 +203,9 @@ class Naive:
     def _address_issued(self, issued: AddressIssued, at: int) -> None:
         self.addresses.append((issued, at))
 
+    def _past_closed(self, closed: PastClosed, _: int) -> None:
+        """What it is good for, whoever looks at the chain decides."""
+
     def _chain_seen(self, seen: ChainSeen, _: int) -> None:
         self.blocks = [each for each in self.blocks if each.height < seen.height] + [seen]
 
@@ -187,8 +225,31 @@ class Naive:
     def _unexplained_spend(self, spend: UnexplainedSpend, at: int) -> None:
         outpoint = OutPoint(spend.txid, spend.vout)
         self._spent([outpoint], spend.spender)
-        thief = spend.spender[::-1].hex()
-        self.frozen = (f"{outpoint} was spent by {thief}, which no released transfer explains", at)
+        why = "no released transfer explains"
+        if spend.transfer is not None:
+            ending = self.transfer(spend.transfer).ending
+            over = "signatures were never asked for" if ending is None else f"it was over ({ending[0]})"
+            why = f"is transfer {spend.transfer.hex()}: {over}"
+        self.thefts.append((spend, f"{outpoint} was spent by {spend.spender[::-1].hex()}, which {why}", at))
+
+    def _past_spend(self, spend: PastSpend, _: int) -> None:
+        self._spent([OutPoint(spend.txid, spend.vout)], spend.spender)
+
+    def _spend_reversed(self, gone: SpendReversed, _: int) -> None:
+        place = (gone.txid, gone.vout, gone.block)
+        self.thefts = [each for each in self.thefts if (each[0].txid, each[0].vout, each[0].block) != place]
+        outpoint = OutPoint(gone.txid, gone.vout)
+        elsewhere = [
+            each for each, _, _ in self.thefts if (each.txid, each.vout, each.spender) == (*place[:2], gone.spender)
+        ]
+        for each in self.deposits:
+            if each.outpoint == outpoint and each.spent_by == gone.spender and not elsewhere:
+                each.spent_by = None
+
+    @property
+    def frozen(self) -> tuple[str, int] | None:
+        newest = max(self.thefts, key=lambda each: each[2], default=None)
+        return None if newest is None else newest[1:]
 
     def _spent(self, outpoints: list[OutPoint], spender: bytes | None) -> None:
         for each in self.deposits:
@@ -304,18 +365,25 @@ class Naive:
         told.seen = seen
         self._spent(told.spends, seen.txid)
 
+    def _sent_early(self, seen: SpendSeen, at: int) -> None:
+        told = self._at(seen.transfer, at, "broadcast")
+        told.seen = told.early = seen
+        self._spent(told.spends, seen.txid)
+
     def _confirmed(self, confirmation: Confirmation, at: int) -> None:
         self._at(confirmation.transfer, at, "confirmed")
 
     def _unconfirmed(self, gone: Unconfirmation, at: int) -> None:
-        told = self._at(gone.transfer, at, "broadcast")
+        told = self._at(gone.transfer, at)
         told.seen = None
+        if told.ending is not None:
+            told.status = "ended"
+        else:
+            told.status = "broadcast" if told.release is not None else told.reached
         self._spent(told.spends, None)
         while back := [each for each in self.transfers if self._may_come_back(each)]:
             for each in back:
-                reached = ((each.release, "released"), (each.verified, "verified"), (each.combined, "combined"))
-                each.status = next((status for step, status in reached if step is not None), "signing")
-                each.ending = None
+                each.status, each.ending = each.reached, None
 
     def _may_come_back(self, told: Told) -> bool:
         return told.is_superseded and told.is_bearer and not self.has_lost(told)
@@ -349,12 +417,12 @@ class Naive:
 
     def parents(self, told: Told) -> list[Told]:
         txids = {each.txid for each in told.spends}
-        return [each for each in self.transfers if each.release is not None and each.release.txid in txids]
+        return [each for each in self.transfers if each.txid in txids]
 
     def children(self, told: Told) -> list[Told]:
-        if told.release is None:
+        if told.txid is None:
             return []
-        return [each for each in self.transfers if any(one.txid == told.release.txid for one in each.spends)]
+        return [each for each in self.transfers if any(one.txid == told.txid for one in each.spends)]
 
     def is_displaced(self, told: Told) -> bool:
         newer = [each for each in self.members(told.group) if each.at > told.at]

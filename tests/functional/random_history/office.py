@@ -9,14 +9,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from custody.backends.sql import SqlStore, create_store, open_store
 from custody.backends.station import FileStationMemory
-from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
 from custody.custodian import Custodian
 from custody.envelope import Envelope
 from custody.errors import CustodyError
@@ -24,16 +23,18 @@ from custody.examine.evidence import Stage
 from custody.history import lists, tables
 from custody.history.holdings import holding, holdings, unspent
 from custody.history.questions import History
-from custody.history.tables import HoldingRow
 from custody.log import LogEntry
 from custody.ports import StoreTransaction, StoreView
 from custody.station import Station
 from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, TAX_OFFICE, Setting, expected, make_cast
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import HOUR, Scenario
+from custody.testing.theft import steal
 from custody.transfer.approval import Opinion
 from custody.transfer.request import Purpose, RequestPaper, read_request
+from custody.transfer.signing import accept, combine
 from custody.transfer.state import Status, Transfer
+from custody.transfer.verify import finalize
 from custody.units import Network
 from custody.vault.descriptor import Branch
 
@@ -134,6 +135,10 @@ class Office:
     def opened(cls, folder: Path, seed: int, seal_every: int = 30) -> "Office":
         chain = RegtestChain().fund(6)
         cast = make_cast(SETTING)
+        # The vault has a past: somebody else was paid from it.
+        funding = chain.pay_all([TxOut(3_000_000, cast.vault.script_pubkey(Branch.RECEIVE, 60))])
+        chain.view.send(steal(cast, funding, 0, 60).serialize())
+        chain.mine(2)
         store = create_store(folder / "custody.sqlite", Network.REGTEST, cast.charter.origin)
         story = Scenario.begin(SETTING, chain=chain, store=store, seed=seed)
         memory = folder / "station.sqlite"
@@ -167,6 +172,9 @@ class Office:
             "transfers": counted["drafted"],
             "confirmed": counted["confirmed"],
             "deposits taken back": counted["deposit_reversed"],
+            "sent early": counted["sent_early"],
+            "thefts": counted["unexplained_spend"],
+            "thefts taken back": counted["spend_reversed"],
             "annexes erased": erased_words,
             "deposits erased": len(erased) - erased_words,
             "erasures refused": sum(count for what, count in self.refused.items() if "ERASE_REFUSED" in what),
@@ -274,7 +282,7 @@ class Office:
         rival = self.chance.choice(rivals or self._nobody())
         depth = history.height - seen.seen.height + 1
         raw = Transaction.parse(rival.verified.raw)
-        self.story.chain.reorganise(depth, [seen.release.txid], [raw])
+        self.story.chain.reorganise(depth, [seen.txid], [raw])
         self.story.custodian.observe()
 
     def wait(self) -> None:
@@ -391,6 +399,11 @@ class Office:
         if transfer.release is not None:
             self.story.chain.view.send(transfer.verified.raw)
 
+    def send_early(self) -> None:
+        """Somebody who has enough signed files sends a transfer that was not released."""
+        transfer = self.a_transfer(Status.SIGNING, Status.COMBINED, Status.VERIFIED)
+        self._send_past(transfer)
+
     def go_on(self) -> None:
         """One transfer goes on from where it is, as far as it can in one go."""
         custodian, transfer = self.story.custodian, self.a_transfer(Status.DRAFTED, Status.DECIDED, Status.SIGNING)
@@ -401,6 +414,9 @@ class Office:
                 custodian.approve(self._approval(transfer, officer))
             custodian.authorize(transfer.id)
             custodian.request_signatures(transfer.id)
+        if self.chance.random() < 0.15:
+            self._send_past(transfer)
+            return
         for cosigner in self.chance.sample(range(len(self.story.stations)), self.story.cast.vault.threshold):
             custodian.receive(transfer.id, self._signature(transfer, cosigner))
         custodian.combine(transfer.id)
@@ -456,7 +472,7 @@ class Office:
         newest = sorted(found)[-20:]
         return (newest if self.chance.random() < 0.5 else found) or [history.size]
 
-    # --- thefts ------------------------------------------------------------------------------------------------------
+    # --- what is sent past us ---------------------------------------------------------------------------------------
 
     def steal(self) -> None:
         """Two cosigners spend a coin past all of us."""
@@ -464,28 +480,25 @@ class Office:
         row = self.chance.choice(list(unspent(history, vault.id)) or list(holdings(history, vault.id)))
         with self.story.store.read() as view:
             funding = view.document(row.txid)
-        stolen = self._stolen(row, Transaction.parse(funding))
+        stolen = steal(self.story.cast, Transaction.parse(funding), row.vout, row.index, Branch(row.branch))
         self.story.chain.view.send(stolen.serialize())
         self.story.mine()
 
-    def _stolen(self, row: HoldingRow, funding: Transaction) -> Transaction:
-        vault, output = self.story.cast.vault, funding.outputs[row.vout]
-        taken = TxOut(max(output.amount - 30_000, 300), b"\x00\x14" + bytes(20))
-        unsigned = Transaction(2, (TxIn(row.outpoint, b"", 0xFFFFFFFD),), (taken,), 0)
-        fields = vault.input_fields(row.branch, row.index)
-        asked = TransferPsbt(
-            transaction=unsigned,
-            account_keys=(),
-            inputs=(replace(fields, previous_transaction=funding.stripped(), witness_utxo=output),),
-            outputs=(ProfileOutput(),),
-        )
-        signatures: dict[bytes, bytes] = {}
-        for signer in self.story.cast.signers[: vault.threshold]:
-            returned = TransferPsbt.from_psbt(signer.sign(asked.to_psbt()), Direction.FROM_SIGNER)
-            signatures |= dict(returned.inputs[0].signatures)
-        keys = vault.holders(row.branch, row.index)
-        witness = vault.lock(row.branch, row.index).witness([signatures.get(key, b"") for key in keys])
-        return replace(unsigned, witness=(witness,))
+    def send_anyhow(self) -> None:
+        """Two cosigners sign and send a transfer that is over, or that nobody asked signatures for."""
+        over = [each for each in self.transfers() if not each.is_bearer and each.status is Status.ENDED]
+        self._send_past(self.chance.choice(over or self._nobody()))
+
+    def _send_past(self, transfer: Transfer) -> None:
+        with self.story.custodian._work() as work:
+            psbt, vault = work.psbt(transfer).to_psbt(), work.vault_of(transfer)
+            sent = work.psbt(transfer)
+        signers = self.story.cast.signers[: vault.threshold]
+        returned = [each.sign(psbt) for each in signers]
+        signed = [one for each in returned for one in accept(each, sent, transfer.draft, vault, 0)]
+        raw = finalize(combine(transfer.draft, vault, signed, 0), transfer.draft, vault).serialize()
+        self.story.chain.view.send(raw)
+        self.story.mine()
 
 
 def _in_blocks(history: History) -> list[tuple[int, bytes]]:
@@ -522,10 +535,11 @@ STEPS = (
     (3, Office.release),
     (4, Office.deliver),
     (1, Office.send_by_another_way),
+    (3, Office.send_early),
     (30, Office.go_on),
     (3, Office.visit),
     (3, Office.catch_up),
     (8, Office.erase),
     (5, Office.crash),
 )
-THEFTS = ((3, Office.steal),)
+THEFTS = ((3, Office.steal), (3, Office.send_anyhow))

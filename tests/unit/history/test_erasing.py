@@ -134,7 +134,7 @@ class Coordinator:
 
     def steal(self):
         for row in self.one_of(self.standing()):
-            spent = {"txid": row.txid, "vout": row.vout, "block": row.block, "height": row.height}
+            spent = {"txid": row.txid, "vout": row.vout, "header": bytes(80), "height": row.height}
             self.write(kinds.UNEXPLAINED_SPEND, spender=bytes(32), **spent)
 
     def annex(self):

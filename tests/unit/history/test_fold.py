@@ -40,13 +40,14 @@ FROM_THE_START = {
     kinds.ANNEXED,
     kinds.CHAIN_SEEN,
     kinds.DEPOSIT_SEEN,
+    kinds.PAST_CLOSED,
     kinds.REQUESTED,
     kinds.UNEXPLAINED_SPEND,
 }
 """Kinds that need nothing before them but a charter."""
-AGAIN = {kinds.CHAIN_SEEN, kinds.BROADCAST, kinds.UNEXPLAINED_SPEND}
+AGAIN = {kinds.CHAIN_SEEN, kinds.BROADCAST, kinds.PAST_SPEND, kinds.UNEXPLAINED_SPEND}
 """Kinds that may say the same again: looking, sending and crying wolf."""
-WITHHELD = {kinds.DEPOSIT_SEEN, kinds.DEPOSIT_REVERSED, kinds.COIN_MATURED}
+WITHHELD = {kinds.DEPOSIT_SEEN, kinds.DEPOSIT_REVERSED, kinds.COIN_MATURED, kinds.PAST_SPEND}
 SIGNED_BY_PEOPLE = {kinds.REQUESTED, kinds.APPROVED, kinds.WITHDRAWN}
 
 
@@ -170,7 +171,7 @@ def test_an_entry_twice_is_refused_unless_it_may_be_said_again(told, kind):
         again = more(history, entry)
         changed = {name for name, row in rows(again).items() if rows(history).get(name) != row}
         # Where the newest entry stands is all that changes.
-        assert {table for table, _ in changed} <= {"transfers", "freeze"}
+        assert {table for table, _ in changed} <= {"transfers"}
     else:
         with refuses("HISTORY_INVALID"):
             more(history, entry)
@@ -204,7 +205,7 @@ def test_a_withheld_entry_still_has_its_author(told, kind):
 
 def seen_again(told, add, edit, block: bytes, *, has_reversal: bool) -> History:
     """A deposit that is a coin, taken back, seen again in `block`, and a coin again."""
-    seen, matured = told.body(kinds.DEPOSIT_SEEN), told.body(kinds.COIN_MATURED)
+    seen, matured = told.body(kinds.DEPOSIT_SEEN, 1), told.body(kinds.COIN_MATURED)
     history = told.until(kinds.REQUESTED)
     reversed_ = DepositReversed(txid=seen.txid, vout=seen.vout, block=seen.block, at=seen.at)
     entry = sealed(history.size, kinds.DEPOSIT_REVERSED, reversed_)
@@ -221,7 +222,7 @@ def test_a_deposit_whose_reversal_is_withheld_may_be_seen_again(told, add, edit)
 
 
 def test_a_coin_whose_return_to_its_block_is_withheld_may_mature_again(told, add):
-    seen, matured = told.body(kinds.DEPOSIT_SEEN), told.body(kinds.COIN_MATURED)
+    seen, matured = told.body(kinds.DEPOSIT_SEEN, 1), told.body(kinds.COIN_MATURED)
     history = told.until(kinds.REQUESTED)
     reversed_ = DepositReversed(txid=seen.txid, vout=seen.vout, block=seen.block, at=seen.at)
     for kind, body in ((kinds.DEPOSIT_REVERSED, reversed_), (kinds.DEPOSIT_SEEN, seen)):
@@ -256,11 +257,11 @@ def test_a_story_with_one_kind_left_out_is_refused_if_anything_stood_on_it(told,
     kept = [entry for entry in told.entries if entry.head.entry not in (kind, kinds.STATE_SEALED, kinds.ERASED)]
     again = [moved(entry, index) for index, entry in enumerate(kept)]
     loose = {
-        kinds.CHAIN_SEEN,
+        kinds.PAST_SPEND,
         kinds.COIN_MATURED,
         kinds.BROADCAST,
         kinds.CONFIRMED,
-        kinds.UNEXPLAINED_SPEND,
+        kinds.SPEND_REVERSED,
         kinds.ADDRESS_ISSUED,
         kinds.ANNEXED,
         kinds.APPROVED,

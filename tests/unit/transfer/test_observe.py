@@ -103,7 +103,7 @@ def test_each_input_that_spends_a_coin_of_ours_is_a_spend():
     found = list(spends_in(block(both, none, one), ours))
     assert [each.spender for each in found] == [both.txid, both.txid, one.txid]
     assert {each.outpoint for each in found} == ours
-    assert found[0] == Spend(min(ours), both.txid, HEADER.hash, 150)
+    assert found[0] == Spend(min(ours), both.txid, both.txid, HEADER, 150)
 
 
 def test_what_mining_makes_spends_nothing_of_ours():

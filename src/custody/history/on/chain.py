@@ -141,9 +141,9 @@ def _see_theft(state: State, spend: UnexplainedSpend, at: int) -> State:
     if spend.transfer is not None:
         transfer = History(state).transfer(spend.transfer)
         explained = f"is transfer {transfer.id.hex()}: {_why_not_agreed(transfer)}"
-    before = state.get(tables.TAKEN, key)
-    if before is not None:
-        state = state.put(tables.FREEZE, number(before.at), None)
+    if state.has(tables.TAKEN, key):
+        # Said again, it would count as of now, and so would blocks that nobody had looked at before it.
+        return spend_holding(state, outpoint, spend.spender)
     why = f"{outpoint} was spent by {spend.spender[::-1].hex()}, which {explained}"
     state = state.put(tables.TAKEN, key, TakenRow(spend.spender, spend.height, at))
     return spend_holding(state, outpoint, spend.spender).put(tables.FREEZE, number(at), FreezeRow(why, at))
