@@ -35,7 +35,7 @@ from custody.history.questions import History
 from custody.history.rows import number
 from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Observation, Progress, observe, past_closed
+from custody.observer import Observation, Progress, observe, past_closed, seen_height
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.showing import Showing, Witness
@@ -155,10 +155,14 @@ class Custodian:
         return charter
 
     def issue_address(self, vault_name: str, expected: ExpectedDeposit) -> Issued:
-        """The vault's next receive address, never one given out before, entered in the log with what it is for."""
+        """The vault's next receive address, entered in the log with what it is for.
+
+        Never one that was given out before, nor one that was seen to be paid already.
+        """
+        height = seen_height(self._outside.views)
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
-            index = work.issue(vault.id, expected)
+            index = work.issue(vault.id, expected, height)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
     # --- asking and agreeing -----------------------------------------------------------------------------------------

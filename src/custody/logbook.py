@@ -22,7 +22,7 @@ from custody.errors import CustodyError, IntegrityError, Refused
 from custody.history import kinds, tables
 from custody.history.entry import COORDINATOR, EntryKind, HistoryInvalid
 from custody.history.fold import fold
-from custody.history.holdings import held_by
+from custody.history.holdings import held_by, is_paid
 from custody.history.on.charter import StateSealed
 from custody.history.questions import History, forget_charters
 from custody.history.relations import children, is_stranded, members
@@ -30,7 +30,7 @@ from custody.history.state import State
 from custody.log import Frontier, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
-from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
+from custody.transfer.address import MOST_SKIPPED, AddressAnnex, AddressIssued, ExpectedDeposit, IndexesPaid
 from custody.transfer.annex import Annex
 from custody.transfer.draft import Draft
 from custody.transfer.settlement import Ended, Ending
@@ -100,12 +100,25 @@ class Work:
             body = annex.body.encode("utf-8")
             self._enter(seal(self.store.size, kinds.ANNEXED, COORDINATOR, (), body, annex.salt))
 
-    def issue(self, vault_id: bytes, expected: ExpectedDeposit) -> int:
-        """Give out the next receive address of a vault; its index. Payer and purpose go into an annex."""
-        index = self.history.next_index(vault_id, Branch.RECEIVE)
+    def issue(self, vault_id: bytes, expected: ExpectedDeposit, height: int = 0) -> int:
+        """Give out the next receive address of a vault that nobody has paid to yet, on a chain that is at `height`.
+
+        Its index. Payer and purpose go into an annex.
+
+        Raises:
+            IndexesPaid: too many have been paid already.
+        """
+        history = self.history
+        due, height = history.next_index(vault_id, Branch.RECEIVE), max(height, history.height)
+        free = (each for each in range(due, due + MOST_SKIPPED) if not is_paid(history, vault_id, Branch.RECEIVE, each))
+        index = next(free, None)
+        if index is None:
+            name = history.charter.vault_by_id(vault_id)[0].name
+            raise IndexesPaid(vault=name, first=due, last=due + MOST_SKIPPED - 1)
         annex = Annex.of(AddressAnnex.of(expected), self.salt())
         self.annex(annex)
-        self.append(kinds.ADDRESS_ISSUED, AddressIssued.of(expected.coin_class, annex.named, vault_id, index, self.now))
+        issued = AddressIssued.of(expected.coin_class, annex.named, vault_id, index, height, self.now)
+        self.append(kinds.ADDRESS_ISSUED, issued)
         return index
 
     def _enter(self, entry: LogEntry) -> LogEntry:

@@ -183,11 +183,25 @@ def past_closed(views: Sequence[ChainView], now: int) -> PastClosed | None:
     Raises:
         ViewsDisagree: nodes see different chains.
     """
+    tip = _tip_if_any(views)
+    return None if tip is None else PastClosed(height=tip.height, block=tip.hash, at=now)
+
+
+def seen_height(views: Sequence[ChainView]) -> int:
+    """Where the chain stands, looked at or not; 0 when no node can say.
+
+    Raises:
+        ViewsDisagree: nodes see different chains.
+    """
+    tip = _tip_if_any(views)
+    return 0 if tip is None else tip.height
+
+
+def _tip_if_any(views: Sequence[ChainView]) -> Tip | None:
     try:
-        tip = _agreed_tip(views) if views else None
+        return _agreed_tip(views) if views else None
     except (NodeUnavailable, NodeNotReady):
         return None
-    return None if tip is None else PastClosed(height=tip.height, block=tip.hash, at=now)
 
 
 # --- what is ours -----------------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def test_the_last_index_is_an_address_and_the_one_after_it_is_none(forger):
 @pytest.mark.parametrize("index", [FAR + 1, -1, 2**32, 2**64])
 def test_no_record_carries_such_an_index(forger, index):
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
-    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0, 0)
     for record, change in (
         (drafted, {"change": index}),
         (drafted, {"seats": [{"branch": 0, "index": index}] * 2}),

@@ -188,7 +188,7 @@ def test_a_vault_is_paid_at_its_next_index_and_at_no_other(forger, stage):
 def test_an_index_that_was_used_is_not_used_again(forger, stage):
     request, drafted = to_vault(forger, 0)
     log = forger.log()
-    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, forger.now)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0, forger.now)
     log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("INDEX_NOT_NEXT"):
         forger.judge(drafted, stage, request=request, log=log)

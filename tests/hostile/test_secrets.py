@@ -279,7 +279,7 @@ def test_no_document_says_a_secret(forger, edit, kind):
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0, 0)
     drafted = forger.draft(forger.request((SUPPLIER, 30_000_000), ("Reserve", 1_000_000)))
     for record, change in (
         (ReasonAnnex(reason="invoice 17"), {"reason": private}),

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from custody.bitcoin.transaction import OutPoint
 from custody.history import tables
 from custody.history.questions import History
-from custody.history.tables import HoldingRow, outpoint_key, place_key
+from custody.history.rows import number
+from custody.history.tables import AddressRow, HoldingRow, outpoint_key, place_key
 from custody.transfer.child import change_of
 from custody.vault.coins import Coin
+from custody.vault.descriptor import Branch
 
 
 def holding(history: History, outpoint: OutPoint) -> HoldingRow | None:
@@ -79,6 +81,23 @@ def unused_from(history: History, vault_id: bytes, branch: int) -> int:
     """
     furthest = history.state.get(tables.FURTHEST, place_key(vault_id, branch))
     return max(history.next_index(vault_id, branch), 0 if furthest is None else furthest.value + 1)
+
+
+def is_paid(history: History, vault_id: bytes, branch: int, index: int) -> bool:
+    """Whether anything was ever seen to come to an index, spent or taken back since or not."""
+    return history.state.has(tables.PAID, place_key(vault_id, branch) + number(index))
+
+
+def issued_for(history: History, row: HoldingRow) -> AddressRow | None:
+    """The address that was given out for a deposit; None when it was not, or only after the deposit had come.
+
+    An address that was given out later says nothing of whoever paid to it before.
+    """
+    if row.branch != Branch.RECEIVE:
+        return None
+    issued = history.state.get(tables.ADDRESSES, tables.index_key(row.vault, row.index))
+    came_later = issued is not None and issued.issued < row.seen and issued.height < row.height
+    return issued if came_later else None
 
 
 def unconfirmed(history: History, outpoint: OutPoint) -> Coin | None:

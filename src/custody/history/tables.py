@@ -55,10 +55,11 @@ class TakenRow:
 
 @dataclass(frozen=True, slots=True)
 class AddressRow:
-    """A receive address that was given out: for coins of which class, and by which entry."""
+    """A receive address that was given out: for coins of which class, by which entry, and where the chain stood."""
 
     coin_class: CoinClass
     issued: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ class of coins, stands in the log for good.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from pydantic import model_validator
 
-from custody.errors import InvalidInput
+from custody.errors import InvalidInput, Refused
 from custody.record import Digest, Record
-from custody.units import Count, Index, UnixTime
+from custody.units import Count, Height, Index, UnixTime
 from custody.vault.coins import CoinClass
 from custody.vault.descriptor import Branch
 from custody.vault.keys import PublicText
@@ -25,6 +25,10 @@ class DepositUnsaid(InvalidInput, code="DEPOSIT_UNSAID"):
     message = "an address is given out to a payer, for a purpose and for coins of a class; missing: {missing}"
     hint = "Say who will pay (--payer), why (--purpose) and where the coins come from (--class): it stands in the log."
     missing: str
+
+
+MOST_SKIPPED: Final = 1_000
+"""Receive indexes that may be left out at most because they were paid already: so far ahead everybody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,18 @@ class ExpectedDeposit:
 
     def __post_init__(self) -> None:
         _refuse_unsaid(**{"payer": self.payer, "purpose": self.purpose, "class": self.coin_class})
+
+
+class IndexesPaid(Refused, code="INDEXES_PAID"):
+    """A vault whose next addresses have all been paid before anybody was given them."""
+
+    message = "receive indexes {first} to {last} of vault {vault} have been paid already, though nobody was given them"
+    hint = (
+        "Find out who pays to addresses of this vault: somebody knows its keys. Deposits go to another vault meanwhile."
+    )
+    vault: str
+    first: int
+    last: int
 
 
 class AddressAnnex(Record):
@@ -65,7 +81,8 @@ class AddressAnnex(Record):
 class AddressIssued(Record):
     """An address was given out by a vault, at its next receive index, for coins of a class.
 
-    `annex` is the salted digest of the `AddressAnnex` that says to whom, and what for.
+    `annex` is the salted digest of the `AddressAnnex` that says to whom, and what for. `height` is where the chain
+    stood: what came in a block up to there was not sent on account of it.
     """
 
     kind: ClassVar[str] = "address-issued"
@@ -75,17 +92,21 @@ class AddressIssued(Record):
     index: Index
     coin_class: CoinClass
     annex: Digest
+    height: Height
     at: UnixTime
 
     @classmethod
-    def of(cls, coin_class: str, annex: bytes, vault_id: bytes, index: int, at: int) -> Self:
-        """For coins of this class, at this receive index of a vault, at `at` (Unix seconds)."""
+    def of(
+        cls, coin_class: str, annex: bytes, vault_id: bytes, index: int, height: int, at: int
+    ) -> Self:
+        """For coins of this class, at this receive index of a vault, on a chain so high, at `at` (Unix seconds)."""
         return cls(
             vault=vault_id,
             branch=Branch.RECEIVE.value,
             index=index,
             coin_class=coin_class,
             annex=annex,
+            height=height,
             at=at,
         )
 

@@ -140,6 +140,11 @@ class Transfer:
         return self.row.signing is not None and self.row.ended is None
 
     @property
+    def is_early(self) -> bool:
+        """Whether the block it stands in held it without its release."""
+        return self.row.seen is not None and self.row.seen == self.row.early
+
+    @property
     def txid(self) -> bytes | None:
         """The txid under which it was released, or was found without that; None when neither happened yet."""
         if self.release is not None:

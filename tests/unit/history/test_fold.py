@@ -22,7 +22,7 @@ from custody.record import Record
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, Chance
 from custody.testing.forge import moved, sealed
-from custody.transfer.address import AddressIssued
+from custody.transfer.address import MOST_SKIPPED, AddressIssued
 from custody.transfer.approval import Approval, Authorization
 from custody.transfer.draft import Draft, Plan, draft
 from custody.transfer.observe import DepositReversed
@@ -362,16 +362,26 @@ def test_a_theft_freezes_and_its_coin_is_gone(told):
 # --- addresses and indexes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("branch", "index"), [(0, 4), (0, 2), (0, 2**31 - 1), (1, 0), (2, 3)])
-def test_an_address_is_issued_at_the_next_receive_index_only(told, add, edit, branch, index):
+@pytest.mark.parametrize(("branch", "index"), [(0, 3 + MOST_SKIPPED), (0, 2), (0, 2**31 - 1), (1, 0), (2, 3)])
+def test_an_address_is_issued_at_a_next_receive_index_that_everybody_looks_at_only(told, add, edit, branch, index):
     history = told.until(kinds.REQUESTED)
-    issued = edit(AddressIssued.of("seized", bytes(32), told.cast.vault.id, index, told.now), branch=branch)
+    issued = edit(AddressIssued.of("seized", bytes(32), told.cast.vault.id, index, 0, told.now), branch=branch)
     with refuses("HISTORY_INVALID"):
         add(history, kinds.ADDRESS_ISSUED, issued)
 
 
+@pytest.mark.parametrize("index", [3, 4, 3 + MOST_SKIPPED - 1])
+def test_an_index_that_was_paid_is_left_out_and_not_come_back_to(told, add, index):
+    history = told.until(kinds.REQUESTED)
+    vault = told.cast.vault.id
+    after = add(history, kinds.ADDRESS_ISSUED, AddressIssued.of("seized", bytes(32), vault, index, 0, told.now))
+    assert after.next_index(vault, Branch.RECEIVE) == index + 1
+    with refuses("HISTORY_INVALID"):
+        add(after, kinds.ADDRESS_ISSUED, AddressIssued.of("seized", bytes(32), vault, 3, 0, told.now))
+
+
 def test_an_address_of_an_unknown_vault_is_refused(told, add):
-    issued = AddressIssued.of("seized", bytes(32), bytes(32), 0, told.now)
+    issued = AddressIssued.of("seized", bytes(32), bytes(32), 0, 0, told.now)
     with refuses("HISTORY_INVALID"):
         add(told.until(kinds.REQUESTED), kinds.ADDRESS_ISSUED, issued)
 

@@ -61,7 +61,7 @@ def test_the_history_finds_an_address_by_its_vault_and_index(told, add):
     issued = history.read(AddressIssued, newest.issued)
     assert history.annex(AddressAnnex, issued.annex) == AddressAnnex.of(expected())
     assert newest.coin_class == expected().coin_class
-    again = AddressIssued.of("seized", bytes(32), vault, due, told.now)
+    again = AddressIssued.of("seized", bytes(32), vault, due, 0, told.now)
     after = add(history, kinds.ADDRESS_ISSUED, again)
     assert [lists.address(after, vault, index) is not None for index in range(due + 2)] == [True] * (due + 1) + [False]
     assert lists.address(history, vault, due) is None

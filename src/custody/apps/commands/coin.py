@@ -68,8 +68,9 @@ def balance(*, vault: str | None) -> None:
 def observe() -> None:
     """Look at the chain: deposits, maturity, confirmations, alarms.
 
-    Everything found is entered in the log. A spend that no released transfer explains freezes everything. What was sent
-    and has been dropped since by the node is told; that is the node's word, and not entered.
+    Everything found is entered in the log. A spend that no transfer explains freezes everything, until its block loses
+    its place; one that was sent before its release is settled and told. What the node has dropped since it was sent is
+    told too; that is the node's word, and not entered.
     """
     with coordinator().work() as work:
         seen = work.custodian.observe(tell_progress())

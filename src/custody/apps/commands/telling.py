@@ -30,12 +30,19 @@ def warn_frozen(history: History) -> None:
 
 
 def warn_of_theft(seen: Observation) -> None:
-    """The loudest alarm there is, beside what was asked for."""
+    """The loudest alarms there are, beside what was asked for."""
+    if kinds.SENT_EARLY in seen.added:
+        output().talk(
+            "ALARM: a transfer was sent by somebody else before it was released; it is settled like any other.\n"
+            "Find out who had enough signatures: custody transfer list."
+        )
     if kinds.UNEXPLAINED_SPEND in seen.added:
         output().talk(
             "ALARM: a coin of a vault was spent by a transaction that no released transfer explains.\n"
             "Everything is frozen. Call the officers and every key holder now."
         )
+    elif kinds.SPEND_REVERSED in seen.added:
+        output().talk("A spend that is no transfer's was taken back: its block is no longer part of the chain.")
 
 
 def warn_dropped(found: Sequence[Underway]) -> None:

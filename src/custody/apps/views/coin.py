@@ -15,14 +15,13 @@ from custody.apps.views.layout import SHORT, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
-from custody.history import kinds, lists, tables
-from custody.history.holdings import held_by, holding, holdings, unspent
+from custody.history import kinds, tables
+from custody.history.holdings import held_by, holding, holdings, issued_for, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
 from custody.observer import Observation
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.vault.coins import depth
-from custody.vault.descriptor import Branch
 
 
 class CoinUnknown(InvalidInput, code="COIN_UNKNOWN"):
@@ -97,7 +96,7 @@ def _listed(history: History, vault: str, row: HoldingRow) -> ListedCoin:
 
 
 def _issued(row: HoldingRow, history: History) -> AddressIssued | None:
-    issued = lists.address(history, row.vault, row.index) if row.branch == Branch.RECEIVE else None
+    issued = issued_for(history, row)
     return None if issued is None else history.read(AddressIssued, issued.issued)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from custody.apps.views.layout import Data, bitcoin, counted, moment, said, table
 from custody.history import lists
-from custody.history.holdings import holdings
+from custody.history.holdings import holdings, issued_for
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
 from custody.transfer.address import AddressAnnex, AddressIssued
@@ -41,7 +41,7 @@ def given_out(history: History, name: str) -> list[GivenAddress]:
     vault = history.charter.vault(name)
     came: dict[int, list[HoldingRow]] = {}
     for each in holdings(history, vault.id):
-        if each.branch == Branch.RECEIVE:
+        if issued_for(history, each) is not None:
             came.setdefault(each.index, []).append(each)
     return [
         GivenAddress(

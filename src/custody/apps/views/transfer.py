@@ -31,7 +31,7 @@ from custody.history.questions import History
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
 from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.signing import signed_tally
-from custody.transfer.state import Transfer
+from custody.transfer.state import Status, Transfer
 from custody.units import rate_of
 from custody.words import show_words
 
@@ -69,7 +69,11 @@ def annex_rows(request: TransferRequest, history: History) -> list[tuple[str, st
 
 def status_text(transfer: Transfer) -> str:
     """How far it has come, and why it is over when it is."""
-    return f"{transfer.status}: {transfer.ended.reason}" if transfer.ended is not None else str(transfer.status)
+    said = str(transfer.status)
+    if transfer.ended is not None:
+        joint = ": " if transfer.status is Status.ENDED else ", though it was "
+        said += f"{joint}{transfer.ended.reason}"
+    return f"{said} (sent before its release)" if transfer.is_early else said
 
 
 def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
@@ -166,7 +170,9 @@ def _signatures(transfer: Transfer, history: History) -> list[str]:
 
 
 def _settlement(transfer: Transfer) -> list[str]:
-    rows = [] if transfer.release is None else [("txid", txid(transfer.release.txid))]
+    rows = [] if transfer.txid is None else [("txid", txid(transfer.txid))]
+    if transfer.is_early:
+        rows.append(("ALARM", "sent by somebody else before it was released"))
     if transfer.seen is not None:
         rows.append(("block", f"{transfer.seen.height} {transfer.seen.block[::-1].hex()}"))
     return table(rows)
@@ -201,7 +207,8 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
         **decision_data(transfer.decision),
         "approvals": agreed_data(transfer, history),
         "signed": [each.cosigner.hex() for each in transfer.signed],
-        "txid": None if transfer.release is None else txid(transfer.release.txid),
+        "txid": None if transfer.txid is None else txid(transfer.txid),
+        "is_early": transfer.is_early,
         "height": None if transfer.seen is None else transfer.seen.height,
         "ended": None if transfer.ended is None else {"reason": transfer.ended.reason, "detail": transfer.ended.detail},
     }
