@@ -35,7 +35,8 @@ from custody.history.questions import History
 from custody.history.rows import number
 from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
-from custody.observer import Observation, Progress, observe, past_closed, seen_height
+from custody.looking import past_closed, seen_height
+from custody.observer import Observation, Progress, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.showing import Showing, Witness

@@ -19,79 +19,27 @@ A long look that is ended half-way is taken up again after its last batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from custody.bitcoin.block import BlockHeader, check_transactions
-from custody.bitcoin.transaction import OutPoint, Transaction
-from custody.bitcoin.work import Displaced, check_follows, check_work
-from custody.errors import BackendError
-from custody.history import kinds, lists, tables
+from custody.bitcoin.work import Displaced
+from custody.entering import enter_found, expire, mature, places_above, reverse_thefts, see_chain, settle, take_back
+from custody.history import lists
 from custody.history.entry import AnyKind
-from custody.history.holdings import holding
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
-from custody.history.relations import children, is_stranded, members
-from custody.history.tables import TakenRow, height_key, outpoint_key, outpoint_of
 from custody.logbook import Logbook, Work
-from custody.ports import BlockUnknown, ChainView, Clock, NodeNotReady, NodeUnavailable
+from custody.looking import Place, agreed_tip, displaced_blocks, fork_of, is_gone, newest_place, next_blocks
+from custody.ports import ChainView, Clock
 from custody.transfer.observe import (
     BlockView,
-    ChainSeen,
-    CoinMatured,
-    DepositReversed,
-    DepositSeen,
-    PastClosed,
-    PastSpend,
-    Spend,
-    SpendReversed,
-    SpendSeen,
     Tip,
-    UnexplainedSpend,
-    deposits_in,
-    spends_in,
 )
-from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
-from custody.transfer.state import Transfer
-from custody.units import HARDENED
-from custody.vault.coins import depth
-from custody.vault.descriptor import Branch
-
-RECEIVE_GAP: Final = 1_000
-"""Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
-CHANGE_GAP: Final = 100
-"""The same for change, whose indexes nobody but a draft gives out."""
-BATCH_SCRIPTS: Final = 1_000
-"""Scripts that are watched in one unit of work."""
-DIGEST: Final = 32
-OUTPOINT: Final = 36
-"""Bytes of a TransferId, and of an outpoint; a past spend has one more."""
-BATCH_BLOCKS: Final = 1_000
-"""Blocks at most that are read before they are entered."""
-BATCH_TRANSACTIONS: Final = 50_000
-"""Transactions after which a batch ends: a dozen full blocks, some 50 MB of what is kept of them."""
+from custody.watching import Found, find_ours
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the height that was reached, and the one to be reached."""
-
-
-class ViewsDisagree(BackendError, code="VIEWS_DISAGREE"):
-    """Two nodes see different chains."""
-
-    message = "at height {height} one node has block {first}, another {second}"
-    hint = "Wait until the nodes agree, and find out which one is wrong before relying on either."
-    height: int
-    first: str
-    second: str
-
-
-class ChainMoved(BackendError, code="CHAIN_MOVED"):
-    """A chain that changed while it was read."""
-
-    message = "the block at height {height} does not follow the one read before it"
-    hint = "Look again: nothing of it was entered."
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +51,6 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a block stands."""
-
-    height: int
-    block: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class _Look:
     """What the node said to a log whose newest block was `since`.
 
@@ -119,33 +59,25 @@ class _Look:
     lost their places. `blocks` follow the fork, up to `tip` or as far as a batch goes.
     """
 
-    since: _Place | None
+    since: Place | None
     tip: Tip
     fork: int
     fork_block: bytes | None
-    lost: frozenset[_Place]
+    lost: frozenset[Place]
     displaced: Mapping[bytes, Displaced]
     blocks: tuple[BlockView, ...]
 
     @property
-    def reached(self) -> _Place:
+    def reached(self) -> Place:
         """The block up to which everything was read."""
         if self.blocks:
-            return _Place(self.blocks[-1].height, self.blocks[-1].hash)
-        return _Place(self.tip.height, self.tip.hash)
+            return Place(self.blocks[-1].height, self.blocks[-1].hash)
+        return Place(self.tip.height, self.tip.hash)
 
     @property
     def is_whole(self) -> bool:
         """Whether it reaches the tip."""
         return self.reached.height == self.tip.height
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is ours in a block: deposits, each with its transaction, and spends of what we hold."""
-
-    deposits: tuple[tuple[DepositSeen, Transaction], ...]
-    spends: tuple[Spend, ...]
 
 
 def observe(
@@ -165,10 +97,10 @@ def observe(
     while True:
         history = logbook.read()
         look = _look(history, views)
-        found = _find(logbook, clock, history, look.blocks)
+        found = find_ours(logbook, clock, history, look.blocks)
         with logbook.write(clock.now()) as work:
             # Whoever looked meanwhile has come further: their blocks count, and this look begins again above them.
-            is_ours = _newest(work.history) == look.since
+            is_ours = newest_place(work.history) == look.since
             if is_ours:
                 added += _enter(work, look, found)
         if is_ours and look.is_whole:
@@ -177,502 +109,35 @@ def observe(
             progress(look.reached.height, look.tip.height)
 
 
-def past_closed(views: Sequence[ChainView], now: int) -> PastClosed | None:
-    """Up to where spends are older than a charter that is adopted now; None when no node can say.
-
-    Raises:
-        ViewsDisagree: nodes see different chains.
-    """
-    tip = _tip_if_any(views)
-    return None if tip is None else PastClosed(height=tip.height, block=tip.hash, at=now)
-
-
-def seen_height(views: Sequence[ChainView]) -> int:
-    """Where the chain stands, looked at or not; 0 when no node can say.
-
-    Raises:
-        ViewsDisagree: nodes see different chains.
-    """
-    tip = _tip_if_any(views)
-    return 0 if tip is None else tip.height
-
-
-def _tip_if_any(views: Sequence[ChainView]) -> Tip | None:
-    try:
-        return _agreed_tip(views) if views else None
-    except (NodeUnavailable, NodeNotReady):
-        return None
-
-
-# --- what is ours -----------------------------------------------------------------------------------------------------
-
-
-def _find(logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView]) -> list[_Found]:
-    """What is ours in each block. Everything is looked for at once, and while nobody holds the store.
-
-    A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then. Where no
-    block is new, nothing has to be watched for.
-    """
-    if not blocks:
-        return []
-    used = _used(history, _vaults(history, logbook.windows()))
-    scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
-    while True:
-        _watch_ahead(logbook, clock, history, used)
-        known = logbook.watched(scripts)
-        deposits = [tuple(deposits_in(block, known.get, clock.now())) for block in blocks]
-        before = dict(used)
-        for seen in (seen for each in deposits for seen, _ in each):
-            place = (seen.vault, seen.branch)
-            used[place] = max(used.get(place, 0), seen.index + 1)
-        if used == before:
-            break
-    coins = _coins(history, blocks) | {seen.deposit.outpoint for each in deposits for seen, _ in each}
-    spends = [tuple(spends_in(block, coins)) for block in blocks]
-    return [_Found(*each) for each in zip(deposits, spends, strict=True)]
-
-
-def _vaults(history: History, windows: Iterable[tuple[bytes, int]]) -> set[bytes]:
-    """The ids of all vaults. Once each has a window these say so, and no key has to be derived for it."""
-    watched, charter = {vault_id for vault_id, _ in windows}, history.charter
-    if len(watched) == len(charter.vaults):
-        return watched
-    return {charter.vault(entry.name).id for entry in charter.vaults}
-
-
-def _used(history: History, vaults: Iterable[bytes]) -> dict[tuple[bytes, int], int]:
-    """The first index of each vault and branch beyond every one that was issued, drafted or seen to be paid."""
-    used = {(vault_id, branch.value): 0 for vault_id in vaults for branch in Branch}
-    for table, beyond in ((tables.NEXT_INDEX, 0), (tables.FURTHEST, 1)):
-        for key, row in history.state.scan(table):
-            place = (key[:-1], key[-1])
-            used[place] = max(used.get(place, 0), row.value + beyond)
-    return used
-
-
-def _watch_ahead(logbook: Logbook, clock: Clock, history: History, used: Mapping[tuple[bytes, int], int]) -> None:
-    """Watch well beyond the used indexes of every branch. Scripts are derived before anybody has to wait."""
-    due: list[tuple[bytes, Branch, int, list[bytes]]] = []
-    for vault_id, branch, start, stop in _unwatched(logbook.windows(), used):
-        due.append((vault_id, branch, start, history.charter.vault_by_id(vault_id)[1].scripts(branch, start, stop)))
-        if sum(len(scripts) for *_, scripts in due) >= BATCH_SCRIPTS:
-            _watch(logbook, clock, due)
-            due = []
-    if due:
-        _watch(logbook, clock, due)
-
-
-def _watch(logbook: Logbook, clock: Clock, due: Iterable[tuple[bytes, Branch, int, list[bytes]]]) -> None:
-    with logbook.write(clock.now()) as work:
-        for each in due:
-            work.store.watch(*each)
-
-
-def _unwatched(
-    windows: Mapping[tuple[bytes, int], int], used: Mapping[tuple[bytes, int], int]
-) -> Iterator[tuple[bytes, Branch, int, int]]:
-    """Vaults, branches and ranges of indexes that are to be watched and are not, few at a time."""
-    for (vault_id, number), index in used.items():
-        branch = Branch(number)
-        stop = min(index + (RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP), HARDENED)
-        for start in range(windows.get((vault_id, number), 0), stop, BATCH_SCRIPTS):
-            yield vault_id, branch, start, min(stop, start + BATCH_SCRIPTS)
-
-
-def _coins(history: History, blocks: Iterable[BlockView]) -> set[OutPoint]:
-    """What the blocks spend of what we hold, and whatever released transfers spend: of that a deposit may be erased."""
-    transactions = {each.txid: each for block in blocks for each in block.transactions[1:]}
-    spent = {outpoint_key(outpoint): outpoint for each in transactions.values() for outpoint in each.spends}
-    released = history.state.get_many(tables.RELEASED, transactions)
-    ours = {outpoint for txid in released for outpoint in transactions[txid].spends}
-    return ours | {spent[key] for key in history.state.get_many(tables.HOLDINGS, spent)}
-
-
-# --- the chain --------------------------------------------------------------------------------------------------------
-
-
-def _newest(history: History) -> _Place | None:
-    newest = lists.newest_block(history)
-    return None if newest is None else _Place(newest[0], newest[1].block)
-
-
 def _look(history: History, views: Sequence[ChainView]) -> _Look:
     """Ask the node; nothing is entered."""
-    tip = _agreed_tip(views)
+    tip = agreed_tip(views)
     view = views[0]
-    since = _newest(history)
-    fork, block = _fork(history, view)
-    displaced = _displaced(history, view, tip)
+    since = newest_place(history)
+    fork, block = fork_of(history, view)
+    displaced = displaced_blocks(history, view, tip)
     if since is None or block == since.block:
-        return _Look(since, tip, fork, None, frozenset(), displaced, tuple(_batch(view, fork, block, tip)))
+        return _Look(since, tip, fork, None, frozenset(), displaced, tuple(next_blocks(view, fork, block, tip)))
     # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
     height = min(max(fork, 0), tip.height)
     if block is None or height != fork:
         block = view.block_hash(height)
-    lost = frozenset(place for place in _places_above(history, height) if _is_gone(view, place))
-    return _Look(since, tip, height, block, lost, displaced, tuple(_batch(view, height, block, tip)))
+    lost = frozenset(place for place in places_above(history, height) if is_gone(view, place))
+    return _Look(since, tip, height, block, lost, displaced, tuple(next_blocks(view, height, block, tip)))
 
 
-def _enter(work: Work, look: _Look, found: Iterable[_Found]) -> list[AnyKind]:
+def _enter(work: Work, look: _Look, found: Iterable[Found]) -> list[AnyKind]:
     """Enter what the node said; the kinds of the entries."""
     before = work.store.size
     if look.fork_block is not None:
-        _see_chain(work, _Place(look.fork, look.fork_block))
-        _take_back(work, look.lost)
-    _reverse_thefts(work, look.displaced)
-    _scan(work, found)
+        see_chain(work, Place(look.fork, look.fork_block))
+        take_back(work, look.lost)
+    reverse_thefts(work, look.displaced)
+    enter_found(work, found)
     if lists.newest_block(work.history) is None or look.reached.height > look.fork:
-        _see_chain(work, look.reached)
+        see_chain(work, look.reached)
     if look.is_whole:
-        _mature(work, look.tip)
-        _settle(work, look.tip)
-        _expire(work)
+        mature(work, look.tip)
+        settle(work, look.tip)
+        expire(work)
     return [BY_NAME[each.head.entry] for each in work.store.entries(before)]
-
-
-def _see_chain(work: Work, place: _Place) -> None:
-    work.append(kinds.CHAIN_SEEN, ChainSeen(height=place.height, block=place.block, at=work.now))
-
-
-def _agreed_tip(views: Sequence[ChainView]) -> Tip:
-    """The highest block that all views have."""
-    tips = [view.tip() for view in views]
-    for view in views:
-        if view.is_initial_download():
-            raise NodeNotReady(reason="it is still downloading the chain")
-    lowest = min(tips, key=lambda tip: tip.height)
-    for view in views:
-        other = view.block_hash(lowest.height)
-        if other != lowest.hash:
-            first, second = lowest.hash[::-1].hex(), other[::-1].hex()
-            raise ViewsDisagree(height=lowest.height, first=first, second=second)
-    return lowest
-
-
-def _fork(history: History, view: ChainView) -> tuple[int, bytes | None]:
-    """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
-    lowest = lowest_birthday(history) - 1
-    for height, seen in lists.blocks(history):
-        if not _is_gone(view, _Place(height, seen.block)):
-            return height, seen.block
-        lowest = min(lowest, height)
-    return lowest, None
-
-
-def lowest_birthday(history: History) -> int:
-    """The height from which on blocks must be looked at: that of the oldest vault."""
-    return min(entry.birthday for entry in history.charter.vaults)
-
-
-def _is_gone(view: ChainView, place: _Place) -> bool:
-    """Whether the block that stood at a place is no longer part of the chain."""
-    try:
-        return view.block_hash(place.height) != place.block
-    except BlockUnknown:
-        return True
-
-
-def _places_above(history: History, fork: int) -> frozenset[_Place]:
-    """Every block above `fork` that the log names for a deposit or a transfer."""
-    return frozenset(place for place, _ in _standing_above(history, fork))
-
-
-def _standing_above(history: History, fork: int) -> Iterator[tuple[_Place, bytes]]:
-    """What stands in blocks above `fork`: the block, and an outpoint (36 bytes) or a transfer's id (32)."""
-    for key, _ in history.state.scan(tables.IN_BLOCKS, height_key(fork + 1)):
-        yield _Place(int.from_bytes(key[:4], "big"), key[4:36]), key[36:]
-
-
-def _take_back(work: Work, lost: frozenset[_Place]) -> None:
-    """Reverse what stood in blocks that are no longer part of the chain."""
-    if not lost:
-        return
-    fork = min(place.height for place in lost) - 1
-    gone_with = [what for place, what in _standing_above(work.history, fork) if place in lost]
-    transfers = [work.history.transfer(what) for what in gone_with if len(what) == DIGEST]
-    for transfer in sorted(transfers, key=lambda each: each.row.drafted):
-        seen = transfer.seen
-        if seen is not None:
-            gone = Unconfirmation(transfer=transfer.id, txid=seen.txid, block=seen.block, at=work.now)
-            work.append(kinds.UNCONFIRMED, gone)
-            _hold_again(work, members(work.history, transfer.group))
-            if not work.history.transfer(transfer.id).is_live:
-                work.free(transfer)
-    for place, what in [each for each in _standing_above(work.history, fork) if each[0] in lost]:
-        if len(what) > OUTPOINT:
-            _reverse_past_spend(work, place, outpoint_of(what))
-    found = [holding(work.history, outpoint_of(what)) for what in gone_with if len(what) == OUTPOINT]
-    for deposit in sorted((each for each in found if each is not None), key=lambda each: each.seen):
-        reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
-        work.append(kinds.DEPOSIT_REVERSED, reversed_)
-
-
-def _reverse_past_spend(work: Work, place: _Place, outpoint: OutPoint) -> None:
-    coin = holding(work.history, outpoint)
-    reversed_ = SpendReversed(
-        txid=outpoint.txid,
-        vout=outpoint.index,
-        # Of a deposit that was erased nobody knows it any more, and nothing is to be taken back.
-        spender=bytes(DIGEST) if coin is None or coin.spent_by is None else coin.spent_by,
-        block=place.block,
-        height=place.height,
-        at=work.now,
-    )
-    work.append(kinds.SPEND_REVERSED, reversed_)
-
-
-def _displaced(history: History, view: ChainView, tip: Tip) -> dict[bytes, Displaced]:
-    """By hash, the blocks with a spend that froze everything which have lost their places, and what shows it.
-
-    Raises:
-        ChainMoved: the chain changed while it was read.
-        BlockWork: the node's headers do not show it.
-    """
-    taken = {key[OUTPOINT:]: row for key, row in history.state.scan(tables.TAKEN)}
-    found = {}
-    for block, row in taken.items():
-        # Until the chain is higher, a node that lost its newest blocks would look the same.
-        if row.height < tip.height and _is_gone(view, _Place(row.height, block)):
-            shown = _shown_displaced(history, view, row)
-            if shown is not None:
-                found[block] = shown
-    return found
-
-
-def _shown_displaced(history: History, view: ChainView, row: TakenRow) -> Displaced | None:
-    """Headers above the newest block from before a spend that is still part of the chain; None when there is none."""
-    known = ((height, each) for height, each in lists.blocks(history) if height < row.height and each.first < row.at)
-    fork = next(((height, each) for height, each in known if not _is_gone(view, _Place(height, each.block))), None)
-    if fork is None:
-        return None
-    since, seen = fork
-    branch = tuple(view.header(height) for height in range(since + 1, row.height + 2))
-    lost = BlockHeader(history.read(UnexplainedSpend, row.at).header)
-    shown = Displaced(lost, row.height, since, seen.block, branch)
-    shown.check(view.network)
-    return shown
-
-
-def _reverse_thefts(work: Work, displaced: Mapping[bytes, Displaced]) -> None:
-    """Take back what froze everything where its block is shown to be gone: with the last of them, the freeze ends."""
-    thefts = [(key, row) for key, row in work.state.scan(tables.TAKEN) if key[OUTPOINT:] in displaced]
-    for key, row in sorted(thefts, key=lambda each: each[1].at):
-        outpoint, block = outpoint_of(key), key[OUTPOINT:]
-        shown = displaced[block]
-        reversed_ = SpendReversed(
-            txid=outpoint.txid,
-            vout=outpoint.index,
-            spender=row.spender,
-            block=block,
-            height=row.height,
-            since=shown.since,
-            branch=tuple(each.raw for each in shown.branch),
-            at=work.now,
-        )
-        work.append(kinds.SPEND_REVERSED, reversed_)
-
-
-def _hold_again(work: Work, transfers: Iterable[Transfer]) -> None:
-    """What is live again holds its coins again and waits to be sent again, and so do its children."""
-    for transfer in transfers:
-        if not transfer.is_live:
-            continue
-        # A coin that was free since may be another's by now; then only one of the two can confirm.
-        group = transfer.group
-        ours = [each for each in transfer.draft.outpoints if work.store.holder(each) in (None, group)]
-        work.store.hold(ours, group)
-        _queue(work, [transfer])
-        _hold_again(work, children(work.history, transfer))
-
-
-def _queue(work: Work, transfers: Iterable[Transfer]) -> None:
-    """Have those that were released and may still confirm sent again, unless nodes throw out what they spend."""
-    for transfer in transfers:
-        is_released = transfer.release is not None and transfer.ended is None
-        is_sendable = transfer.is_live and is_released and not is_stranded(work.history, transfer)
-        if is_sendable and transfer.verified is not None:
-            work.store.queue(transfer.id, transfer.verified.raw, work.now)
-
-
-def _dequeue(work: Work, transfer: Transfer) -> None:
-    """Send a transfer no more; a child whose parent is being replaced was taken out already."""
-    if work.store.queued(transfer.id) is not None:
-        work.store.dequeue(transfer.id)
-
-
-def _batch(view: ChainView, fork: int, block: bytes | None, tip: Tip) -> Iterator[BlockView]:
-    """The next blocks above `fork` towards `tip`, each following the one before; the first follows `block`, if any.
-
-    Raises:
-        BlockUnknown: the node has pruned some of them.
-        ChainMoved: one does not follow.
-        BlockWork, BlockEncoding: one is none that its network would take.
-    """
-    if fork >= tip.height:
-        return
-    _refuse_pruned(range(fork + 1, view.first_block()))
-    before, read = view.header(fork) if fork >= 0 else None, 0
-    if before is not None and block not in (None, before.hash):
-        raise ChainMoved(height=fork)
-    for height in range(fork + 1, min(fork + BATCH_BLOCKS, tip.height) + 1):
-        found = view.block(height)
-        is_next = before is None or found.previous == before.hash
-        if not is_next or (height == tip.height and found.hash != tip.hash):
-            raise ChainMoved(height=height)
-        check_work(found.header, height, view.network)
-        if before is not None:
-            check_follows(found.header, before, height, view.network)
-        check_transactions(found.header, found.transactions)
-        before = found.header
-        yield found
-        read += len(found.transactions)
-        if read >= BATCH_TRANSACTIONS:
-            return
-
-
-def pruned_unread(history: History, first_block: int, tip: int) -> range:
-    """Heights that are still to be looked at, of which a node that has blocks from `first_block` on has none."""
-    newest = _newest(history)
-    due = lowest_birthday(history) if newest is None else newest.height + 1
-    return range(due, first_block) if due <= tip else range(0)
-
-
-def refuse_pruned_unread(history: History, view: ChainView) -> None:
-    """Pass when the node has every block that is still to be looked at.
-
-    Raises:
-        BlockUnknown: with the heights that it has not.
-    """
-    _refuse_pruned(pruned_unread(history, view.first_block(), view.tip().height))
-
-
-def _refuse_pruned(missing: range) -> None:
-    if missing:
-        heights = f"heights {missing[0]} to {missing[-1]}" if len(missing) > 1 else f"height {missing[0]}"
-        reason = f"they are still to be looked at, and it has pruned them: it gives blocks from {missing.stop} on"
-        raise BlockUnknown(block=heights, reason=reason)
-
-
-def _scan(work: Work, found: Iterable[_Found]) -> None:
-    kept: set[bytes] = set()
-    for each in found:
-        for seen, transaction in each.deposits:
-            if holding(work.history, seen.deposit.outpoint) is None:
-                work.append(kinds.DEPOSIT_SEEN, seen)
-                if seen.txid not in kept:
-                    # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
-                    work.store.keep_document(seen.txid, transaction.stripped())
-                    kept.add(seen.txid)
-        for spend in each.spends:
-            _see_spend(work, spend)
-
-
-def _see_spend(work: Work, spend: Spend) -> None:
-    transfer = _transfer_of(work.history, spend)
-    if transfer is not None:
-        _see_ours(work, transfer, spend)
-        if transfer.is_agreed:
-            return
-    coin = holding(work.history, spend.outpoint)
-    if coin is None:
-        return
-    outpoint, spender, block = spend.outpoint, spend.spender, spend.header.hash
-    if transfer is None and spend.height <= work.history.past:
-        if coin.spent_by != spender:
-            past = PastSpend(
-                txid=outpoint.txid,
-                vout=outpoint.index,
-                spender=spender,
-                block=block,
-                height=spend.height,
-                at=work.now,
-            )
-            work.append(kinds.PAST_SPEND, past)
-    elif not work.state.has(tables.TAKEN, outpoint_key(outpoint) + block):
-        theft = UnexplainedSpend(
-            txid=outpoint.txid,
-            vout=outpoint.index,
-            spender=spender,
-            header=spend.header.raw,
-            height=spend.height,
-            transfer=None if transfer is None else transfer.id,
-            at=work.now,
-        )
-        work.append(kinds.UNEXPLAINED_SPEND, theft)
-
-
-def _transfer_of(history: History, spend: Spend) -> Transfer | None:
-    """The transfer whose transaction spends a coin: released, or drafted; of several the one that is agreed to."""
-    released = history.state.get(tables.RELEASED, spend.spender)
-    if released is not None:
-        return history.transfer(released.value)
-    drafted = [history.transfer(row.value) for _, row in history.state.under(tables.UNSIGNED, spend.unsigned)]
-    return max(drafted, key=lambda each: (each.is_agreed, each.is_live), default=None)
-
-
-def _see_ours(work: Work, transfer: Transfer, spend: Spend) -> None:
-    """Enter once that a transfer's transaction stands in a block, and that it should not yet, or any more."""
-    if transfer.seen is not None:
-        return
-    seen = SpendSeen(
-        transfer=transfer.id, txid=spend.spender, block=spend.header.hash, height=spend.height, at=work.now
-    )
-    if transfer.release is not None and transfer.is_agreed:
-        work.append(kinds.SPEND_SEEN, seen)
-    else:
-        work.append(kinds.SENT_EARLY, seen)
-        _hold_again(work, [work.history.transfer(transfer.id)])
-    _queue(work, children(work.history, transfer))
-
-
-def _mature(work: Work, tip: Tip) -> None:
-    history = work.history
-    charter = history.charter
-    waiting = [holding(history, outpoint_of(key[4:])) for key, _ in work.state.scan(tables.MATURING)]
-    for seen in sorted((each for each in waiting if each is not None), key=lambda each: each.seen):
-        if seen.deposit.is_mature(tip.height, charter.vault_by_id(seen.vault)[0].confirmations):
-            matured = CoinMatured(txid=seen.txid, vout=seen.vout, block=seen.block, at=work.now)
-            work.append(kinds.COIN_MATURED, matured)
-
-
-def _settle(work: Work, tip: Tip) -> None:
-    for transfer in lists.live(work.history):
-        seen = transfer.seen
-        if seen is None:
-            continue
-        entry, _ = work.history.charter.vault_by_id(transfer.draft.identity.vault)
-        if depth(seen.height, tip.height) < entry.confirmations:
-            continue
-        confirmation = Confirmation(
-            transfer=transfer.id, txid=seen.txid, block=seen.block, height=seen.height, at=work.now
-        )
-        work.append(kinds.CONFIRMED, confirmation)
-        _dequeue(work, transfer)
-        _end_others(work, transfer)
-        work.free(transfer)
-
-
-def _expire(work: Work) -> None:
-    """End what may be ended: a transfer that expired before anybody was asked to sign."""
-    for transfer in lists.live(work.history):
-        if not transfer.is_bearer and transfer.request.expires <= work.now:
-            work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
-
-
-def _end_others(work: Work, confirmed: Transfer) -> None:
-    """Everything that conflicts with a confirmed transfer is over: one of its coins is spent and buried."""
-    for other in members(work.history, confirmed.group):
-        _supersede(work, other, f"by {confirmed.id.hex()}")
-
-
-def _supersede(work: Work, transfer: Transfer, detail: str) -> None:
-    """End a transfer that can never confirm, and with it what spends its outputs; whatever is over already, stays so.
-
-    It is asked afresh: one that spends outputs of two of them has ended with the first when the second is looked at.
-    """
-    if not work.history.transfer(transfer.id).is_live:
-        return
-    _dequeue(work, transfer)
-    work.end(transfer, Ending.SUPERSEDED, detail)
-    for child in children(work.history, transfer):
-        _supersede(work, child, f"with {transfer.id.hex()}, which it spends")

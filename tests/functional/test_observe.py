@@ -13,7 +13,6 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.history import kinds, lists, tables
 from custody.history.questions import History
-from custody.observer import CHANGE_GAP, RECEIVE_GAP
 from custody.ports import BlockView, Tip
 from custody.testing import theft as thefts
 from custody.testing.asserts import refuses
@@ -26,6 +25,7 @@ from custody.transfer.state import Status
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
+from custody.watching import CHANGE_GAP, RECEIVE_GAP
 
 
 def entered(story: Scenario, since: int = 0) -> list[str]:

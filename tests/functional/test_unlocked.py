@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from custody import observer
+from custody import looking
 from custody.custodian import Custodian
 from custody.delivery import _judged_still
 from custody.history import kinds, tables
@@ -279,9 +279,9 @@ def test_a_chain_that_moves_between_the_fork_and_its_first_block_is_not_read_ove
 def in_batches(request, monkeypatch):
     """Batches of seven blocks, however much stands in them; or of one, as each holds a transaction."""
     if request.param == "blocks":
-        monkeypatch.setattr(observer, "BATCH_BLOCKS", 7)
+        monkeypatch.setattr(looking, "BATCH_BLOCKS", 7)
     else:
-        monkeypatch.setattr(observer, "BATCH_TRANSACTIONS", 1)
+        monkeypatch.setattr(looking, "BATCH_TRANSACTIONS", 1)
     return 7 if request.param == "blocks" else 1
 
 

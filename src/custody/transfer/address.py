@@ -96,9 +96,7 @@ class AddressIssued(Record):
     at: UnixTime
 
     @classmethod
-    def of(
-        cls, coin_class: str, annex: bytes, vault_id: bytes, index: int, height: int, at: int
-    ) -> Self:
+    def of(cls, coin_class: str, annex: bytes, vault_id: bytes, index: int, height: int, at: int) -> Self:
         """For coins of this class, at this receive index of a vault, on a chain so high, at `at` (Unix seconds)."""
         return cls(
             vault=vault_id,

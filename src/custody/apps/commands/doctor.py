@@ -194,7 +194,7 @@ def _chain(where: Folders) -> str:
 
 def _blocks(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
-    from custody.observer import refuse_pruned_unread  # noqa: PLC0415
+    from custody.looking import refuse_pruned_unread  # noqa: PLC0415
 
     where.settings()
     desk = coordinator()

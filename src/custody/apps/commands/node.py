@@ -16,7 +16,7 @@ from custody.custodian import why_unready
 from custody.delivery import underway
 from custody.history import lists
 from custody.history.questions import History
-from custody.observer import pruned_unread
+from custody.looking import pruned_unread
 from custody.ports import BlockUnknown, ChainView, OutboxRow
 from custody.rate import rate_for
 

@@ -18,7 +18,7 @@ from custody.apps.views.unspent import difference_data, differences_table, found
 from custody.errors import IntegrityError
 from custody.history import lists
 from custody.history.questions import History
-from custody.observer import ChainMoved
+from custody.looking import ChainMoved
 
 # The node's client takes long to load, and only its type is needed here.
 if TYPE_CHECKING:
