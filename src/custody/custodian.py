@@ -21,8 +21,9 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
-from custody.delivery import Delivery, Underway, refuse_denied_now
+from custody.delivery import Delivery, Stuck, Underway, refuse_denied_now
 from custody.drafter import choose, draft_chosen
+from custody.entering import abandon
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
 from custody.examine.evidence import Evidence, Stage, gather
@@ -32,6 +33,7 @@ from custody.history.holdings import held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.on.charter import StateSealed
 from custody.history.questions import History
+from custody.history.relations import coins_gone
 from custody.history.rows import number
 from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
@@ -81,7 +83,10 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     """An attempt to withdraw, approve or veto a transfer whose signatures may be around."""
 
     message = "signatures were requested for transfer {transfer} ({status}): people's words cannot end it any more"
-    hint = "Cancel it by a conflicting spend: custody transfer request --cancel TRANSFER."
+    hint = (
+        "Cancel it by a conflicting spend: custody transfer request --cancel TRANSFER. Only one whose coin is gone "
+        "after a reorganisation may be given up."
+    )
     transfer: str
     status: str
 
@@ -231,20 +236,26 @@ class Custodian:
         return approval
 
     def withdraw(self, paper: WithdrawalPaper) -> Transfer:
-        """End a transfer for which no signature was requested yet, on its requester's or an officer's signed word.
+        """End a transfer on its requester's or an officer's signed word.
+
+        Once signatures were requested, that is possible only while a coin of it is gone: nobody can send it then.
 
         Raises:
+            TransferLive: signatures were requested for it, and its coins are there.
             AnnexMismatch: the annex is not the one that was signed.
         """
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(paper.signed, Withdrawal).transfer)
             withdrawal = check_withdrawal(paper.signed, work.history.proposal(transfer))
-            if transfer.is_bearer:
+            if transfer.is_bearer and not coins_gone(work.history, transfer):
                 raise TransferLive(transfer=transfer.id.hex(), status=transfer.status)
             read_reason(withdrawal.annex, paper.annex)
             work.annex(paper.annex)
-            work.append(kinds.WITHDRAWN, paper.signed)
-            work.free(transfer)
+            if transfer.is_bearer:
+                abandon(work, transfer, paper.signed)
+            else:
+                work.append(kinds.WITHDRAWN, paper.signed)
+                work.free(transfer)
             return work.history.transfer(transfer.id)
 
     def authorize(self, transfer_id: bytes) -> Authorization:
@@ -367,6 +378,10 @@ class Custodian:
     def deliver(self) -> tuple[Broadcast, ...]:
         """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time."""
         return self._delivery.deliver()
+
+    def stuck(self) -> tuple[Stuck, ...]:
+        """What was released and is left out by `deliver`, as a coin of it is gone."""
+        return self._delivery.stuck()
 
     def underway(self) -> tuple[Underway, ...]:
         """Where the node has what was sent and stands in no block yet: one that was dropped is to be sent again."""

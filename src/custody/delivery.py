@@ -19,12 +19,13 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from custody.bitcoin.serialize import TransactionEncoding
-from custody.bitcoin.transaction import Transaction
+from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import refuse_denied
 from custody.errors import BackendError, Refused
 from custody.examine.evidence import Stage
 from custody.history import kinds
 from custody.history.questions import History, TransferUnknown
+from custody.history.relations import coins_gone
 from custody.logbook import Logbook, Work, vault_of
 from custody.ports import Clock, Judge, OutboxRow, Relay, RelayRefused, Standing, StateChanged, Store
 from custody.showing import Showing
@@ -38,6 +39,26 @@ class NothingToSend(Refused, code="NOTHING_TO_SEND"):
 
     message = "no released transfer waits to be sent"
     hint = "Release one first: custody transfer release."
+
+
+class CoinGone(Refused, code="COIN_GONE"):
+    """A released transfer that no node can take, since the chain no longer has a coin of it."""
+
+    message = "transfer {transfer} spends {outpoint}, which is gone: its block lost its place, or it was spent"
+    hint = (
+        "Wait: the coin may come back with another block (custody observe). When it does not, its requester or an "
+        "officer gives the transfer up: custody transfer cancel TRANSFER."
+    )
+    transfer: str
+    outpoint: OutPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A released transfer that is not sent while coins of it are gone."""
+
+    transfer: bytes
+    gone: tuple[OutPoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +134,12 @@ class Delivery:
     def deliver(self) -> tuple[Broadcast, ...]:
         """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time.
 
-        Of transfers that replace each other only the one queued last is sent. One that fails does not keep the others.
+        Of transfers that replace each other only the one queued last is sent. One that fails does not keep the others,
+        and one whose coin is gone is left out: no node can take it, until the coin is back.
 
         Raises:
             NothingToSend: the outbox is empty.
+            CoinGone: there is nothing else in it.
             RelayRefused, NodeUnavailable: the node says no or nothing; the row stays.
             Refused: the gate says no.
         """
@@ -125,7 +148,11 @@ class Delivery:
             raise NothingToSend
         sent: dict[bytes, Broadcast] = {}
         failures: dict[bytes, BackendError | Refused] = {}
-        for due in _parents_first(self.logbook.read(), rows):
+        history = self.logbook.read()
+        left_out = stuck(history, rows)
+        for due in _parents_first(history, rows):
+            if due.row.transfer_id in {each.transfer for each in left_out}:
+                continue
             try:
                 taken = self._deliver(due)
             except (BackendError, Refused) as error:
@@ -137,7 +164,13 @@ class Delivery:
                 failures.pop(each.transfer, None)
         if failures:
             raise next(iter(failures.values()))
+        if left_out and not sent:
+            raise CoinGone(transfer=left_out[0].transfer.hex(), outpoint=left_out[0].gone[0])
         return tuple(sent.values())
+
+    def stuck(self) -> tuple[Stuck, ...]:
+        """See the function of this name."""
+        return stuck(self.logbook.read(), self._outbox())
 
     def underway(self) -> tuple[Underway, ...]:
         """See the function of this name."""
@@ -215,6 +248,17 @@ def underway(history: History, rows: Sequence[OutboxRow], relay: Relay) -> tuple
         if transfer.status is Status.BROADCAST and transfer.seen is None and transfer.verified is not None:
             transaction = Transaction.parse(transfer.verified.raw)
             found.append(Underway(transfer.id, transaction.txid, relay.standing(transaction)))
+    return tuple(found)
+
+
+def stuck(history: History, rows: Sequence[OutboxRow]) -> tuple[Stuck, ...]:
+    """What of the outbox cannot be sent now, since coins of it are gone."""
+    found = []
+    for row in _newest(history, rows):
+        transfer = history.transfer(row.transfer_id)
+        gone = coins_gone(history, transfer) if transfer.row.seen is None else ()
+        if gone:
+            found.append(Stuck(transfer.id, gone))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from custody.bitcoin.transaction import OutPoint
 from custody.bitcoin.work import Displaced
+from custody.envelope import Envelope
 from custody.history import kinds, lists, tables
 from custody.history.holdings import holding
 from custody.history.questions import History
@@ -205,7 +206,7 @@ def _see_ours(work: Work, transfer: Transfer, spend: Spend) -> None:
     seen = SpendSeen(
         transfer=transfer.id, txid=spend.spender, block=spend.header.hash, height=spend.height, at=work.now
     )
-    if transfer.release is not None and transfer.is_agreed:
+    if transfer.release is not None and transfer.row.ended is None:
         work.append(kinds.SPEND_SEEN, seen)
     else:
         work.append(kinds.SENT_EARLY, seen)
@@ -253,6 +254,15 @@ def _end_others(work: Work, confirmed: Transfer) -> None:
     """Everything that conflicts with a confirmed transfer is over: one of its coins is spent and buried."""
     for other in members(work.history, confirmed.group):
         supersede(work, other, f"by {confirmed.id.hex()}")
+
+
+def abandon(work: Work, transfer: Transfer, signed: Envelope) -> None:
+    """Give up a transfer whose coin is gone, as somebody signed, and with it what spends its outputs."""
+    dequeue(work, transfer)
+    work.append(kinds.ABANDONED, signed)
+    work.free(transfer)
+    for child in children(work.history, transfer):
+        supersede(work, child, f"with {transfer.id.hex()}, which it spends")
 
 
 def supersede(work: Work, transfer: Transfer, detail: str) -> None:

@@ -3,7 +3,7 @@
 charter_adopted -> past_closed ; annexed ; address_issued ; erased ; state_sealed
 chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; past_spend, unexplained_spend -> spend_reversed
 requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
--> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; sent_early ; withdrawn, ended
+-> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; sent_early ; withdrawn, abandoned, ended
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from custody.history.on.chain import (
 from custody.history.on.charter import ADDRESS_ISSUED, CHARTER_ADOPTED, STATE_SEALED
 from custody.history.on.settlement import BROADCAST, CONFIRMED, RELEASED, SENT_EARLY, SPEND_SEEN, UNCONFIRMED
 from custody.history.on.signing import COMBINED, SIGNED, SIGNING_REQUESTED, VERIFIED
-from custody.history.on.transfer import APPROVED, AUTHORIZED, DECIDED, DRAFTED, ENDED, REQUESTED, WITHDRAWN
+from custody.history.on.transfer import ABANDONED, APPROVED, AUTHORIZED, DECIDED, DRAFTED, ENDED, REQUESTED, WITHDRAWN
 
 __all__ = [
+    "ABANDONED",
     "ADDRESS_ISSUED",
     "ALL",
     "ANNEXED",
@@ -82,6 +83,7 @@ ALL: Final[tuple[AnyKind, ...]] = (
     DECIDED,
     APPROVED,
     WITHDRAWN,
+    ABANDONED,
     AUTHORIZED,
     SIGNING_REQUESTED,
     SIGNED,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from custody.bitcoin.transaction import OutPoint
 from custody.errors import Refused
 from custody.history import lists, tables
-from custody.history.holdings import held_by, unconfirmed
+from custody.history.holdings import held_by, holding, unconfirmed
 from custody.history.questions import History
 from custody.transfer.child import ChildParent, check_waiting
 from custody.transfer.request import TransferRequest
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status, Transfer
+
+_NEVER: Final = (Ending.SUPERSEDED, Ending.ABANDONED)
+"""Endings after which what spends the outputs of a transfer cannot confirm either."""
 
 
 class RequestInUse(Refused, code="REQUEST_IN_USE"):
@@ -83,9 +89,9 @@ def children(history: History, transfer: Transfer) -> tuple[Transfer, ...]:
 
 
 def is_orphaned(history: History, transfer: Transfer) -> bool:
-    """Whether something else was buried in the place of a transfer whose output this one spends."""
+    """Whether something else was buried in the place of a transfer whose output this one spends, or it was given up."""
     parents = _parents(history, transfer)
-    return any(each.status is Status.ENDED and each.row.ending is Ending.SUPERSEDED for each in parents)
+    return any(each.status is Status.ENDED and each.row.ending in _NEVER for each in parents)
 
 
 def is_stranded(history: History, transfer: Transfer) -> bool:
@@ -105,6 +111,23 @@ def is_superseded(history: History, transfer: Transfer) -> bool:
     """Whether another of its group is confirmed, or it spends what can never be."""
     others = members(history, transfer.group)
     return any(each.status is Status.CONFIRMED for each in others) or is_orphaned(history, transfer)
+
+
+def coins_gone(history: History, transfer: Transfer) -> tuple[OutPoint, ...]:
+    """The coins of a transfer that the chain no longer has for it, as far as is known here.
+
+    A deposit may have lost its block, or something that is no rival of it has spent it. Whatever of a coin this copy of
+    the log does not say, is not gone; neither is change that waits for a block.
+    """
+    return tuple(each for each in transfer.draft.outpoints if _is_gone(history, transfer, each))
+
+
+def _is_gone(history: History, transfer: Transfer, outpoint: OutPoint) -> bool:
+    row = holding(history, outpoint)
+    if row is None:
+        is_untold = history.state.has(tables.UNTOLD, outpoint.txid)
+        return not is_untold and unconfirmed(history, outpoint) is None
+    return row.spent_by is not None and row.spent_by not in {each.txid for each in members(history, transfer.group)}
 
 
 def _parents(history: History, transfer: Transfer) -> list[Transfer]:

@@ -69,6 +69,8 @@ class Ending(StrEnum):
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
     """Another transfer spent one of its coins, and is buried."""
+    ABANDONED = "abandoned"
+    """A coin of it is gone, and somebody signed that it is given up, though its signatures may be around."""
 
 
 class Ended(Record):

@@ -136,8 +136,11 @@ class Transfer:
 
     @property
     def is_agreed(self) -> bool:
-        """Whether it may stand in a block: signatures were asked for, and nobody ended it since."""
-        return self.row.signing is not None and self.row.ended is None
+        """Whether it may stand in a block: signatures were asked for, and nobody ended it since but for want of a coin.
+
+        A coin that was gone may come back, and then whatever was sent goes on.
+        """
+        return self.row.signing is not None and self.row.ending in (None, Ending.ABANDONED)
 
     @property
     def is_early(self) -> bool:
@@ -242,13 +245,12 @@ class Transfer:
     @cached_property
     def ended(self) -> Ended | None:
         """Why it is over without having moved anything."""
-        if self.row.ended is None or self.row.ending is not Ending.WITHDRAWN:
+        reason = self.row.ending
+        if self.row.ended is None or reason not in (Ending.WITHDRAWN, Ending.ABANDONED):
             return self._maybe(Ended, self.row.ended)
         # Whoever withdrew it has said so themselves: there is no second entry of the coordinator's.
         withdrawn = Withdrawal.from_bytes(self.source.read(Envelope, self.row.ended).body)
-        return Ended(
-            transfer=self.id, reason=Ending.WITHDRAWN, detail=self._reason(withdrawn.annex) or "", at=withdrawn.issued
-        )
+        return Ended(transfer=self.id, reason=reason, detail=self._reason(withdrawn.annex) or "", at=withdrawn.issued)
 
     def _reason(self, named: bytes) -> str | None:
         found = self.source.annex(ReasonAnnex, named)

@@ -51,6 +51,7 @@ RECORDS = {
     "decided": Decision,
     "approved": Envelope,
     "withdrawn": Envelope,
+    "abandoned": Envelope,
     "authorized": Authorization,
     "signing_requested": SigningRequested,
     "signed": SignedPsbt,
@@ -127,6 +128,10 @@ class Told:
     @property
     def is_superseded(self) -> bool:
         return self.status == "ended" and self.ending is not None and self.ending[0] == "superseded"
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.status == "ended" and self.ending is not None and self.ending[0] == "abandoned"
 
     @property
     def txid(self) -> bytes | None:
@@ -326,6 +331,11 @@ class Naive:
         told = self._at(withdrawal.transfer, at, "ended")
         told.ending, told.withdrawn = ("withdrawn", ""), withdrawal.annex
 
+    def _abandoned(self, envelope: Envelope, at: int) -> None:
+        withdrawal = unsafe_payload(envelope, Withdrawal)
+        told = self._at(withdrawal.transfer, at, "ended")
+        told.ending, told.withdrawn = ("abandoned", ""), withdrawal.annex
+
     def _authorized(self, authorization: Authorization, at: int) -> None:
         told = self._at(authorization.transfer, at, "authorized")
         told.authorization = authorization
@@ -431,7 +441,7 @@ class Naive:
     def has_lost(self, told: Told) -> bool:
         """Whether another is confirmed in its place, or in that of one whose output it spends."""
         is_beaten = any(each.status == "confirmed" for each in self.members(told.group))
-        return is_beaten or any(each.is_superseded for each in self.parents(told))
+        return is_beaten or any(each.is_superseded or each.is_abandoned for each in self.parents(told))
 
     def committed(self) -> int:
         """Of each group in which signatures were asked for, the most that may leave."""

@@ -23,6 +23,7 @@ from custody.examine.evidence import Stage
 from custody.history import lists, tables
 from custody.history.holdings import holding, holdings, unspent
 from custody.history.questions import History
+from custody.history.relations import coins_gone
 from custody.log import LogEntry
 from custody.ports import StoreTransaction, StoreView
 from custody.station import Station
@@ -357,6 +358,13 @@ class Office:
         transfer = self.a_transfer(Status.DRAFTED, Status.DECIDED, Status.AUTHORIZED)
         self.story.custodian.withdraw(self.story.withdrawal(transfer.id, self.chance.choice([REQUESTER, OFFICERS[0]])))
 
+    def give_up(self) -> None:
+        """What a reorganisation took the coin of, or a theft."""
+        history = self.story.history()
+        found = [each for each in lists.live(history) if each.is_bearer and coins_gone(history, each)]
+        transfer = self.chance.choice(found or self._nobody())
+        self.story.custodian.withdraw(self.story.withdrawal(transfer.id, OFFICERS[0]))
+
     def authorize(self) -> None:
         self.story.custodian.authorize(self.a_transfer(Status.DECIDED).id)
 
@@ -526,6 +534,7 @@ STEPS = (
     (3, Office.decide),
     (6, Office.approve),
     (2, Office.withdraw),
+    (3, Office.give_up),
     (4, Office.authorize),
     (4, Office.request_signatures),
     (6, Office.sign),

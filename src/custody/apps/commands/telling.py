@@ -9,7 +9,7 @@ from typing import Final
 from custody.apps.terminal import output
 from custody.apps.views.layout import SHORT, txid
 from custody.apps.views.transfer import is_agreed
-from custody.delivery import Underway
+from custody.delivery import Stuck, Underway
 from custody.history import kinds
 from custody.history.questions import History
 from custody.observer import Observation, Progress
@@ -43,6 +43,17 @@ def warn_of_theft(seen: Observation) -> None:
         )
     elif kinds.SPEND_REVERSED in seen.added:
         output().talk("A spend that is no transfer's was taken back: its block is no longer part of the chain.")
+
+
+def warn_stuck(found: Sequence[Stuck]) -> None:
+    """Say loudly what cannot be sent for want of a coin, and what can be done."""
+    for each in found:
+        name = each.transfer.hex()[:SHORT]
+        output().talk(
+            f"LEFT OUT: transfer {name} spends {each.gone[0]}, which is gone: its block lost its place, or it was "
+            "spent otherwise.\n"
+            f"Wait for it, or give the transfer up: custody transfer cancel {name} --reason TEXT --key KEYFILE"
+        )
 
 
 def warn_dropped(found: Sequence[Underway]) -> None:

@@ -27,6 +27,7 @@ from custody.custodian import TransferLive
 from custody.envelope import sign
 from custody.history import lists
 from custody.history.questions import History
+from custody.history.relations import coins_gone
 from custody.log.entry import SALT_SIZE
 from custody.rate import ChosenRate, rate_for
 from custody.transfer.annex import Annex
@@ -129,12 +130,13 @@ def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str 
     """Give up a transfer before signatures were asked for.
 
     Afterwards it cannot be called back: somebody may hold its signatures. Then only another transfer that spends its
-    coins ends it: custody transfer request --cancel ID.
+    coins ends it: custody transfer request --cancel ID. One whose coin is gone after a reorganisation may be given up
+    all the same; it goes on being counted, for the coin may come back.
     """
     desk = coordinator()
     history = desk.history()
     transfer = history.transfer(find_transfer(transfer_id, history))
-    if transfer.is_bearer:
+    if transfer.is_bearer and not coins_gone(history, transfer):
         raise TransferLive(transfer=transfer.id.hex()[:SHORT], status=transfer.status.value)
     signer = open_own_key(keyfile, passphrase_file)
     annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))

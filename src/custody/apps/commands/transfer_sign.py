@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from custody.apps.commands.readers import reader_options, since_of
-from custody.apps.commands.telling import tell_next
+from custody.apps.commands.telling import tell_next, warn_stuck
 from custody.apps.coordinator import OpenCoordinator, coordinator, find_transfer
 from custody.apps.files import FileKind, read_foreign, refuse_existing
 from custody.apps.terminal import (
@@ -183,9 +183,11 @@ def deliver() -> None:
     """Send every released transfer to the network.
 
     The gate runs again before each. Delivering again does no harm: a transfer stays in the outbox until it is settled.
+    One whose coin is gone after a reorganisation is left out and named.
     """
     with coordinator().work() as work:
         sent = work.custodian.deliver()
+        warn_stuck(work.custodian.stuck())
     output().emit(
         [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent],
         "\n".join(f"sent {txid(each.txid)} (transfer {each.transfer.hex()[:SHORT]})" for each in sent),

@@ -73,7 +73,7 @@ def status_text(transfer: Transfer) -> str:
     if transfer.ended is not None:
         joint = ": " if transfer.status is Status.ENDED else ", though it was "
         said += f"{joint}{transfer.ended.reason}"
-    return f"{said} (sent before its release)" if transfer.is_early else said
+    return f"{said} (sent by somebody else)" if transfer.is_early else said
 
 
 def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
@@ -172,7 +172,8 @@ def _signatures(transfer: Transfer, history: History) -> list[str]:
 def _settlement(transfer: Transfer) -> list[str]:
     rows = [] if transfer.txid is None else [("txid", txid(transfer.txid))]
     if transfer.is_early:
-        rows.append(("ALARM", "sent by somebody else before it was released"))
+        was = "before it was released" if transfer.release is None else "though it was given up"
+        rows.append(("ALARM", f"sent by somebody else {was}"))
     if transfer.seen is not None:
         rows.append(("block", f"{transfer.seen.height} {transfer.seen.block[::-1].hex()}"))
     return table(rows)

@@ -239,6 +239,21 @@ def _withdraw(state: State, envelope: Envelope, at: int) -> State:
     return _close(state, transfer, Ending.WITHDRAWN, at)
 
 
+def _abandon(state: State, envelope: Envelope, at: int) -> State:
+    """End a transfer whose signatures may be around, on somebody's signed word and never on the coordinator's.
+
+    That a coin of it is gone only a coordinator can know. It goes on being counted, and its request pays no second
+    time.
+    """
+    history = History(state)
+    transfer = history.transfer(_withdrawal_of(envelope).transfer)
+    check_withdrawal(envelope, history.proposal(transfer))
+    require(transfer.is_live, f"comes while the transfer is {transfer.status}")
+    require(transfer.is_bearer, "comes before signatures were requested")
+    require(transfer.row.seen is None, "comes while the transfer stands in a block")
+    return _close(state, transfer, Ending.ABANDONED, at)
+
+
 def _authorize(state: State, authorization: Authorization, at: int) -> State:
     transfer = at_status(state, authorization.transfer, Status.DECIDED)
     is_allowed = transfer.decision is not None and transfer.decision.verdict is not Verdict.DENY
@@ -300,6 +315,13 @@ WITHDRAWN: Final = EntryKind(
     "withdrawn",
     Envelope,
     _withdraw,
+    subjects=lambda envelope: (_withdrawal_of(envelope).transfer,),
+    author=lambda envelope: _withdrawal_of(envelope).person,
+)
+ABANDONED: Final = EntryKind(
+    "abandoned",
+    Envelope,
+    _abandon,
     subjects=lambda envelope: (_withdrawal_of(envelope).transfer,),
     author=lambda envelope: _withdrawal_of(envelope).person,
 )
