@@ -21,7 +21,7 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
-from custody.delivery import Delivery, Stuck, Underway, refuse_denied_now
+from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import choose, draft_chosen
 from custody.entering import abandon
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
@@ -38,7 +38,7 @@ from custody.history.rows import number
 from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
 from custody.looking import past_closed, seen_height
-from custody.observer import Observation, Progress, observe
+from custody.observer import Observation, Progress, Since, look_again, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
 from custody.showing import Showing, Witness
@@ -379,22 +379,22 @@ class Custodian:
         """Send what was released and is not confirmed yet, the gate run before each; safe to repeat at any time."""
         return self._delivery.deliver()
 
-    def stuck(self) -> tuple[Stuck, ...]:
-        """What was released and is left out by `deliver`, as a coin of it is gone."""
-        return self._delivery.stuck()
-
     def underway(self) -> tuple[Underway, ...]:
         """Where the node has what was sent and stands in no block yet: one that was dropped is to be sent again."""
         return self._delivery.underway()
 
     # --- looking at the chain ----------------------------------------------------------------------------------------
 
-    def observe(self, progress: Progress | None = None) -> Observation:
+    def observe(self, progress: Progress | None = None, since: Since | None = None) -> Observation:
         """Look at the chain: deposits, maturity, confirmations, reorganisations, and spends nobody released.
 
-        A long look tells `progress` the height it has reached and the one it goes to, now and then.
+        With `since`, blocks that were read before, or lie before any birthday, are then read for coins nobody watched
+        for. A long look tells `progress` the height it has reached and the one it goes to, now and then.
         """
-        return observe(self._logbook, self._outside.clock, self._outside.views, progress)
+        logbook, clock, views = self._logbook, self._outside.clock, self._outside.views
+        if since is None:
+            return observe(logbook, clock, views, progress)
+        return look_again(logbook, clock, views, since, progress)
 
     # --- what the steps share ----------------------------------------------------------------------------------------
 

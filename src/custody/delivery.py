@@ -168,10 +168,6 @@ class Delivery:
             raise CoinGone(transfer=left_out[0].transfer.hex(), outpoint=left_out[0].gone[0])
         return tuple(sent.values())
 
-    def stuck(self) -> tuple[Stuck, ...]:
-        """See the function of this name."""
-        return stuck(self.logbook.read(), self._outbox())
-
     def underway(self) -> tuple[Underway, ...]:
         """See the function of this name."""
         return underway(self.logbook.read(), self._outbox(), self.relay)

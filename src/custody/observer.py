@@ -30,7 +30,7 @@ from custody.history.entry import AnyKind
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.logbook import Logbook, Work
-from custody.looking import Place, agreed_tip, displaced_blocks, fork_of, is_gone, newest_place, next_blocks
+from custody.looking import ChainMoved, Place, agreed_tip, displaced_blocks, fork_of, is_gone, newest_place, next_blocks
 from custody.ports import ChainView, Clock
 from custody.transfer.observe import (
     BlockView,
@@ -48,6 +48,14 @@ class Observation:
 
     height: int
     added: tuple[AnyKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """From which block on blocks are read again, and how many addresses are watched beyond those in use at least."""
+
+    height: int
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,42 @@ def observe(
             return Observation(look.tip.height, tuple(added))
         if progress is not None:
             progress(look.reached.height, look.tip.height)
+
+
+def look_again(
+    logbook: Logbook, clock: Clock, views: Sequence[ChainView], since: Since, progress: Progress | None = None
+) -> Observation:
+    """Read blocks again, or some from before any birthday, for coins that nobody watched for when they were read.
+
+    After a look like any other: from `since` up to the newest block that was looked at. What is found is entered as it
+    would have been then; a deposit that was erased stays erased.
+
+    Raises:
+        CustodyError: as `observe`. What was entered by then stays.
+    """
+    seen = observe(logbook, clock, views, progress)
+    added, fork, before = [*seen.added], since.height - 1, None
+    while fork < seen.height:
+        history, view = logbook.read(), views[0]
+        top = newest_place(history)
+        if top is None or is_gone(view, top):
+            raise ChainMoved(height=seen.height)
+        tip = Tip(top.height, top.block, clock.now())
+        blocks = tuple(next_blocks(view, fork, before, tip))
+        found = [each.told(history) for each in find_ours(logbook, clock, history, blocks, since.ahead)]
+        with logbook.write(clock.now()) as work:
+            if newest_place(work.history) != top:
+                raise ChainMoved(height=top.height)
+            size = work.store.size
+            enter_found(work, found)
+            mature(work, tip)
+            added += [BY_NAME[each.head.entry] for each in work.store.entries(size)]
+        if not blocks:
+            break
+        fork, before = blocks[-1].height, blocks[-1].hash
+        if progress is not None:
+            progress(fork, tip.height)
+    return Observation(seen.height, tuple(added))
 
 
 def _look(history: History, views: Sequence[ChainView]) -> _Look:

@@ -41,19 +41,26 @@ class Found:
     deposits: tuple[tuple[DepositSeen, Transaction], ...]
     spends: tuple[Spend, ...]
 
+    def told(self, history: History) -> Found:
+        """The same without deposits of transactions of which the log does not say everything: those were erased."""
+        kept = tuple(each for each in self.deposits if not history.state.has(tables.UNTOLD, each[0].txid))
+        return Found(kept, self.spends)
 
-def find_ours(logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView]) -> list[Found]:
+
+def find_ours(
+    logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView], ahead: int = 0
+) -> list[Found]:
     """What is ours in each block. Everything is looked for at once, and while nobody holds the store.
 
     A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then. Where no
-    block is new, nothing has to be watched for.
+    block is new, nothing has to be watched for. At least `ahead` addresses of a branch are watched beyond those in use.
     """
     if not blocks:
         return []
     used = _used(history, _vaults(history, logbook.windows()))
     scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
     while True:
-        _watch_ahead(logbook, clock, history, used)
+        _watch_ahead(logbook, clock, history, _further(used, ahead))
         known = logbook.watched(scripts)
         deposits = [tuple(deposits_in(block, known.get, clock.now())) for block in blocks]
         before = dict(used)
@@ -65,6 +72,15 @@ def find_ours(logbook: Logbook, clock: Clock, history: History, blocks: Sequence
     coins = _coins(history, blocks) | {seen.deposit.outpoint for each in deposits for seen, _ in each}
     spends = [tuple(spends_in(block, coins)) for block in blocks]
     return [Found(*each) for each in zip(deposits, spends, strict=True)]
+
+
+def _further(used: Mapping[tuple[bytes, int], int], ahead: int) -> dict[tuple[bytes, int], int]:
+    """The same indexes so much further on that, with what is watched beyond anyhow, `ahead` are."""
+    return {place: min(index + max(0, ahead - _gap(Branch(place[1]))), HARDENED) for place, index in used.items()}
+
+
+def _gap(branch: Branch) -> int:
+    return RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP
 
 
 def _vaults(history: History, windows: Iterable[tuple[bytes, int]]) -> set[bytes]:
@@ -109,7 +125,7 @@ def _unwatched(
     """Vaults, branches and ranges of indexes that are to be watched and are not, few at a time."""
     for (vault_id, number), index in used.items():
         branch = Branch(number)
-        stop = min(index + (RECEIVE_GAP if branch is Branch.RECEIVE else CHANGE_GAP), HARDENED)
+        stop = min(index + _gap(branch), HARDENED)
         for start in range(windows.get((vault_id, number), 0), stop, BATCH_SCRIPTS):
             yield vault_id, branch, start, min(stop, start + BATCH_SCRIPTS)
 

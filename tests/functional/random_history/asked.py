@@ -24,6 +24,9 @@ from custody.vault.descriptor import Branch
 
 from .naive import Answers
 
+BY_PEOPLE = (Ending.WITHDRAWN, Ending.ABANDONED)
+"""Endings that people sign: why stands in an annex."""
+
 
 def answers(history: History) -> Answers:
     """What everybody knows who has read as far as this."""
@@ -80,7 +83,7 @@ def answers_of_bodies(history: History) -> Answers:
         "maturing": set(maturing),
         "payers": [_payer(history, issued) for each in vaults for issued in lists.addresses(history, each)],
         "reasons": [each.reason for each in lists.transfers(history)],
-        "withdrawn": [each.detail for each in ended if each is not None and each.reason is Ending.WITHDRAWN],
+        "withdrawn": [each.detail for each in ended if each is not None and each.reason in BY_PEOPLE],
     }
 
 
@@ -110,7 +113,7 @@ def _is_in_use(history: History, request_id: bytes) -> bool:
 def _answer(history: History, transfer: Transfer) -> Answers:
     ended = transfer.ended
     # Why something was withdrawn stands in an annex, which not everybody has.
-    detail = "" if ended is None or ended.reason is Ending.WITHDRAWN else ended.detail
+    detail = "" if ended is None or ended.reason in BY_PEOPLE else ended.detail
     return {
         "id": transfer.id,
         "status": transfer.status.value,

@@ -25,7 +25,9 @@ from custody.apps.views.coin import (
 )
 from custody.apps.views.sending import underway_data
 from custody.bitcoin.transaction import OutPoint
+from custody.observer import Since
 
+MAX_AHEAD: Final = 1_000_000
 PAGE: Final = 200
 """Coins that are listed when nobody says how many."""
 
@@ -65,15 +67,28 @@ def balance(*, vault: str | None) -> None:
 
 
 @click.command(cls=Verb)
-def observe() -> None:
+@click.option("--from", "height", metavar="HEIGHT", type=click.IntRange(0), help="Read blocks again from here on.")
+@click.option(
+    "--ahead",
+    metavar="COUNT",
+    type=click.IntRange(0, MAX_AHEAD),
+    default=0,
+    help="Then look so many addresses beyond those in use.",
+)
+def observe(*, height: int | None, ahead: int) -> None:
     """Look at the chain: deposits, maturity, confirmations, alarms.
 
     Everything found is entered in the log. A spend that no transfer explains freezes everything, until its block loses
     its place; one that was sent before its release is settled and told. What the node has dropped since it was sent is
     told too; that is the node's word, and not entered.
+
+    Coins from before a vault's birthday, or further on than addresses are watched, are taken in with --from and
+    --ahead; custody coin reconcile finds them.
     """
+    if ahead and height is None:
+        raise click.UsageError("--ahead belongs to --from: blocks that were read are not read again without it.")
     with coordinator().work() as work:
-        seen = work.custodian.observe(tell_progress())
+        seen = work.custodian.observe(tell_progress(), None if height is None else Since(height, ahead))
         # Before the node is asked again, which may fail: the alarm must not.
         warn_of_theft(seen)
         underway = work.custodian.underway()

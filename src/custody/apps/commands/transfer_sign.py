@@ -24,6 +24,7 @@ from custody.apps.views.layout import SHORT, txid
 from custody.apps.views.signatures import Signatures, signatures_data, signatures_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import read_psbt_file
+from custody.delivery import stuck
 from custody.examine.evidence import Evidence, Stage
 from custody.history.questions import History
 from custody.logbook import vault_of
@@ -185,9 +186,10 @@ def deliver() -> None:
     The gate runs again before each. Delivering again does no harm: a transfer stays in the outbox until it is settled.
     One whose coin is gone after a reorganisation is left out and named.
     """
-    with coordinator().work() as work:
+    desk = coordinator()
+    with desk.work() as work:
         sent = work.custodian.deliver()
-        warn_stuck(work.custodian.stuck())
+    warn_stuck(stuck(desk.history(), desk.outbox()))
     output().emit(
         [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent],
         "\n".join(f"sent {txid(each.txid)} (transfer {each.transfer.hex()[:SHORT]})" for each in sent),

@@ -34,7 +34,10 @@ class CoinsDiffer(IntegrityError, code="COINS_DIFFER"):
     """A log and a chain that do not know the same coins."""
 
     message = "the log and the set of unspent outputs differ in {count} coin(s) at height {height}"
-    hint = "Explain each before anything is signed: compare with another node, and look at the vault's descriptor."
+    hint = (
+        "Explain each before anything is signed: compare with another node, and look at the vault's descriptor. Coins "
+        "from before a birthday, or far ahead, are taken in by: custody observe --from HEIGHT --ahead COUNT."
+    )
     count: int
     height: int
 
