@@ -139,7 +139,7 @@ def test_a_bump_takes_another_coin_only_when_those_of_what_it_replaces_do_not_su
 
 def test_whatever_is_drafted_is_what_everybody_else_lets_pass(begin):
     # Around the rate from which the coins of the first do not suffice any more.
-    story = begin(30_000_000, 31_000_000)
+    story = begin(30_000_000, 30_000_001)
     first = story.authorized(story.request((SUPPLIER, 29_998_000)), rate=2_000)
     coins = []
     for rate in range(8_000, 14_000, 50):

@@ -18,6 +18,7 @@ from custody.testing.cast import SUPPLIER, TAX_OFFICE, Setting, payee_address
 from custody.testing.memory import InMemoryStore
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import HOUR, Scenario
+from custody.testing.theft import steal_coin
 from custody.transfer.state import Status
 from custody.units import COIN, Network
 from custody.vault.descriptor import Branch
@@ -236,9 +237,8 @@ def test_a_replacement_takes_the_place_of_what_waits(story):
 def test_a_spend_that_nobody_released_freezes_everything(story):
     transfer_id = story.authorized(story.request((TAX_OFFICE, 20_000_000)))
     story.signed(transfer_id)
-    story.chain.view.send(raw(story, transfer_id))
-    spends = story.chain.node_view.waiting_spends(story.transfer(transfer_id).draft.outpoints)
-    assert spends
+    stolen = steal_coin(story)
+    assert story.chain.node_view.waiting_spends([each.outpoint for each in stolen.inputs])
     story.mine()
     assert story.history().frozen_by is not None
     with refuses("FROZEN"):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from custody.bitcoin.profile import Direction, ProfileOutput, TransferPsbt
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.testing.cast import Cast
+from custody.testing.scenario import Scenario
 from custody.vault.descriptor import Branch
 
-_FEE = 10_000
-_NOBODY = b"\x00\x14" + bytes(20)
+_FEE: Final = 10_000
+_FAR: Final = 70
+"""A change index that no story comes to."""
+_NOBODY: Final = b"\x00\x14" + bytes(20)
 
 
 def steal(
@@ -44,3 +48,12 @@ def steal(
     witness = lock.witness([signatures.get(key, b"") for key in vault.holders(branch, index)])
     spending = replace(unsigned.inputs[0], script_sig=lock.script_sig)
     return replace(unsigned, inputs=(spending,), witness=(witness,))
+
+
+def steal_coin(story: Scenario) -> Transaction:
+    """A coin that comes to a story's vault and is stolen in the same block, the next one; what steals it."""
+    script = story.cast.vault.script_pubkey(Branch.CHANGE, _FAR)
+    funding = story.chain.pay_all([TxOut(7_000_000, script)])
+    stolen = steal(story.cast, funding, 0, _FAR, Branch.CHANGE)
+    story.chain.view.send(stolen.serialize())
+    return stolen
