@@ -161,7 +161,9 @@ class Office:
         request, cosigned = self.new_path("checkpoint.json"), self.new_path("cosigned.txt")
         self.does("log", "checkpoint", "-o", request)
         self.trusted_by(WITNESS)
-        self.at_station(WITNESS, "witness", request, "--key", self.key(WITNESS), "--name", WITNESS, "-o", cosigned)
+        named = ("--key", self.key(WITNESS), "--name", WITNESS, "-o", cosigned)
+        is_first = not any(Path(self.path(f"station-{WITNESS}")).glob("witness-*.json"))
+        self.at_station(WITNESS, "witness", request, *named, *(["--first"] if is_first else []))
         assert self.does("log", "cosign", cosigned)["is_enough"]
 
     def approved(self, transfer: str, *officers: str, veto: bool = False) -> None:

@@ -56,12 +56,13 @@ def test_a_witness_that_has_lost_its_memory_says_where_to_begin(grown):
     (memory,) = Path(grown.path(f"station-{WITNESS}")).glob("witness-*.json")
     memory.unlink()
     out, _ = asked(grown)
-    ended = grown.types_at(WITNESS, "witness", *cosigns(grown, out), "--json")
+    grown.refused_at(WITNESS, "WITNESS_NEW", "witness", *cosigns(grown, out))
+    ended = grown.types_at(WITNESS, "witness", *cosigns(grown, out), "--first", "--json")
     error = json.loads(ended.stdout)["error"]
     assert error["code"] == "WITNESS_BEHIND"
     assert "custody log checkpoint --since 0 " in error["hint"]
     again, _ = asked(grown, "--since", 0)
-    assert grown.at_station(WITNESS, "witness", *cosigns(grown, again))["before"] == 0
+    assert grown.at_station(WITNESS, "witness", *cosigns(grown, again), "--first")["before"] == 0
 
 
 @pytest.mark.parametrize("peaks", [[], ["00" * 32, "11" * 32], ["00" * 31]])
@@ -133,7 +134,8 @@ def test_a_witness_too_far_behind_for_one_request_is_brought_along_by_several(gr
         out, said = asked(grown, "--since", since)
         assert said["size"] == size
         assert grown.at_station("other", "trust", grown.path("charter.json"), *grown.words)
-        assert grown.at_station("other", "witness", *cosigns(grown, out))["size"] == size
+        first = [] if since else ["--first"]
+        assert grown.at_station("other", "witness", *cosigns(grown, out), *first)["size"] == size
 
 
 def test_a_witness_that_can_be_asked_is_brought_along_by_itself(monkeypatch):

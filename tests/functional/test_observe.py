@@ -20,12 +20,13 @@ from custody.testing.cast import SUPPLIER, Cast, Setting, expected, make_cast
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
+from custody.transfer.proposal import CHANGE_GAP
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status
 from custody.units import Network
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
-from custody.watching import CHANGE_GAP, RECEIVE_GAP
+from custody.watching import RECEIVE_GAP
 
 
 def entered(story: Scenario, since: int = 0) -> list[str]:

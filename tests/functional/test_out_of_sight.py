@@ -10,8 +10,9 @@ from custody.testing.cast import SUPPLIER, Setting, make_cast
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import Scenario
 from custody.testing.theft import steal
+from custody.transfer.proposal import CHANGE_GAP
 from custody.vault.descriptor import Branch
-from custody.watching import CHANGE_GAP, RECEIVE_GAP
+from custody.watching import RECEIVE_GAP
 
 SETTING = Setting(birthday=115)
 

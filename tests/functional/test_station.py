@@ -519,7 +519,8 @@ def test_a_witness_cosigns_a_growing_log_and_no_other(tmp_path, chain):
     (tmp_path / "fork").write_bytes(other.custodian.showing.checkpoint().to_bytes())
     key = ("--key", tmp_path / f"{WITNESS}.key", "--name", WITNESS, "-o")
 
-    assert station.tells("witness", tmp_path / "first", *key, tmp_path / "one")["before"] == 0
+    station.refuses("WITNESS_NEW", "witness", tmp_path / "first", *key, tmp_path / "one")
+    assert station.tells("witness", tmp_path / "first", *key, tmp_path / "one", "--first")["before"] == 0
     assert station.tells("witness", tmp_path / "second", *key, tmp_path / "two")["before"] == 1
     cosigned = SignedCheckpoint.parse((tmp_path / "two").read_text("utf-8"))
     assert len(story.custodian.showing.cosigned(cosigned)) == 1

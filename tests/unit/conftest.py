@@ -24,6 +24,7 @@ from _pytest import pathlib as pytest_internals
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.charter.document import Charter
+from custody.entering import abandon
 from custody.envelope import Envelope
 from custody.examine.evidence import Evidence
 from custody.history import kinds
@@ -40,6 +41,7 @@ from custody.testing.forge import Forge, sealed
 from custody.testing.scenario import Scenario
 from custody.testing.theft import steal
 from custody.transfer.address import AddressAnnex
+from custody.transfer.approval import Opinion
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Transfer
@@ -236,16 +238,25 @@ def _play(story: Scenario) -> Told:
     story.chain.reorganise(1, leave_out=[story.transfer(transfer_id).release.txid])
     custodian.observe()
     story.mine(2)
-    # One that is withdrawn, one that the rules deny, and one that its custodians send before release.
+    # One that is withdrawn, one that the rules deny, one vetoed, and one that its custodians send before release.
     withdrawn, _ = story.drafted(story.request((SUPPLIER, 1_000_000)))
     given_up = story.withdrawal(withdrawn.transfer_id)
     custodian.withdraw(given_up)
     custodian.erase(custodian.history().annexed_at(given_up.annex.named), "it named somebody")
     story.drafted(story.request((STRANGER, 1_000_000)))
+    vetoed, _ = story.drafted(story.request((SUPPLIER, 3_000_000)))
+    custodian.approve(story.approval(custodian.evidence(vetoed.transfer_id), OFFICERS[0], Opinion.VETO))
     early = story.authorized(story.request((SUPPLIER, 2_000_000)))
     story.signed(early)
     story.chain.view.send(story.transfer(early).verified.raw)
     story.mine()
+    # One that is given up, though signatures were asked for: that its coin is gone, nobody who only folds knows.
+    story.mine()
+    lost_coin = story.authorized(story.request((SUPPLIER, 1_000_000)))
+    paper = story.withdrawal(lost_coin)
+    with custodian._work() as work:
+        work.annex(paper.annex)
+        abandon(work, work.history.transfer(lost_coin), paper.signed)
     # Two thefts; the block of the second loses its place.
     _steal(story.chain, story.cast, 51)
     story.mine()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.rules import Case
 from custody.history.rows import Key, Named, Nothing, Number, Sealing, Table, number
+from custody.record import canonical, tagged_hash
 from custody.transfer.state import TransferRow
 from custody.vault.coins import CoinClass, Deposit
 
@@ -130,7 +131,9 @@ UNDRAFTED: Final = Table("undrafted", Named)
 ADDRESSES: Final = Table("addresses", AddressRow)
 """By vault id and receive index, oldest first."""
 NEXT_INDEX: Final = Table("next_index", Number)
-"""First unused index, by vault id and branch."""
+"""First index behind all that were issued or that signatures were asked for, by vault id and branch."""
+DRAWN: Final = Table("drawn", Nothing)
+"""Indexes of drafts that are live and not asked to be signed: by vault id, branch, index and the entry that drafted."""
 
 # What the log has said of itself.
 SEALS: Final = Table("seals", Named)
@@ -169,6 +172,10 @@ COMMITTED_ALL: Final = Table("committed_all", Number)
 """The same of all groups together."""
 SPOKEN: Final = Table("spoken", Nothing)
 """Nonces of approvals."""
+VETOES: Final = Table("vetoes", Named)
+"""TransferIds of those that an officer vetoed, by RequestId and the entry that says so."""
+VETOED: Final = Table("vetoed", Named)
+"""The same by `payment_key` of what they would have paid, and that entry."""
 NONCES: Final = Table("nonces", NonceRow)
 """By nonce of a cosigner's signature (r, 32 bytes)."""
 
@@ -217,6 +224,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     UNDRAFTED,
     ADDRESSES,
     NEXT_INDEX,
+    DRAWN,
     SEALS,
     ANNEXES,
     ERASED,
@@ -233,6 +241,8 @@ ALL: Final[tuple[Table[Any], ...]] = (
     COMMITTED,
     COMMITTED_ALL,
     SPOKEN,
+    VETOES,
+    VETOED,
     NONCES,
     READERS,
     PAST,
@@ -266,9 +276,24 @@ def reader_key(who: str | bytes) -> Key:
     return b"officer/" + who.encode("utf-8") if isinstance(who, str) else b"cosigner/" + who
 
 
+def payment_key(payee: str, amount: int | None) -> Key:
+    """A payee and sats (None: all there is) as (part of) a key, 32 bytes."""
+    return tagged_hash("custody/payment/v1", canonical([payee, amount]))
+
+
 def place_key(vault_id: bytes, branch: int) -> Key:
     """A branch of a vault as a key."""
     return vault_id + bytes([branch])
+
+
+def drawn_key(vault_id: bytes, branch: int, index: int, drafted: int) -> Key:
+    """An index of a branch as a key of `DRAWN`, for the draft of this entry."""
+    return place_key(vault_id, branch) + number(index) + number(drafted)
+
+
+def drawn_index(key: Key) -> int:
+    """The index in such a key."""
+    return int.from_bytes(key[-16:-8], "big")
 
 
 def height_key(height: int) -> Key:

@@ -48,9 +48,10 @@ class TransferRow:
 
     `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it
     had to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up.
-    `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the
-    latest entry about it, and `early` the latest that saw it in a block without its release. One that was over before
-    keeps saying so (`ended`, `ending`) while it stands there.
+    `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then, `asked_change`
+    the next behind those that signatures had been asked for. `newest` is the latest entry about it, and `early` the
+    latest that saw it in a block without its release. One that was over before keeps saying so (`ended`, `ending`)
+    while it stands there.
     """
 
     id: bytes
@@ -62,6 +63,7 @@ class TransferRow:
     drafted: int
     newest: int
     due_change: int
+    asked_change: int
     due_receive: tuple[tuple[str, int], ...] = ()
     replaced: tuple[bytes, ...] = ()
     parent: bytes | None = None

@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -205,10 +205,12 @@ class Office:
         self.story.custodian = self.unlucky
         steps = [(weight, act) for weight, act in STEPS if act is not Office.crash]
         (act,) = self.chance.choices([act for _, act in steps], [weight for weight, _ in steps])
-        try:
-            act(self)
-        except Crash:
-            return
+        with suppress(Crash):
+            try:
+                act(self)
+            finally:
+                # Whoever goes on is not that one: it has some calls left, perhaps, and would be gone in the middle.
+                self.story.custodian = self.coordinators[0]
 
     # --- who and what ------------------------------------------------------------------------------------------------
 
@@ -477,8 +479,8 @@ class Office:
             found = [int.from_bytes(key, "big") for key, _ in history.state.scan(tables.ERASED)]
         else:
             found = [self.chance.randrange(history.size + 2)]
-        newest = sorted(found)[-20:]
-        return (newest if self.chance.random() < 0.5 else found) or [history.size]
+        found.sort()
+        return (found[-20:] if self.chance.random() < 0.5 else found) or [history.size]
 
     # --- what is sent past us ---------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from custody.history import tables
 from custody.history.entry import EntryKind, require
 from custody.history.on.chain import in_block, spend_holding
 from custody.history.on.signing import commit
-from custody.history.on.transfer import at_status, become
+from custody.history.on.transfer import at_status, become, use_sent_indexes
 from custody.history.questions import History
 from custody.history.relations import children, is_superseded, members
 from custody.history.rows import Named, Nothing
@@ -55,7 +55,7 @@ def _see_early(state: State, seen: SpendSeen, at: int) -> State:
     vault = History(state).charter_version(row.charter).vault_by_id(row.vault)[1]
     require(final_txid(transfer.draft, vault) == seen.txid, "names another transaction than the drafted one")
     # Whoever signed it was asked or not: what it moves has left, and counts.
-    state = commit(state, transfer)
+    state = use_sent_indexes(commit(state, transfer), row)
     state = become(state, replace(row, seen=at, early=at, status=Status.BROADCAST, newest=at))
     state = state.put(tables.RELEASED, seen.txid, Named(transfer.id))
     state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, transfer.id), Nothing())
