@@ -56,7 +56,7 @@ def annex_of(deposit: ExpectedDeposit) -> Annex:
 def issue(log: Forge, deposit: ExpectedDeposit, vault: bytes, index: int) -> AddressIssued:
     """Enter that an address was given out; what was entered."""
     annex = annex_of(deposit)
-    issued = AddressIssued.of(deposit.coin_class, annex.named, vault, index, log.now)
+    issued = AddressIssued.of(deposit.coin_class, annex.named, vault, index, 0, log.now)
     log.annex(annex)
     log.write(kinds.ADDRESS_ISSUED, issued)
     return issued
@@ -79,7 +79,7 @@ def paper_of(forger, issued, edit) -> Callable[..., StatementPaper]:
         log = log or issued
         signed = log.cosigned()
         annex = annex_of(expected())
-        own = AddressIssued.of("seized", annex.named, forger.vault.id, 0, forger.now)
+        own = AddressIssued.of("seized", annex.named, forger.vault.id, 0, 0, forger.now)
         asked = state_address(own, annex, forger.cast.charter, signed.checkpoint, forger.now, 30 * DAY)
         shown = lies.pop("annex", annex)
         return write_paper(edit(asked, **lies), shown, forger.cast.envelope, signed, log.entries)

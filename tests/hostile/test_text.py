@@ -226,7 +226,7 @@ def test_no_document_carries_text_that_lies(forger, lie):
         issued=1,
         nonce=bytes(16),
     )
-    issued = AddressIssued.of("seized", bytes(32), bytes(32), 0, 0)
+    issued = AddressIssued.of("seized", bytes(32), bytes(32), 0, 0, 0)
     ended = Ended(transfer=bytes(32), reason=Ending.EXPIRED, detail="past its time", at=0)
     verified = VerifiedTransaction(transfer=bytes(32), raw=b"", judges=("libbitcoinkernel",), at=0)
     decision = forger.decision(forger.draft(), forger.request())
