@@ -24,6 +24,7 @@ from custody.history import lists
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, make_cast, secret
 from custody.testing.scenario import HOUR, Scenario
+from custody.testing.theft import steal_coin
 from custody.transfer.plain import as_answer, read_returned
 from custody.transfer.signing import SignedPsbt, accept, combine
 from custody.transfer.verify import finalize
@@ -510,9 +511,8 @@ def test_nothing_leaves_that_a_station_would_not_sign():
 
 def test_nothing_leaves_while_everything_is_frozen():
     story = Scenario.funded()
-    first, second = (story.authorized(story.request((SUPPLIER, amount))) for amount in (20_000_000, 10_000_000))
-    story.signed(second)
-    story.chain.view.send(story.transfer(second).verified.raw)
+    first = story.authorized(story.request((SUPPLIER, 20_000_000)))
+    steal_coin(story)
     story.mine()
     assert story.history().frozen_by is not None
     with refuses("FROZEN"):
