@@ -66,7 +66,7 @@ class TerminalNeeded(InvalidInput, code="TERMINAL_NEEDED"):
 class WordsNeeded(InvalidInput, code="WORDS_NEEDED"):
     """Words that a person must bring, and nobody is there to type them."""
 
-    message = "the twelve words of {what} are needed"
+    message = "the 24 words of {what} are needed"
     hint = "Have them read to you over a line you trust, then give them as arguments. They are never shown first."
     what: str
 
@@ -226,17 +226,27 @@ def read_unseen(what: str) -> str:
 
 
 def read_words(given: Iterable[str], what: str) -> str:
-    """Twelve words or a digest in hexadecimal: from the command line, otherwise typed. They are not shown first.
+    """24 words or a digest in hexadecimal: from the command line, otherwise typed, in one line or row by row.
+
+    They are not shown first.
 
     Raises:
         WordsNeeded: none are given and there is no terminal.
+        WordsMistyped: the numbers of a list do not agree with its words.
     """
+    from custody.words import WORD_COUNT, words_so_far  # noqa: PLC0415 - records take long to load, --help needs none
+
     joined = " ".join(given).strip()
     if joined:
         return joined
     if not _is_attended():
         raise WordsNeeded(what=what)
-    typed: str = click.prompt(f"The twelve words of {plain(what)}, as read to you", err=True)
+    typed: str = click.prompt(f"The {WORD_COUNT} words of {plain(what)}, as read to you", err=True)
+    while (count := words_so_far(typed)) < WORD_COUNT:
+        more: str = click.prompt(f"Word {count + 1} and on", default="", show_default=False, err=True)
+        if not more.strip():
+            break
+        typed = f"{typed}\n{more}"
     return typed
 
 

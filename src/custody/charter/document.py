@@ -28,7 +28,6 @@ from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, VaultIdentity
 from custody.vault.keys import PublicText, refuse_secrets
-from custody.words import show_words
 
 DEFAULT_CONFIRMATIONS: Final = 6
 MAX_DESCRIPTOR: Final = 4_000
@@ -69,12 +68,10 @@ class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
 class CharterMismatch(Refused, code="CHARTER_MISMATCH"):
     """Another charter than the pinned one."""
 
-    message = "this charter is {actual} ({actual_words}); pinned is {expected} ({expected_words})"
+    message = "this charter is {actual}; pinned is {expected}"
     hint = "Do not go on: somebody has swapped the charter, or this machine was set up for another one. Ask by voice."
     expected: str
-    expected_words: str
     actual: str
-    actual_words: str
 
 
 class VaultMismatch(Refused, code="VAULT_ID_MISMATCH"):
@@ -448,12 +445,7 @@ def refuse_other_charter(actual: bytes, pinned: bytes) -> None:
         CharterMismatch: it is not.
     """
     if actual != pinned:
-        raise CharterMismatch(
-            expected=pinned.hex(),
-            expected_words=show_words(pinned),
-            actual=actual.hex(),
-            actual_words=show_words(actual),
-        )
+        raise CharterMismatch(expected=pinned.hex(), actual=actual.hex())
 
 
 def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:

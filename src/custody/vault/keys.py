@@ -375,7 +375,7 @@ def refuse_secrets(text: str | bytes, where: str = "input") -> None:
     """Refuse `text` if a private key, seed or mnemonic stands anywhere in it. `where` names the text in the error.
 
     Found: extended private keys of every version, WIF, BIP 38, codex32, private key files, and twelve or more words of
-    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The twelve
+    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The
     words by which people compare digests look the same: they are not for files. Raw hexadecimal cannot be told apart
     from a digest.
 

@@ -20,6 +20,7 @@ from custody.apps.views.layout import (
     block,
     counted,
     grouped,
+    in_words,
     listed,
     moment,
     said,
@@ -57,7 +58,6 @@ from custody.transfer.request import TransferRequest, check_request, read_reason
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
-from custody.words import show_words
 
 Shown: TypeAlias = tuple[Data, str]
 
@@ -329,7 +329,6 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         ("officer", approval.officer),
         ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
         ("transfer", approval.transfer.hex()),
-        ("words", show_words(approval.transfer)),
         ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
         ("saw", f"a log of {approval.log_size} entries"),
         ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
@@ -337,7 +336,12 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     ]
     unchecked = ["what the transfer pays, and whether this counts for it: no log is in this file"]
     return framed_paper(
-        charter, _document_data("approval", approval, state), unchecked, block("Approval", table(rows)), ""
+        charter,
+        _document_data("approval", approval, state),
+        unchecked,
+        block("Approval", table(rows)),
+        in_words(approval.transfer, "Transfer in"),
+        "",
     )
 
 
@@ -354,13 +358,19 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
         ("by", withdrawal.person),
         ("why", said(reason)),
         ("transfer", withdrawal.transfer.hex()),
-        ("words", show_words(withdrawal.transfer)),
         ("issued", moment(withdrawal.issued)),
         ("signature", state),
     ]
     data = {**_document_data("withdrawal", withdrawal, state), "reason": reason}
     unchecked = ["what the transfer pays, and whether this ends it: no log is in this file"]
-    return framed_paper(charter, data, unchecked, block("Withdrawal of a transfer", table(rows)), "")
+    return framed_paper(
+        charter,
+        data,
+        unchecked,
+        block("Withdrawal of a transfer", table(rows)),
+        in_words(withdrawal.transfer, "Transfer in"),
+        "",
+    )
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from custody.apps import terminal
 from custody.apps.terminal import JsonValue
 from custody.units import show_amount
-from custody.words import show_words
+from custody.words import WORD_COUNT, word_rows
 
 Data: TypeAlias = dict[str, JsonValue]
 """One JSON object of `--json`; it leaves the program and enters no other module."""
@@ -133,6 +133,16 @@ def screen(*blocks: str) -> str:
     return "\n\n".join(each for each in blocks if each)
 
 
+def spoken(digest: bytes) -> str:
+    """The words of `digest`, in rows as people read them to each other."""
+    return "\n".join(f"{INDENT}{row}" for row in word_rows(digest))
+
+
+def in_words(digest: bytes, what: str = "In") -> str:
+    """The words of `digest` without more ado, for who need not say them now."""
+    return f"{what} {WORD_COUNT} words\n{spoken(digest)}"
+
+
 def words_block(what: str, digest: bytes) -> str:
-    """The twelve words of `digest`, on one line, with what to do with them."""
-    return f"{what} in twelve words: everybody must read the same aloud\n{INDENT}{show_words(digest)}"
+    """The words of `digest` with what to do with them."""
+    return f"{what} in {WORD_COUNT} words: everybody must read the same aloud\n{spoken(digest)}"

@@ -127,7 +127,7 @@ def verified_screen(found: VerifiedStatement, compared: Sequence[str]) -> str:
     """What a payer may pay by; `compared` are the things that the payer brought and that agree."""
     card, tally = found.card, found.tally
     checked = [
-        "the card is the one whose twelve words were typed",
+        "the card is the one whose 24 words were typed",
         f"{counted(len(tally.acted), 'officer')} of the card signed this statement; {tally.threshold} must",
         "it is made under the card's charter, for its network and for a vault it lists; it holds now",
         *(f"the {what} is the one that was given here" for what in compared),
@@ -143,7 +143,7 @@ def verified_screen(found: VerifiedStatement, compared: Sequence[str]) -> str:
 
 
 def _unchecked(compared: Sequence[str]) -> list[str]:
-    found = ["whether the card's twelve words came from the institution itself"]
+    found = ["whether the card's 24 words came from the institution itself"]
     if "payer" not in compared:
         found.append("whether you are the payer it names (--payer compares)")
     if "address" not in compared:

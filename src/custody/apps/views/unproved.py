@@ -34,6 +34,7 @@ from custody.apps.views.layout import (
     said,
     sats,
     screen,
+    spoken,
     table,
     under,
 )
@@ -62,7 +63,7 @@ from custody.log import Checkpoint, Cosignature
 from custody.transfer.approval import Opinion
 from custody.transfer.request import TransferRequest
 from custody.units import Network
-from custody.words import show_words
+from custody.words import WORD_COUNT, show_words
 
 UNTRUSTED: Final = f"NOTHING OF THIS IS PROVED: {NO_CHARTER}, so all of it is only as the file says."
 MOST_ENTRIES: Final = 40
@@ -117,7 +118,7 @@ def _framed_data(kind: str, found: Unproved[object], says: Data) -> Data:
 
 def _words(what: str, digest: bytes) -> str:
     # Not to be read aloud as agreement: who reads them has checked nothing.
-    return f"{what} in twelve words, to be compared with a machine that has checked it\n{INDENT}{show_words(digest)}"
+    return f"{what} in {WORD_COUNT} words, to be compared with a machine that has checked it\n{spoken(digest)}"
 
 
 def _agreeing(steps: Iterable[Step], lack: Lack) -> str:
