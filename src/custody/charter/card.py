@@ -21,6 +21,7 @@ from custody.charter.rules import ApprovalsRule
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
 from custody.record import Digest, FileRecord, Record
+from custody.twins import Named, refuse_twins
 from custody.units import Count, Network
 from custody.vault.keys import PublicText
 
@@ -84,6 +85,7 @@ class PayerCard(FileRecord):
         names, vaults = [each.name for each in self.officers], [each.vault for each in self.vaults]
         if any(a >= b for a, b in pairwise(names)) or any(a >= b for a, b in pairwise(vaults)):
             raise CardInvalid(problem="does not list officers by name and vaults by id, each once")
+        refuse_twins([Named("officers", each.name) for each in self.officers])
         # A key under two names would let one person make a quorum of two (THREATS F10).
         refuse_shared_keys((each.name, each.key) for each in self.officers)
         if any(each.threshold > len(names) for each in self.vaults):

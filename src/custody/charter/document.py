@@ -11,7 +11,7 @@ import itertools
 import tomllib
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
@@ -25,6 +25,7 @@ from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
+from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, VaultIdentity
 from custody.vault.keys import PublicText, refuse_secrets
@@ -35,6 +36,8 @@ PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputTy
 """Kinds of output a payee may have: those whose spending rules are settled (THREATS A12)."""
 LOOKALIKE_ENDS: Final = 6
 """Characters at either end of an address that people compare when they compare too little."""
+OWN_WORDS: Final = ("the coordinator", "nobody", "nobody yet", "in all")
+"""What screens say in a place where a name may stand, so that no name may be read as it."""
 SHOWN_VAULTS: Final = 4
 """Ids at most in the message about a vault that is none of the charter's."""
 
@@ -46,15 +49,6 @@ class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
     hint = "Correct the charter's text, then have everyone sign the new one."
     where: str
     problem: str
-
-
-class Lookalike(InvalidInput, code="LOOKALIKE"):
-    """Two payees whose addresses begin and end alike: one of them may be there to be taken for the other."""
-
-    message = "the address of payee {second} begins and ends like that of payee {first}"
-    hint = "Compare both addresses in full with their owners. Chance hardly does this; people who poison lists do."
-    first: str
-    second: str
 
 
 class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
@@ -179,8 +173,9 @@ class Charter(Record):
     def unsafe_from_verified(cls, data: bytes, pinned: bytes, names: Mapping[bytes, str] | None = None) -> Charter:
         """A charter that `verify_charter` has accepted before, read again without deriving a single key.
 
-        Everything is checked but the vaults, which are the slow part; each is parsed when it is first asked for. What
-        is relied on is that the charter pinned as `pinned` (32 bytes) was verified once: never begin with this.
+        Everything is checked but the slow parts: how names read, and the vaults, each of which is parsed when it is
+        first asked for. What is relied on is that the charter pinned as `pinned` (32 bytes) was verified once: never
+        begin with this.
         `names` says which vault has which id, as far as the caller kept it; it saves time and is never believed.
 
         Raises:
@@ -196,6 +191,7 @@ class Charter(Record):
         if isinstance(info.context, _Verified):
             self._index.suggest(info.context.names)
         else:
+            _check_twins(self)
             _check_vaults(self)
         _check_witnesses(self)
         _check_payees(self)
@@ -345,6 +341,25 @@ def _check_names(charter: Charter) -> None:
     refuse_shared_keys(charter.signers())
 
 
+def _check_twins(charter: Charter) -> None:
+    """No two names of the charter read alike, and none passes for a word by which screens say that it is nobody."""
+    own = [Named("this program's own words", each) for each in OWN_WORDS]
+    refuse_twins(
+        # Who signs is told by name alone, so a person may not be called like a witness.
+        [*own, *_named_in("people", charter.people), *_named_in("witnesses", charter.witnesses)],
+        [*own, *_named_in("vaults", charter.vaults)],
+        [*own, *_named_in("payees", charter.payees)],
+        [*own, *_named_in("rules", charter.rules)],
+        [Named("institution", charter.institution)],
+    )
+
+
+def _named_in(
+    table: str, entries: Iterable[Person | Witness | CharterVault | AddressPayee | VaultPayee | Rule]
+) -> list[Named]:
+    return [Named(table, each.name) for each in entries]
+
+
 def _check_vaults(charter: Charter) -> None:
     """Each vault is sound and stands once: under a second name, whichever rules are laxer would govern its coins."""
     names: dict[bytes, str] = {}
@@ -401,7 +416,8 @@ def _check_payees(charter: Charter) -> None:
         shown = payee.address.lower()
         seen = ends.setdefault((shown[:LOOKALIKE_ENDS], shown[-LOOKALIKE_ENDS:]), payee.name)
         if seen != payee.name:
-            raise Lookalike(first=seen, second=payee.name)
+            how = "it stands in payees, the other too; the address of one begins and ends like the other's"
+            raise Lookalike(first=seen, second=payee.name, how=how)
 
 
 def _check_rules(charter: Charter) -> None:
