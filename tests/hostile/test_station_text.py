@@ -265,10 +265,10 @@ def test_a_descriptor_file_is_never_printed(terminal, forger):
     terminal.refuses("DESC_CHECKSUM", *command, terminal.file("descriptor", swapped.encode()))
 
 
-def test_markup_in_a_type_that_is_no_text_is_printed_as_it_stands(terminal):
+def test_brackets_in_a_type_that_is_no_text_are_written_out(terminal):
     odd = Envelope(payload="", payloadType="application/[bold]red[/bold]", signatures=())
     shown = terminal.shows("inspect", terminal.file("odd.json", odd.to_bytes()))
-    assert "application/[bold]red[/bold]" in shown
+    assert r"[application/\x5bbold\x5dred\x5b/bold\x5d]" in shown
 
 
 # --- D1: what is shown is what the bytes say --------------------------------------------------------------------------

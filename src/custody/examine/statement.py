@@ -73,7 +73,7 @@ class StatementInvalid(InvalidInput, code="STATEMENT_INVALID"):
 class StatementMismatch(Refused, code="STATEMENT_MISMATCH"):
     """A statement of something else than the reader can find true."""
 
-    message = "the statement's {what} is {stated}, not {expected}"
+    message = "the statement's {what} is [{stated}], not [{expected}]"
     hint = "Neither sign it nor pay: ask the institution's officers by voice, over a line you trust."
     what: str
     stated: str

@@ -15,7 +15,9 @@ from typing import Final, TypeAlias
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import (
     INDENT,
+    Cell,
     Data,
+    Theirs,
     bitcoin,
     block,
     counted,
@@ -277,7 +279,10 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     }
     if kind in papers:
         return papers[kind]()
-    rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
+    rows: list[tuple[str, Cell]] = [
+        ("holds", Theirs(kind)),
+        *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys),
+    ]
     data: Data = {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}
     unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
     shown = block("A signed document of a kind that this program does not show", table(rows))
@@ -298,7 +303,7 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
         check_request(envelope, charter)
         state = f"signed by {request.requester}, and made for the charter trusted here"
     rows = [
-        ("by", request.requester),
+        ("by", Theirs(request.requester)),
         ("why", said(reason)),
         ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
@@ -306,7 +311,8 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
         ("signature", state),
     ]
     payments = [
-        (f"{number}.", *_wanted(payment.amount), payment.payee) for number, payment in enumerate(request.payments, 1)
+        (f"{number}.", *_wanted(payment.amount), Theirs(payment.payee))
+        for number, payment in enumerate(request.payments, 1)
     ]
     return framed_paper(
         charter,
@@ -326,7 +332,7 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     approval = unsafe_payload(envelope, Approval)
     state = _signed_by(envelope, Approval, approval.officer, charter)
     rows = [
-        ("officer", approval.officer),
+        ("officer", Theirs(approval.officer)),
         ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
         ("transfer", approval.transfer.hex()),
         ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
@@ -355,7 +361,7 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
     reason = read_reason(withdrawal.annex, annex)
     state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
     rows = [
-        ("by", withdrawal.person),
+        ("by", Theirs(withdrawal.person)),
         ("why", said(reason)),
         ("transfer", withdrawal.transfer.hex()),
         ("issued", moment(withdrawal.issued)),
@@ -505,8 +511,8 @@ def key_paper(file: KeyFile) -> Shown:
     """What a key file says in clear. None of it is proved before the file is opened."""
     header = file.header
     is_cosigner = header.purpose is Purpose.COINS
-    rows = [
-        ("name", header.name),
+    rows: list[tuple[str, Cell]] = [
+        ("name", Theirs(header.name)),
         ("signs", f"{header.purpose} on {header.network}"),
         ("fingerprint" if is_cosigner else "public key", header.identity.hex()),
         ("checked", "nothing: custody-station export opens the file and shows the key inside"),

@@ -13,6 +13,7 @@ from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import (
     INDENT,
     Data,
+    Theirs,
     block,
     counted,
     grouped,
@@ -37,8 +38,8 @@ def statement_lines(statement: AddressStatement) -> list[str]:
         *under(grouped(statement.address)),
         *table(
             (
-                ("payer", statement.payer),
-                ("purpose", statement.purpose),
+                ("payer", Theirs(statement.payer)),
+                ("purpose", Theirs(statement.purpose)),
                 ("class", statement.coin_class),
                 ("index", str(statement.index)),
                 ("holds", f"{moment(statement.issued)} to {moment(statement.expires)}"),
