@@ -15,7 +15,7 @@ from custody.charter.card import PayerCard, card_of
 from custody.charter.document import Charter, VaultPayee, parse_charter
 from custody.record import canonical
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, SUPPLIER, make_cast, payee_address, person_key
+from custody.testing.cast import OFFICERS, SUPPLIER, Setting, make_cast, payee_address, person_key
 from custody.twins import Named, refuse_twins, skeleton
 from custody.vault.descriptor import Vault
 
@@ -172,6 +172,14 @@ count = 1
     with refuses("LOOKALIKE") as caught:
         parse_charter(text)
     assert "U+043E" in str(caught.error)
+
+
+def test_no_maker_is_counted_as_two_under_names_that_read_alike(edit):
+    charter = make_cast(Setting(makers=("ledger", "blockstream", "coinkite"))).charter
+    vault = charter.vaults[0]
+    devices = tuple(edit(each, maker="1edger") if each.maker == "coinkite" else each for each in vault.devices)
+    with refuses("LOOKALIKE"):
+        edit(charter, vaults=(edit(vault, devices=devices),))
 
 
 def test_mixed_scripts_alone_are_refused_nowhere(edit):

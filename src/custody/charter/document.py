@@ -351,6 +351,8 @@ def _check_twins(charter: Charter) -> None:
         [*own, *_named_in("payees", charter.payees)],
         [*own, *_named_in("rules", charter.rules)],
         [Named("institution", charter.institution)],
+        # Under two names that read alike, one maker would be counted as two.
+        [Named("makers", each) for each in sorted({d.maker for vault in charter.vaults for d in vault.devices})],
     )
 
 
