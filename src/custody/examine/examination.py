@@ -50,7 +50,7 @@ from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Tally
 from custody.transfer.approval import RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
-from custody.transfer.child import check_child, in_context
+from custody.transfer.child import check_child, in_context, refuse_unsigned
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Paid, Proposal, check_indexes, check_transaction, propose
 from custody.transfer.replacement import check_replacement
@@ -274,6 +274,8 @@ def _examine(
     # 6
     proposal = history.proposal(transfer)
     judged = judge_draft(transfer, proposal, previous, history.height)
+    for parent in _parents(transfer):
+        check_parent(history, parent)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(
         _step(
@@ -410,6 +412,30 @@ def _decided(transfer: Transfer, case: Case, charter: Charter, history: History,
     if own != logged:
         raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
     return own
+
+
+def _parents(transfer: Transfer) -> tuple[Transfer, ...]:
+    """What a transfer, or one that it replaces, speeds up: it spends their change."""
+    found = (each.parent for each in (transfer, *transfer.replaced))
+    return tuple({each.id: each for each in found if each is not None}.values())
+
+
+def check_parent(history: History, parent: Transfer) -> None:
+    """Pass when the log proves of a parent what it would prove to a signer: allowed, approved, and signed besides.
+
+    Raises:
+        NotLogged, DecisionDiffers, ApprovalMissing, ...: as for a transfer of its own.
+        ChildParent: it is not signed.
+    """
+    proposal, logged, signing = history.proposal(parent), parent.decision, parent.signing
+    if logged is None or signing is None:
+        raise NotLogged(what="that signatures were asked for on the parent, and a child")
+    own = decide(parent.id, history.case(parent), proposal.charter, Facts.named(signing.at, logged.size, logged.facts))
+    if own != logged:
+        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
+    authorization = parent.authorization
+    check_authorized(parent, proposal, own, signing.at if authorization is None else authorization.at)
+    refuse_unsigned(parent, proposal.vault)
 
 
 def check_authorized(transfer: Transfer, proposal: Proposal, decision: Decision, now: int) -> None:
