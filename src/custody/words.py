@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from embit.wordlists.bip39 import WORDLIST
@@ -24,6 +23,7 @@ from custody.record import tagged_hash
 WORD_COUNT: Final = 24
 IN_A_ROW: Final = 4
 """Words of a row on a screen: as many as a person says in one breath, and another types."""
+_HEX: Final = frozenset("0123456789abcdef")
 _HEX_DIGITS: Final = 64
 _NEAR: Final = 2
 """Places in which a typing mistake may differ: the others agree in 242 bits, which no other document's do."""
@@ -126,10 +126,18 @@ _AROUND: Final = " .,;:()\"'`*\u00b7\u2022\u2013\u2014\u2018\u2019\u201c\u201d\u
 
 
 def _as_digits(text: str) -> str | None:
-    """A digest's digits without what stands between them; None when these are words."""
+    """A digest's digits without what stands between them; None when these are words.
+
+    Raises:
+        WordsMistyped: they are a digest's but for a character or two.
+    """
     joined = "".join(text.split()).removeprefix("0x")
-    is_hex = re.fullmatch(r"[0-9a-f]+", joined) is not None
-    return joined if is_hex and (any(each.isdigit() for each in joined) or len(text.split()) == 1) else None
+    strange = [place for place, each in enumerate(joined, 1) if each not in _HEX]
+    if not strange:
+        return joined if any(each.isdigit() for each in joined) or len(text.split()) == 1 else None
+    if len(strange) <= _NEAR and len(joined) >= _HEX_DIGITS - _NEAR:
+        raise WordsMistyped(problem=f"digit {strange[0]} is none of 0 to 9 and a to f")
+    return None
 
 
 def _as_words(text: str) -> tuple[str, ...]:
@@ -143,11 +151,16 @@ def _as_words(text: str) -> tuple[str, ...]:
     for place, typed in enumerate(_in_order(text), 1):
         word = known.get(typed) or _beginning(typed)
         if word is None:
-            nearest = get_close_matches(typed[:_LONGEST], WORDLIST, n=1)
-            hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
-            raise WordsMistyped(problem=f"word {place} is none of the list{hint}")
+            raise WordsMistyped(problem=f"word {place} is none of the list{_nearest(typed)}")
         heard.append(word)
     return tuple(heard)
+
+
+def _nearest(typed: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - nobody needs it who types well
+
+    found = get_close_matches(typed[:_LONGEST], WORDLIST, n=1)
+    return f"; the nearest is {found[0]!r}" if found else ""
 
 
 def _beginning(typed: str) -> str | None:

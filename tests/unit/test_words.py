@@ -159,6 +159,7 @@ MISTYPED = {
     "part of a digest": (DIGEST.hex()[:32], "32 hexadecimal digits were typed, and 64 are needed"),
     "a digit left out": (DIGEST.hex()[:7] + DIGEST.hex()[8:], "is missing"),
     "another digit": (("1" if DIGEST.hex()[0] == "0" else "0") + DIGEST.hex()[1:], "digit 1 is not this document's"),
+    "a letter for a digit": (f"{DIGEST.hex()[:9]}o{DIGEST.hex()[10:]}", "digit 10 is none of 0 to 9 and a to f"),
     "a page": ("abandon " * 300, "more than 2000 characters"),
 }
 
