@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from custody.apps.terminal import GOES_ON, columns
 from custody.backends.keyfile import create_document_key
 from custody.charter.document import read_charter
 from custody.envelope import Envelope
-from custody.testing.cast import PASSPHRASE, secret
+from custody.testing.cast import PASSPHRASE, Setting, make_cast, secret
 from custody.testing.scenario import Scenario
 from custody.units import Network
 from custody.words import show_words, word_rows
@@ -144,6 +145,17 @@ def test_fewer_rows_end_with_an_empty_one(talk, papers, tmp_path):
         tmp_path, [("as read to you", "abandon ability"), ("Word 3 and on", "")], "trust", papers / "charter.json"
     )
     assert "2 words were typed, and 24 are needed" in shown
+
+
+def test_a_terminal_is_given_no_line_that_it_would_break(talk, tmp_path):
+    name = f"Supplier {'-' * 60} Payees Tax office, at an address of its own"
+    cast = make_cast(Setting(more_payees=(name,)))
+    (tmp_path / "charter.json").write_bytes(cast.envelope.to_bytes())
+    lines = talk(tmp_path, [], "inspect", tmp_path / "charter.json").replace("\r", "").split("\n")
+    assert all(columns(line) <= 80 for line in lines if " " in line.strip())
+    rest = [line for line in lines if "at an address" in line or "its own" in line]
+    assert rest
+    assert all(line.startswith(GOES_ON) for line in rest)
 
 
 def test_only_yes_is_yes(talk, trusting, tmp_path):

@@ -8,15 +8,18 @@ terminal has broken the lines.
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 
+from custody.apps.terminal import GOES_ON, broken, columns
+from custody.apps.views.charter import charter_screen
 from custody.apps.views.coin import coins_of, coins_table
 from custody.apps.views.deposit import given_out, given_table
 from custody.apps.views.examination import examination_screen
 from custody.apps.views.files import document_paper, request_paper, withdrawal_paper
-from custody.apps.views.layout import WIDTH, Theirs, columns, table
+from custody.apps.views.layout import WIDTH, Theirs, table
 from custody.apps.views.request import request_text
 from custody.apps.views.statement import statement_lines
 from custody.apps.views.transfer import transfer_text, transfers_table
@@ -25,7 +28,7 @@ from custody.examine.evidence import Stage
 from custody.examine.statement import compare_statement
 from custody.record import MAX_TEXT, check_text
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS
+from custody.testing.cast import OFFICERS, Setting, make_cast
 from custody.testing.scenario import Scenario
 from custody.transfer.address import ExpectedDeposit
 from custody.transfer.approval import Withdrawal
@@ -158,6 +161,27 @@ def test_a_statement_for_another_payer_is_refused_with_both_in_brackets(story):
     with refuses("STATEMENT_MISMATCH") as caught:
         compare_statement(story.paper(index).asked, "Dana", None)
     assert "payer is [Bank, not Dana], not [Dana]" in str(caught.error)
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as a stream says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_name_in_a_charter_begins_no_line_of_a_terminal(monkeypatch, kind):
+    # Names are not framed, but a terminal is given no line that it would break before a part of one.
+    monkeypatch.setenv("COLUMNS", str(TERMINAL))
+    charter = make_cast(Setting(more_payees=(HOSTILE[kind],))).charter
+    screen = charter_screen(charter, ())
+    whole = {line for line in screen.splitlines() if MARK in line}
+    assert whole
+    for line in broken(screen, Screen()).splitlines():
+        if MARK in line and columns(line) <= TERMINAL:
+            assert line.startswith(GOES_ON) or any(each.startswith(line) for each in whole)
+    assert all(columns(line) <= TERMINAL or " " not in line.strip() for line in broken(screen, Screen()).splitlines())
 
 
 def test_a_type_that_is_no_text_cannot_close_its_frame(forger):

@@ -11,14 +11,13 @@ It knows no records: what is on which screen is for the other files here.
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from custody.apps import terminal
-from custody.apps.terminal import JsonValue
+from custody.apps.terminal import JsonValue, columns
 from custody.units import show_amount
 from custody.words import WORD_COUNT, word_rows
 
@@ -64,14 +63,6 @@ Cell: TypeAlias = str | Theirs
 def said(words: str | None) -> Cell:
     """What an annex says; None is one that is not there."""
     return "(erased or withheld)" if words is None else Theirs(words)
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes: marks take none, and letters of East Asian scripts take two."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(each) in {"W", "F"} for each in text)
-    return len(text) + wide - sum(unicodedata.category(each) in {"Mn", "Me"} for each in text)
 
 
 def _folded(text: str) -> list[str]:
