@@ -46,6 +46,7 @@ from custody.examine.shown import (
     witness_finding,
 )
 from custody.history.questions import History
+from custody.history.relations import VetoedAlike, refuse_vetoed_request, vetoed_alike
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Tally
@@ -98,7 +99,8 @@ class Step:
 class Examination:
     """What a reader knows after every step has passed. `shown` is the log it must remember.
 
-    `reason` is why the transfer was asked for, None when that was erased or withheld.
+    `vetoed_alike` is who has said no to the same payments before, in other requests; `reason` is why the transfer was
+    asked for, None when that was erased or withheld.
     """
 
     stage: Stage
@@ -113,6 +115,7 @@ class Examination:
     shown: Shown
     body_digest: bytes
     steps: tuple[Step, ...]
+    vetoed_alike: tuple[VetoedAlike, ...] = field(default=())
     not_checked: tuple[str, ...] = field(default=())
 
     @property
@@ -306,6 +309,7 @@ def _examine(
         shown=shown,
         body_digest=body_digest,
         steps=tuple(steps),
+        vetoed_alike=vetoed_alike(history, request),
         not_checked=_not_checked(charter, transfer, reason, now),
     )
 
@@ -388,6 +392,7 @@ def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], sta
     transfer = history.transfer(transfer_id)
     if transfer.decision is None:
         raise NotLogged(what="the decision")
+    refuse_vetoed_request(history, transfer.row.request)
     if transfer.ended is not None:
         raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
     digest = gather(transfer, history.state.pinned, previous).digest()
