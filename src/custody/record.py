@@ -62,7 +62,10 @@ class TextForbidden(InvalidInput, code="TEXT_FORBIDDEN"):
     """Text that could lie on a screen."""
 
     message = "text holds {what} at position {at}"
-    hint = "Use plain letters, digits and punctuation; no control or direction characters, no square or angle brackets."
+    hint = (
+        "Use plain letters, digits and punctuation, with one blank between words. Nothing that is not seen: no "
+        "control, direction or joining characters, no variation selectors; and no square or angle brackets."
+    )
     what: str
     at: int
 
@@ -90,30 +93,78 @@ def _tag_prefix(tag: str) -> bytes:
 
 
 _MARKUP: Final = frozenset("[]<>")
+_LIKE_BRACKETS: Final = frozenset(
+    "\uff3b\uff3d\uff1c\uff1e\ufe47\ufe48\ufe64\ufe65"  # the same, wide, small or upright
+    "\u2045\u2046\u27e6\u27e7\u301a\u301b\u3010\u3011"  # brackets with quill, white and black brackets
+    "\u231c\u231d\u231e\u231f\u23a1\u23a3\u23a4\u23a6\u2e22\u2e23\u2e24\u2e25"  # corners and halves
+)
+"""Taken for a bracket. Screens put what people wrote into brackets, so that it cannot pass for a row of theirs."""
+_UNSEEN: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"  # joiner, fillers, vowels, selectors
+    "\u2800\u303f\ufffc\U0001d159\U0001da7f\U0001da80\U00016fe4"  # not ignorable, and drawn as nothing all the same
+) | {chr(each) for part in (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)) for each in part}
+"""What is drawn as nothing: Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) less what `_fault` refuses by
+its category, and blanks that are called letters, marks and symbols."""
+_MARKS: Final = frozenset({"Mn", "Me"})
+_MAX_MARKS: Final = 4
+"""Marks over one letter: more draw over the rows above and below (UTS 39, 5.4)."""
 
 
 @functools.lru_cache(maxsize=1024)
 def check_text(text: str) -> str:
     """`text` itself when it cannot mislead whoever reads it on a terminal or a page.
 
+    What names in Kazakh, Russian, English, Chinese, Arabic and Hebrew need is let in. Zero-width joiners are not:
+    nothing may stand in a text that nobody sees.
+
     Raises:
-        TextForbidden: not NFC, longer than 200 characters, blank at either end, or holding control, format, direction,
-            surrogate, private or unassigned characters, line breaks, odd spaces, or markup brackets.
+        TextForbidden: not NFC, longer than 200 characters, blank at either end, two blanks in a row, or holding
+            control, format, direction, surrogate, private or unassigned characters, line breaks, odd spaces, what is
+            not drawn, marks without a letter or too many on one, or markup brackets and what is taken for them.
     """
     if len(text) > MAX_TEXT:
         raise TextForbidden(what=f"more than {MAX_TEXT} characters", at=MAX_TEXT)
     if text != text.strip():
         raise TextForbidden(what="a blank at its start or end", at=0)
+    # Two blanks keep the columns of a screen apart: text with as many could draw some (THREATS F22).
+    if (at := text.find("  ")) >= 0:
+        raise TextForbidden(what="two blanks in a row", at=at + 1)
+    if text.isascii() and text.isprintable() and _MARKUP.isdisjoint(text):
+        return text
     for at, character in enumerate(text):
-        category = unicodedata.category(character)
-        # Cc, Cf, Cs, Co, Cn, Zl, Zp: escape codes, right-to-left overrides, joiners and line breaks (THREATS F13).
-        if category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and character != " "):
-            raise TextForbidden(what=f"the character U+{ord(character):04X}", at=at)
-        if character in _MARKUP:
-            raise TextForbidden(what=f"the markup character {character!r}", at=at)
+        if (what := _fault(character)) is not None:
+            raise TextForbidden(what=what, at=at)
     if not unicodedata.is_normalized("NFC", text):
         raise TextForbidden(what="a character that is not in normal form (NFC)", at=0)
+    _check_marks(text)
     return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _fault(character: str) -> str | None:
+    """What is wrong with a character wherever it stands."""
+    category = unicodedata.category(character)
+    if character in _MARKUP:
+        return f"the markup character {character!r}"
+    # Cc, Cf, Cs, Co, Cn, Zl, Zp: escape codes, right-to-left overrides, joiners and line breaks (THREATS F13).
+    is_odd = category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and character != " ")
+    is_refused = is_odd or character in _UNSEEN or character in _LIKE_BRACKETS
+    return f"the character U+{ord(character):04X}" if is_refused else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in _MARKS
+
+
+def _check_marks(text: str) -> None:
+    """Marks stand on a letter, each once and few: on a blank they are next to nothing, in heaps they cover the rest."""
+    before, count = " ", 0
+    for at, character in enumerate(text):
+        count = count + 1 if _is_mark(character) else 0
+        if count and (before in {" ", character} or count > _MAX_MARKS):
+            raise TextForbidden(what=f"the mark U+{ord(character):04X} without a letter of its own", at=at)
+        before = character
 
 
 def plain_reason(reason: str) -> str:

@@ -27,6 +27,7 @@ from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.script import Base58Invalid, base58check_decode, base58check_encode, hash160
 from custody.errors import InvalidInput
 from custody.record import SecretMaterial, Text, check_text
+from custody.twins import readings
 from custody.units import HARDENED, IndexRange, Network
 
 MAX_KEY_EXPRESSION: Final = 400
@@ -303,14 +304,20 @@ class Cosigner:
 def refuse_duplicates(cosigners: Sequence[Cosigner]) -> None:
     """Refuse cosigners of which two are visibly one holder.
 
-    That is: one name, one fingerprint, one public key (whatever surrounds it in the xpub, and whichever of the two
-    points that share its x, since both have the same holder), or keys of which one is a child or grandchild of the
-    other at a small index. A holder who hides the relation behind a hardened step cannot be seen from public keys.
+    That is: one name or two that read alike, one fingerprint, one public key (whatever surrounds it in the xpub, and
+    whichever of the two points that share its x, since both have the same holder), or keys of which one is a child or
+    grandchild of the other at a small index. A holder who hides the relation behind a hardened step cannot be seen from
+    public keys.
 
     Raises:
         DupCosigner: with both.
     """
-    for field, why in ((_name, "they have the same name"), (_fingerprint, "their keys have the same fingerprint")):
+    for field, why in (
+        (_name, "they have the same name"),
+        (_folded, "their names read alike"),
+        (_drawn, "their names read alike"),
+        (_fingerprint, "their keys have the same fingerprint"),
+    ):
         seen: dict[object, Cosigner] = {}
         for cosigner in cosigners:
             value = field(cosigner)
@@ -322,7 +329,15 @@ def refuse_duplicates(cosigners: Sequence[Cosigner]) -> None:
 
 
 def _name(cosigner: Cosigner) -> object:
-    return cosigner.name.casefold()
+    return cosigner.name
+
+
+def _folded(cosigner: Cosigner) -> object:
+    return readings(cosigner.name)[0]
+
+
+def _drawn(cosigner: Cosigner) -> object:
+    return readings(cosigner.name)[1]
 
 
 def _fingerprint(cosigner: Cosigner) -> object:
@@ -375,7 +390,7 @@ def refuse_secrets(text: str | bytes, where: str = "input") -> None:
     """Refuse `text` if a private key, seed or mnemonic stands anywhere in it. `where` names the text in the error.
 
     Found: extended private keys of every version, WIF, BIP 38, codex32, private key files, and twelve or more words of
-    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The twelve
+    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The
     words by which people compare digests look the same: they are not for files. Raw hexadecimal cannot be told apart
     from a digest.
 
