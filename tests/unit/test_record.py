@@ -159,7 +159,7 @@ def test_a_record_has_all_its_fields(missing):
     assert missing in str(caught.error)
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b"{", b'"x"', b"\xff", b"{}", b"NaN", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b"{", b'"x"', b"\xff", b"{}", b"NaN", b"[" * 10_000])
 def test_what_is_no_record_is_refused(data):
     with refuses("RECORD_INVALID"):
         Sample.from_bytes(data)

@@ -35,7 +35,6 @@ from custody.bitcoin.psbt_fields import (
 )
 from custody.bitcoin.serialize import (
     WIDE,
-    LimitExceeded,
     TransactionEncoding,
     compact_size,
     read_compact_size,
@@ -47,6 +46,7 @@ from custody.bitcoin.transaction import (
     TxIn,
     TxOut,
 )
+from custody.bounds import LimitExceeded
 from custody.errors import InvalidInput, Refused
 
 MAGIC: Final = b"psbt\xff"

@@ -27,16 +27,6 @@ class TransactionEncoding(InvalidInput, code="TX_ENCODING"):
     at: int
 
 
-class LimitExceeded(InvalidInput, code="LIMIT"):
-    """More of something than this program reads; noticed before memory is taken for it."""
-
-    message = "{count} {what} are more than the {most} that are read"
-    hint = "Check where the file comes from. If it is genuine, split the transfer into smaller ones."
-    what: str
-    count: int
-    most: int
-
-
 class Reader:
     """A cursor over bytes that never reads past their end and accepts one spelling of each length.
 

@@ -26,7 +26,6 @@ from typing import Final, NamedTuple, Self
 from custody.bitcoin.serialize import (
     MAX_SIZE,
     WIDE,
-    LimitExceeded,
     Reader,
     TransactionEncoding,
     check_count,
@@ -36,6 +35,7 @@ from custody.bitcoin.serialize import (
     read_compact_size,
     serialize_stack,
 )
+from custody.bounds import LimitExceeded
 from custody.units import WITNESS_SCALE
 from custody.units import vsize as vsize_of
 
