@@ -178,10 +178,10 @@ _UNSHOWN: Final = {
 """Errors of pydantic whose text or place repeats what stood in the input: a name or a tag that somebody else chose."""
 
 
-def _first_error_only(schema: Any) -> Any:  # noqa: ANN401 - a tree of pydantic's
-    """`schema` with every list in it ended at its first wrong element: each error takes a kilobyte."""
+def _first_error_only(schema: Any) -> None:  # noqa: ANN401 - a tree of pydantic's
+    """Have every list in `schema` end at its first wrong element: each error takes a kilobyte."""
     if not isinstance(schema, dict):
-        return schema
+        return
     if schema.get("type") == "tuple":
         schema["fail_fast"] = True
     _first_error_only(schema.get("schema"))
@@ -189,7 +189,6 @@ def _first_error_only(schema: Any) -> Any:  # noqa: ANN401 - a tree of pydantic'
         parts = schema.get(name, ())
         for each in parts.values() if isinstance(parts, dict) else parts:
             _first_error_only(each)
-    return schema
 
 
 R = TypeVar("R", bound="Record")
@@ -221,7 +220,9 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
-        return _first_error_only(handler(source))
+        schema = handler(source)
+        _first_error_only(schema)
+        return schema
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
