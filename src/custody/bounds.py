@@ -18,8 +18,8 @@ FREE: Final = 16 * 1024
 """Bytes of a text that is read uncounted: nothing of that size costs more than a few megabytes."""
 _ALLOWANCE: Final = 48 * 1024 * 1024
 """Bytes of memory that any text may take."""
-_PER_BYTE: Final = 4
-"""Bytes of memory beside it that each byte of an honest text takes: it is read, written again, and compared."""
+PER_BYTE: Final = 4
+"""Bytes of memory beside it that each byte of an honest record takes: it is read, written again, and compared."""
 _NESTED: Final = 900
 """Bytes of memory that a list or an object takes by itself, at most."""
 _VALUE: Final = 110
@@ -37,8 +37,8 @@ class LimitExceeded(InvalidInput, code="LIMIT"):
     most: int
 
 
-def refuse_costly_json(data: bytes) -> None:
-    """Pass when reading `data` as JSON costs about what an honest text of its size does.
+def refuse_costly_json(data: bytes, per_byte: int = PER_BYTE) -> None:
+    """Pass when reading `data` as JSON costs about what an honest text of its size does: so much for each byte.
 
     What is no JSON passes as well: a parser stops where it goes wrong, and all before that was counted.
 
@@ -47,7 +47,7 @@ def refuse_costly_json(data: bytes) -> None:
     """
     if len(data) <= FREE:
         return
-    allowed = _ALLOWANCE + _PER_BYTE * len(data)
+    allowed = _ALLOWANCE + per_byte * len(data)
     if _weight(data) > allowed and (weight := _weight_outside_texts(data, allowed)) > allowed:
         raise LimitExceeded(what="bytes of memory for its lists and values", count=weight, most=allowed)
 
