@@ -20,7 +20,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -32,7 +32,8 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_core import CoreSchema, to_json
+from pydantic_core import CoreSchema, SchemaValidator, to_json
+from pydantic_core.core_schema import with_default_schema
 
 from custody.bounds import FREE, LimitExceeded, refuse_costly_json
 from custody.errors import InvalidInput
@@ -241,12 +242,21 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
         """As `from_bytes`, with a context for the record's own validators."""
         if len(data) > MAX_RECORD:
             raise LimitExceeded(what=f"bytes of a {cls.kind} record", count=len(data), most=MAX_RECORD)
-        refuse_costly_json(data)
-        is_small = len(data) <= FREE
+        record = cls._validated(data, context)
+        encoded = record.to_bytes() if len(data) <= FREE else record._written_again()  # noqa: SLF001 - one of its own
+        if encoded != data:
+            raise RecordNotCanonical(kind=cls.kind, at=_first_difference(encoded, data))
+        return record
+
+    @classmethod
+    def _validated(cls, data: bytes, context: object) -> Self:
         try:
-            # Each unknown field is an error that is kept until the last. Where there may be many they are passed over
-            # here: a record without them is spelled in another way, and that refuses them.
-            record = cls.model_validate_json(data, context=context, extra=None if is_small else "ignore")
+            if len(data) <= FREE:
+                return cls.model_validate_json(data, context=context)
+            refuse_costly_json(data)
+            # Each unknown field is an error that is kept until the last. Where there may be many they are passed over:
+            # a record without them is spelled in another way, and that refuses them.
+            return cast("Self", _reader_of_large(cls).validate_json(data, context=context, extra="ignore"))
         except ValidationError as error:
             # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -256,16 +266,48 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
                 place.pop()
             where = ".".join(place) or "record"
             raise RecordInvalid(kind=cls.kind, where=where[:120], problem=problem[:120]) from None
-        encoded = record.to_bytes() if is_small else record._written_again()  # noqa: SLF001 - one of its own
-        if encoded != data:
-            raise RecordNotCanonical(kind=cls.kind, at=_first_difference(encoded, data))
-        return record
 
     def _written_again(self) -> bytes:
         """`to_bytes` by the encoder that is faster where texts are long. It leaves fields in the order it finds."""
         if type(self).to_bytes is not Record.to_bytes:
             return self.to_bytes()
         return to_json(_sorted(self.model_dump(mode="json")))
+
+
+@functools.cache
+def _reader_of_large(record: type[Record]) -> SchemaValidator:
+    """What reads `record` and ends at the first field that is missing: such an error keeps a copy of all the others."""
+    schema = _ended_by_missing(record.__pydantic_core_schema__, record.kind)
+    # Or the readers would be taken that the records have already, and with them what a missing field is there.
+    return SchemaValidator(schema, _use_prebuilt=False)
+
+
+def _ended_by_missing(schema: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    if not isinstance(schema, dict):
+        return schema
+    changed = dict(schema)
+    for name in ("schema", "items_schema", "choices", "definitions"):
+        part = schema.get(name)
+        if isinstance(part, list):
+            changed[name] = [_ended_by_missing(each, kind) for each in part]
+        elif name == "choices" and isinstance(part, dict):
+            changed[name] = {tag: _ended_by_missing(each, kind) for tag, each in part.items()}
+        elif part is not None:
+            changed[name] = _ended_by_missing(part, kind)
+    if "fields" in schema:
+        changed["fields"] = {name: _required(name, each, kind) for name, each in schema["fields"].items()}
+    return changed
+
+
+def _required(name: str, field: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    inner = _ended_by_missing(field["schema"], kind)
+    if inner["type"] == "default":
+        return field | {"schema": inner}
+
+    def missing() -> None:
+        raise RecordInvalid(kind=kind, where=name, problem="Field required")
+
+    return field | {"schema": with_default_schema(inner, default_factory=missing)}
 
 
 def _sorted(value: Any) -> Any:  # noqa: ANN401 - JSON data

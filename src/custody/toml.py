@@ -28,7 +28,9 @@ _SHOWN: Final = 40
 _ALLOWANCE: Final = 32 * 1024 * 1024
 _PER_BYTE: Final = 4
 # Bytes of memory that Python's reader takes at most, measured.
-_WEIGHT: Final = {"[": 1_000, "{": 1_000, ".": 1_000, "=": 300, ",": 150}
+_WEIGHT: Final = {"[": 1_000, "{": 1_000, ".": 1_000, "=": 200, ",": 150}
+_ANY: Final = 80
+"""The same for whatever else stands there: it takes no memory, but time."""
 
 _TOKEN: Final = re.compile(
     r'''(?P<text>"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5})?|\'\'\'(?:[^']|'(?!''))*+(?:'{3,5})?'''
@@ -84,11 +86,11 @@ class _Walk:
         allowed = _ALLOWANCE + _PER_BYTE * len(self._text)
         for token in _TOKEN.finditer(self._text):
             kind, found = token.lastgroup, token[0]
+            self._weight += _WEIGHT.get(found, _ANY)
+            if self._weight > allowed:
+                raise LimitExceeded(what="bytes of memory for its tables", count=self._weight, most=allowed)
             if kind == "mark":
                 self._mark(found)
-                self._weight += _WEIGHT.get(found, 0)
-                if self._weight > allowed:
-                    raise LimitExceeded(what="bytes of memory for its tables", count=self._weight, most=allowed)
             elif kind == "word":
                 self._word(found)
             elif kind == "text":

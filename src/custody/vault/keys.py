@@ -372,7 +372,7 @@ _LIKE_ONE: Final = re.compile(rf"(?<!{_B58}){_B58}{{51,}}")
 """Where such a key may stand: no other text is searched from every letter on."""
 _MOST_LIKE_ONE: Final = 1_000
 """Texts like a key, without its checksum, that are looked at in any text; and one more for so many characters:"""
-_CHARACTERS_FOR_ONE: Final = 40
+_CHARACTERS_FOR_ONE: Final = 64
 """An xpub is 111 long, and every second one has such a text in it by chance."""
 _WIF_VERSIONS: Final = b"\x80\xef"
 _BIP38_VERSIONS: Final = (b"\x01\x42", b"\x01\x43")
@@ -460,10 +460,15 @@ def _word_lists() -> tuple[frozenset[str], ...]:
 
 def _mnemonic(text: str) -> str | None:
     lists = tuple(zip(_word_lists(), ("a mnemonic", "a mnemonic share"), strict=True))
-    runs = [0] * len(lists)
+    known, none = frozenset().union(*_word_lists()), [0] * len(lists)
+    runs = none.copy()
     for token in _LETTERS.finditer(text.lower()):
+        word = token[0]
+        if word not in known:
+            runs = none.copy()
+            continue
         for at, (words, what) in enumerate(lists):
-            runs[at] = runs[at] + 1 if token[0] in words else 0
+            runs[at] = runs[at] + 1 if word in words else 0
             if runs[at] >= _MIN_WORDS:
                 return what
     return None
