@@ -453,19 +453,26 @@ _LETTERS: Final = re.compile(r"[a-z]+")
 
 
 @functools.lru_cache(maxsize=1)
-def _word_lists() -> tuple[frozenset[str], ...]:
-    """The words of each list, with their unique first four letters, which steel backups use."""
-    return tuple(frozenset(words) | {word[:4] for word in words} for words in (WORDLIST, SLIP39_WORDS))
+def _word_lists() -> tuple[frozenset[str], tuple[tuple[frozenset[str], str], ...]]:
+    """All known words, and those of each list by what they make.
+
+    Each with its unique first four letters, which steel backups use.
+    """
+    lists = tuple(
+        (frozenset(words) | {word[:4] for word in words}, what)
+        for words, what in ((WORDLIST, "a mnemonic"), (SLIP39_WORDS, "a mnemonic share"))
+    )
+    return frozenset().union(*(words for words, _ in lists)), lists
 
 
 def _mnemonic(text: str) -> str | None:
-    lists = tuple(zip(_word_lists(), ("a mnemonic", "a mnemonic share"), strict=True))
-    known, none = frozenset().union(*_word_lists()), [0] * len(lists)
-    runs = none.copy()
+    known, lists = _word_lists()
+    none = (0,) * len(lists)
+    runs = [*none]
     for token in _LETTERS.finditer(text.lower()):
         word = token[0]
         if word not in known:
-            runs = none.copy()
+            runs[:] = none
             continue
         for at, (words, what) in enumerate(lists):
             runs[at] = runs[at] + 1 if word in words else 0
