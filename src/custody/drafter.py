@@ -24,7 +24,7 @@ from custody.charter.document import VaultPayee
 from custody.history import lists
 from custody.history.holdings import spendable, still_free, unconfirmed
 from custody.history.questions import History
-from custody.history.relations import children, parent_of, refuse_drafted, replaced_by
+from custody.history.relations import children, parent_of, refuse_drafted, refuse_vetoed_request, replaced_by
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, draft, terms_of
@@ -103,6 +103,7 @@ def _asked(history: History, request_id: bytes, rate: int, now: int) -> tuple[Pl
         raise Frozen(why=history.frozen_by)
     request = check_request(history.request(request_id), history.charter)
     refuse_expired_request(request, now)
+    refuse_vetoed_request(history, request_id)
     refuse_drafted(history, request_id)
     replaced = replaced_by(history, request)
     check_payees(request, replaced)

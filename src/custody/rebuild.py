@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from custody.history import kinds, tables
-from custody.history.fold import fold
+from custody.history.fold import fold, folding_many
 from custody.history.rows import StateCorrupt
 from custody.history.state import State
 from custody.log import Frontier, LogCorrupt, LogEntry
@@ -101,12 +101,13 @@ class _Folding:
 
     def go_on(self, size: int, progress: Progress | None) -> None:
         """Fold up to an entry, in views so short that nobody has to wait."""
-        while self.state.size < size:
-            with self.store.read() as view:
-                batch = list(_batch(view, self.state.size, size))
-            self.take(batch)
-            if progress is not None:
-                progress(self.state.size, size)
+        with folding_many():
+            while self.state.size < size:
+                with self.store.read() as view:
+                    batch = list(_batch(view, self.state.size, size))
+                self.take(batch)
+                if progress is not None:
+                    progress(self.state.size, size)
 
     def take(self, entries: Iterable[LogEntry]) -> None:
         """Fold these too."""

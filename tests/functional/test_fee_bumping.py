@@ -532,17 +532,19 @@ def test_a_change_that_is_too_small_pays_for_nobody(begin):
     refused(story, parent, "INSUFFICIENT_FUNDS", rate=HIGHER)
 
 
-def test_parent_and_child_are_one_fee_to_the_ceiling_and_one_rate(begin):
-    story = begin(setting=Setting(max_fee=10_000, max_rate=30_000, max_share=10_000))
+def test_parent_and_child_are_one_fee_to_the_ceiling_and_the_child_s_rate_is_its_own(begin):
+    story = begin(setting=Setting(max_fee=10_000, max_rate=50_000, max_share=10_000))
     parent = story.sent(rate=8_000)
     drafted, decision = story.drafted(child_of(story, parent), rate=30_000)
-    # Alone its rate is above the ceiling, together it is not; its fee is below the ceiling, together they are not.
+    # Its fee is below the ceiling, with its parent's it is not; its rate is above, with its parent it is not.
+    case = story.history().case(story.transfer(drafted.transfer_id))
     assert drafted.fee < 10_000
-    assert [each.code for each in decision.findings if each.code] == ["REPLACE_FEE_TOTAL"]
-    fitting, decision = story.drafted(child_of(story, parent), rate=25_000)
+    assert case.rate_together <= 50_000 < case.rate
+    assert [each.code for each in decision.findings if each.code] == ["REPLACE_FEE_TOTAL", "FEE_RATE"]
+    fitting, decision = story.drafted(child_of(story, parent), rate=20_000)
     assert decision.verdict is Verdict.NEEDS
     case = story.history().case(story.transfer(fitting.transfer_id))
-    assert fitting.fee * 1000 / case.vbytes > 30_000 >= case.rate
+    assert case.rate_together <= 20_000 < case.rate <= 50_000
 
 
 def test_a_parent_of_another_vault_s_request_is_not_there(story):

@@ -38,6 +38,7 @@ from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting
 from custody.testing.forge import Forge, sealed
 from custody.testing.scenario import Scenario
 from custody.transfer.address import AddressAnnex
+from custody.transfer.approval import Opinion
 from custody.transfer.draft import Draft
 from custody.transfer.request import TransferRequest
 from custody.transfer.state import Transfer
@@ -228,12 +229,14 @@ def _play(story: Scenario) -> Told:
     story.chain.reorganise(1, leave_out=[story.transfer(transfer_id).release.txid])
     custodian.observe()
     story.mine(2)
-    # One that is withdrawn, one that the rules deny, and one that its custodians send past release.
+    # One that is withdrawn, one that the rules deny, one vetoed, and one that its custodians send past release.
     withdrawn, _ = story.drafted(story.request((SUPPLIER, 1_000_000)))
     given_up = story.withdrawal(withdrawn.transfer_id)
     custodian.withdraw(given_up)
     custodian.erase(custodian.history().annexed_at(given_up.annex.named), "it named somebody")
     story.drafted(story.request((STRANGER, 1_000_000)))
+    vetoed, _ = story.drafted(story.request((SUPPLIER, 3_000_000)))
+    custodian.approve(story.approval(custodian.evidence(vetoed.transfer_id), OFFICERS[0], Opinion.VETO))
     stolen = story.authorized(story.request((SUPPLIER, 2_000_000)))
     story.signed(stolen)
     story.chain.view.send(story.transfer(stolen).verified.raw)

@@ -185,6 +185,11 @@ class Charter(Record):
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=MAX_RULES)]
 
     @classmethod
+    def digest_of(cls, data: bytes) -> bytes:
+        """The digest (32 bytes) that a charter of these bytes has, if they are one; nothing is read for it."""
+        return tagged_hash(f"custody/{cls.kind}/v1", data)
+
+    @classmethod
     def unsafe_from_verified(cls, data: bytes, pinned: bytes, names: Mapping[bytes, str] | None = None) -> Charter:
         """A charter that `verify_charter` has accepted before, read again without deriving a single key.
 
@@ -196,7 +201,7 @@ class Charter(Record):
             CharterMismatch: the bytes are not those of the pinned charter.
             RecordInvalid, CharterInvalid, ...: as `from_bytes`.
         """
-        refuse_other_charter(tagged_hash(f"custody/{cls.kind}/v1", data), pinned)
+        refuse_other_charter(cls.digest_of(data), pinned)
         return cls._read(data, _Verified(names))
 
     @model_validator(mode="after")

@@ -77,7 +77,7 @@ class FeeRateTooHigh(Refused, code="FEE_RATE"):
     """A fee above the ceiling for its size."""
 
     message = "the fee rate of {rate} sat/kvB is above the {limit} sat/kvB of rule {rule}"
-    hint = "Draft again at a lower fee rate."
+    hint = "Draft again at a lower fee rate. What a child cannot pay for, a replacement of its parent can: --replaces."
     rate: int
     limit: int
     rule: str
@@ -135,7 +135,12 @@ class Case:
 
     @property
     def rate(self) -> int:
-        """sat/kvB that miners get for this transaction, and for the one it carries with it; rounded up."""
+        """sat/kvB that miners get for this transaction, rounded up."""
+        return rate_of(self.fee, self.vbytes)
+
+    @property
+    def rate_together(self) -> int:
+        """The same for it and for what it carries."""
         carried = self.carried or Carried(0, 0)
         return rate_of(self.fee + carried.fee, self.vbytes + carried.vbytes)
 
@@ -216,7 +221,8 @@ class FeeRule(_Rule):
     """Ceilings of the fee: sats, sat/kvB, and parts in 10000 of the amount moved. All three hold.
 
     The one in sats is for a purpose, not for an attempt: fees of what is replaced or sped up are added. The one in
-    sat/kvB is for what a miner takes together: a child with its parent.
+    sat/kvB is for each transaction by itself, a child too: whether its parent still waits, so that both are taken
+    together, no station can see.
     """
 
     kind: ClassVar[str] = "rule-fee"

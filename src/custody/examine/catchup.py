@@ -28,7 +28,7 @@ from custody.examine.shown import (
     check_witnesses,
     line_of,
 )
-from custody.history.fold import fold
+from custody.history.fold import fold, folding_many
 from custody.history.state import State
 from custody.log import Checkpoint, Frontier, LogCorrupt, LogEntry, ProofInvalid, SignedCheckpoint, read_line
 from custody.record import FileRecord
@@ -147,12 +147,13 @@ def fold_lines(
         HistoryInvalid, EntryAuthor, LogCorrupt: an entry does not fit, or is not what it was.
     """
     state, checkpoint, cosignatures = known.state, known.checkpoint, known.cosignatures
-    for frontier in frontiers:
-        folded = fold(state, read_batch(lines, state.size, frontier.size))
-        refuse_changed(folded.frontier, frontier)
-        state = keep(Shown(folded, checkpoint, cosignatures))
-        if progress is not None:
-            progress(state.size, checkpoint.size)
+    with folding_many():
+        for frontier in frontiers:
+            folded = fold(state, read_batch(lines, state.size, frontier.size))
+            refuse_changed(folded.frontier, frontier)
+            state = keep(Shown(folded, checkpoint, cosignatures))
+            if progress is not None:
+                progress(state.size, checkpoint.size)
     return Shown(state, checkpoint, cosignatures)
 
 

@@ -46,11 +46,12 @@ from custody.examine.shown import (
     witness_finding,
 )
 from custody.history.questions import History
+from custody.history.relations import VetoedAlike, refuse_vetoed_request, vetoed_alike
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Tally
 from custody.transfer.approval import RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
-from custody.transfer.child import check_child, in_context
+from custody.transfer.child import check_child, in_context, refuse_unsigned
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Paid, Proposal, check_indexes, check_transaction, propose
 from custody.transfer.replacement import check_replacement
@@ -98,7 +99,8 @@ class Step:
 class Examination:
     """What a reader knows after every step has passed. `shown` is the log it must remember.
 
-    `reason` is why the transfer was asked for, None when that was erased or withheld.
+    `vetoed_alike` is who has said no to the same payments before, in other requests; `reason` is why the transfer was
+    asked for, None when that was erased or withheld.
     """
 
     stage: Stage
@@ -113,6 +115,7 @@ class Examination:
     shown: Shown
     body_digest: bytes
     steps: tuple[Step, ...]
+    vetoed_alike: tuple[VetoedAlike, ...] = field(default=())
     not_checked: tuple[str, ...] = field(default=())
 
     @property
@@ -274,6 +277,8 @@ def _examine(
     # 6
     proposal = history.proposal(transfer)
     judged = judge_draft(transfer, proposal, previous, history.height)
+    for parent in _parents(transfer):
+        check_parent(history, parent)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(
         _step(
@@ -304,6 +309,7 @@ def _examine(
         shown=shown,
         body_digest=body_digest,
         steps=tuple(steps),
+        vetoed_alike=vetoed_alike(history, request),
         not_checked=_not_checked(charter, transfer, reason, now),
     )
 
@@ -386,6 +392,7 @@ def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], sta
     transfer = history.transfer(transfer_id)
     if transfer.decision is None:
         raise NotLogged(what="the decision")
+    refuse_vetoed_request(history, transfer.row.request)
     if transfer.ended is not None:
         raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
     digest = gather(transfer, history.state.pinned, previous).digest()
@@ -410,6 +417,30 @@ def _decided(transfer: Transfer, case: Case, charter: Charter, history: History,
     if own != logged:
         raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
     return own
+
+
+def _parents(transfer: Transfer) -> tuple[Transfer, ...]:
+    """What a transfer, or one that it replaces, speeds up: it spends their change."""
+    found = (each.parent for each in (transfer, *transfer.replaced))
+    return tuple({each.id: each for each in found if each is not None}.values())
+
+
+def check_parent(history: History, parent: Transfer) -> None:
+    """Pass when the log proves of a parent what it would prove to a signer: allowed, approved, and signed besides.
+
+    Raises:
+        NotLogged, DecisionDiffers, ApprovalMissing, ...: as for a transfer of its own.
+        ChildParent: it is not signed.
+    """
+    proposal, logged, signing = history.proposal(parent), parent.decision, parent.signing
+    if logged is None or signing is None:
+        raise NotLogged(what="that signatures were asked for on the parent, and a child")
+    own = decide(parent.id, history.case(parent), proposal.charter, Facts.named(signing.at, logged.size, logged.facts))
+    if own != logged:
+        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
+    authorization = parent.authorization
+    check_authorized(parent, proposal, own, signing.at if authorization is None else authorization.at)
+    refuse_unsigned(parent, proposal.vault)
 
 
 def check_authorized(transfer: Transfer, proposal: Proposal, decision: Decision, now: int) -> None:

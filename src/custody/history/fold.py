@@ -7,7 +7,10 @@ its index. Nothing here decides or sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from custody.charter.document import CharterMismatch
 from custody.errors import CustodyError, IntegrityError
@@ -18,6 +21,27 @@ from custody.history.rows import number
 from custody.history.state import State
 from custody.log import LogEntry, open_body
 from custody.record import read
+
+_SELDOM: Final = 20_000
+"""Objects that are new, and not gone, before Python looks for cycles."""
+
+
+@contextmanager
+def folding_many() -> Iterator[None]:
+    """Have Python look for cycles seldom while a whole log is folded.
+
+    What is folded has none and is gone with its batch, and all that stays would be walked for each batch: on a log of a
+    million entries that is a fifth of the time.
+    """
+    usual = gc.get_threshold()
+    if usual[0] == 0 or usual[0] >= _SELDOM:
+        yield
+        return
+    gc.set_threshold(_SELDOM, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def fold(state: State, entries: Iterable[LogEntry]) -> State:

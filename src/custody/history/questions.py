@@ -258,11 +258,16 @@ def forget_charters() -> None:
     _charters.clear()
 
 
+def remember_charter(charter: Charter) -> None:
+    """Keep a charter that was verified: what comes next asks for it."""
+    for oldest in list(_charters)[: 1 - _MOST_CHARTERS]:
+        _charters.pop(oldest, None)
+    _charters[charter.digest()] = charter
+
+
 def _charter(digest: bytes, body: Callable[[], bytes]) -> Charter:
     found = _charters.get(digest)
     if found is None:
         found = Charter.unsafe_from_verified(read(Envelope, body()).body, digest)
-        for oldest in list(_charters)[: 1 - _MOST_CHARTERS]:
-            _charters.pop(oldest, None)
-        _charters[digest] = found
+        remember_charter(found)
     return found

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
 from custody.errors import Refused
 from custody.history import lists, tables
 from custody.history.holdings import held_by, unconfirmed
 from custody.history.questions import History
+from custody.transfer.approval import Opinion, refuse_vetoed
 from custody.transfer.child import ChildParent, check_waiting
 from custody.transfer.request import TransferRequest
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status, Transfer
+
+MOST_ALIKE: Final = 5
+"""Vetoes of one payment that are named."""
 
 
 class RequestInUse(Refused, code="REQUEST_IN_USE"):
@@ -31,6 +39,38 @@ def refuse_drafted(history: History, request_id: bytes) -> None:
     for transfer in lists.drafts_of(history, request_id):
         if transfer.is_live or transfer.is_bearer:
             raise RequestInUse(request=request_id.hex(), transfer=transfer.id.hex(), status=transfer.status)
+
+
+def refuse_vetoed_request(history: History, request_id: bytes) -> None:
+    """Pass when no officer has said no to a transfer of this request: whatever it is drafted as, it stays said.
+
+    Raises:
+        Vetoed: somebody did.
+    """
+    for _, row in history.state.under(tables.VETOES, request_id):
+        refuse_vetoed(history.transfer(row.value).opinions)
+
+
+@dataclass(frozen=True, slots=True)
+class VetoedAlike:
+    """An officer's no to a transfer that would have paid the same, sats (None: all there was), to the same payee."""
+
+    officer: str
+    transfer: bytes
+    payee: str
+    amount: int | None
+
+
+def vetoed_alike(history: History, request: TransferRequest) -> tuple[VetoedAlike, ...]:
+    """Who has said no to the same payee and amount before, the newest first and few of each."""
+    found: list[VetoedAlike] = []
+    for each in request.payments:
+        prefix = tables.payment_key(each.payee, each.amount)
+        for _, row in islice(history.state.under(tables.VETOED, prefix, backwards=True), MOST_ALIKE):
+            transfer = history.transfer(row.value)
+            officers = dict.fromkeys(one.officer for one in transfer.opinions if one.verdict is Opinion.VETO)
+            found += [VetoedAlike(officer, transfer.id, each.payee, each.amount) for officer in officers]
+    return tuple(dict.fromkeys(found))
 
 
 def members(history: History, group: bytes) -> tuple[Transfer, ...]:

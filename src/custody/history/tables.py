@@ -15,6 +15,7 @@ from typing import Any, Final
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.rules import Case
 from custody.history.rows import Key, Named, Nothing, Number, Sealing, Table, number
+from custody.record import canonical, tagged_hash
 from custody.transfer.state import TransferRow
 from custody.vault.coins import CoinClass, Deposit
 
@@ -157,6 +158,10 @@ COMMITTED_ALL: Final = Table("committed_all", Number)
 """The same of all groups together."""
 SPOKEN: Final = Table("spoken", Nothing)
 """Nonces of approvals."""
+VETOES: Final = Table("vetoes", Named)
+"""TransferIds of those that an officer vetoed, by RequestId and the entry that says so."""
+VETOED: Final = Table("vetoed", Named)
+"""The same by `payment_key` of what they would have paid, and that entry."""
 NONCES: Final = Table("nonces", NonceRow)
 """By nonce of a cosigner's signature (r, 32 bytes)."""
 
@@ -216,6 +221,8 @@ ALL: Final[tuple[Table[Any], ...]] = (
     COMMITTED,
     COMMITTED_ALL,
     SPOKEN,
+    VETOES,
+    VETOED,
     NONCES,
     READERS,
     CHAIN,
@@ -245,6 +252,11 @@ def outpoint_of(key: Key) -> OutPoint:
 def reader_key(who: str | bytes) -> Key:
     """An officer, by name, or a cosigner, by fingerprint, as a key."""
     return b"officer/" + who.encode("utf-8") if isinstance(who, str) else b"cosigner/" + who
+
+
+def payment_key(payee: str, amount: int | None) -> Key:
+    """A payee and sats (None: all there is) as (part of) a key, 32 bytes."""
+    return tagged_hash("custody/payment/v1", canonical([payee, amount]))
 
 
 def place_key(vault_id: bytes, branch: int) -> Key:

@@ -106,8 +106,8 @@ class ApprovalForked(Refused, code="APPROVAL_FORKED"):
 class Vetoed(Refused, code="VETOED"):
     """An officer said no."""
 
-    message = "{officer} vetoed this transfer"
-    hint = "Talk to the officer. A new request starts over."
+    message = "{officer} vetoed this transfer, or another of its request"
+    hint = "Talk to the officer. Nothing of this request goes on; a new one starts over, and names the veto to all."
     officer: str
 
 

@@ -6,9 +6,11 @@ parent's own transaction proves the amount, and the log must say that it was rel
 
 1. The parent was released by this vault, waits for a block, and is not replaced already.
 2. The child spends exactly the parent's change.
-3. Both together reach the rate that was asked for; to the charter's ceilings they are one transaction.
+3. Both together reach the rate that was asked for. Their fees are one to the charter's ceiling in sats; the ceiling in
+   sat/kvB is for the child alone, since nobody who only sees the log knows whether the parent still waits.
+4. The parent is what its log says: this vault's cosigners have signed it.
 
-1 holds at the moment the child is drafted: the fold asks. 2 and 3 are judged wherever a draft is.
+1 holds at the moment the child is drafted: the fold asks. 2 to 4 are judged wherever a draft is.
 
 Sizes are those of transactions with every signature at its largest. Amounts in sats, rates in sat/kvB.
 """
@@ -19,14 +21,16 @@ from dataclasses import replace
 
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.rules import Carried, Case
+from custody.envelope import SigInvalid
 from custody.errors import Refused
 from custody.transfer.draft import Draft, signed_weight
 from custody.transfer.proposal import Proposal
 from custody.transfer.replacement import fees_before
 from custody.transfer.request import Purpose
 from custody.transfer.selection import Algorithm, InsufficientFunds, Selection, Terms, weight_of
+from custody.transfer.signing import SignaturesMissing
 from custody.transfer.state import Transfer
-from custody.transfer.verify import refuse_other_transaction
+from custody.transfer.verify import finalize, refuse_other_transaction
 from custody.units import fee_at, rate_of, vsize
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch, Vault
@@ -109,6 +113,21 @@ def _why_not(parent: Transfer, vault: Vault) -> str | None:
     if parent.seen is not None:
         return f"stands in a block already, at height {parent.seen.height}"
     return "is a child itself: replace it" if parent.request.purpose is Purpose.CHILD else None
+
+
+def refuse_unsigned(parent: Transfer, vault: Vault) -> None:
+    """Rule 4: the signatures in the log make what was released, and each is verified here.
+
+    Raises:
+        ChildParent: they do not.
+    """
+    combined, verified = parent.combined, parent.verified
+    try:
+        if combined and verified and finalize(combined, parent.draft, vault).serialize() == verified.raw:
+            return
+    except (SignaturesMissing, SigInvalid):
+        pass
+    raise ChildParent(parent=parent.id.hex(), problem="is not signed by this vault's cosigners in the log")
 
 
 def check_child(drafted: Draft, parent: Transfer, vault: Vault) -> None:

@@ -453,8 +453,8 @@ class Office:
             found = [int.from_bytes(key, "big") for key, _ in history.state.scan(tables.ERASED)]
         else:
             found = [self.chance.randrange(history.size + 2)]
-        newest = sorted(found)[-20:]
-        return (newest if self.chance.random() < 0.5 else found) or [history.size]
+        found.sort()
+        return (found[-20:] if self.chance.random() < 0.5 else found) or [history.size]
 
     # --- thefts ------------------------------------------------------------------------------------------------------
 

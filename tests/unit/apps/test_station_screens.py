@@ -157,7 +157,7 @@ def test_a_child_says_what_it_speeds_up_and_at_which_rate_together(bumped):
     assert "whether what it speeds up still waits for a block: the coordinator says so" in text
     data = examination_data(found)
     assert data["tied"]["speeds_up"] == {"transfer": second.hex(), "fee": fees[1]}
-    assert (data["request"]["parent"], data["sat_per_kvb_together"]) == (second.hex(), found.case.rate)
+    assert (data["request"]["parent"], data["sat_per_kvb_together"]) == (second.hex(), found.case.rate_together)
 
 
 def test_the_twelve_words_are_the_last_line_and_on_one_line(witnessed):

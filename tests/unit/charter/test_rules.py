@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -78,10 +79,11 @@ def test_fees_before_count_under_the_same_ceiling(fee, before):
 @given(
     st.integers(1, 10**9), st.integers(1, 10**5), st.integers(0, 10**9), st.integers(1, 10**5), st.integers(0, 10**9)
 )
-def test_the_rate_of_a_child_is_that_of_both(fee, vbytes, their_fee, their_vbytes, most):
+def test_the_rate_of_a_child_is_its_own_whatever_it_carries(fee, vbytes, their_fee, their_vbytes, most):
     asked = replace(case(10**12, fee, vbytes=vbytes), carried=Carried(their_fee, their_vbytes))
     refused = fees(max_rate=most).refusals(asked)
-    assert bool(refused) is (Fraction((fee + their_fee) * 1000, vbytes + their_vbytes) > most)
+    assert bool(refused) is (Fraction(fee * 1000, vbytes) > most)
+    assert asked.rate_together == ceil(Fraction((fee + their_fee) * 1000, vbytes + their_vbytes))
     assert all(each.code == "FEE_RATE" for each in refused)
 
 

@@ -38,7 +38,8 @@ def fee_rows(case: Case) -> list[tuple[str, str, str, str]]:
     rows = [("fees", bitcoin(case.fees), sats(case.fees), f"with those of what it {what}: one fee to the rules")]
     if case.carried is not None:
         together = case.fee + case.carried.fee
-        rows.append(("together", bitcoin(together), sats(together), f"{rate(case.rate)} with what it speeds up"))
+        at = f"{rate(case.rate_together)} with what it speeds up"
+        rows.append(("together", bitcoin(together), sats(together), at))
     return rows
 
 
@@ -53,4 +54,4 @@ def tied_data(transfer: Transfer) -> JsonValue:
 
 def fees_data(case: Case) -> dict[str, JsonValue]:
     """What `fee_rows` shows, for a program: sats before this fee, and sat/kvB with what is sped up."""
-    return {"fees_before": case.fees_before, "sat_per_kvb_together": case.rate}
+    return {"fees_before": case.fees_before, "sat_per_kvb_together": case.rate_together}

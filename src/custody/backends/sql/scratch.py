@@ -54,6 +54,8 @@ class ScratchRows:
             self._own.execute(f"PRAGMA {pragma}")
         # Most keys are digests: what is reached for at random are an index's small entries; rows are appended.
         self._own.execute(_TABLE)
+        # One transaction that never ends: nobody else reads this, and each end would walk the whole cache.
+        self._own.execute("BEGIN")
 
     @property
     def rows(self) -> ScratchRows:
@@ -76,10 +78,8 @@ class ScratchRows:
                 gone.append((table.name, key))
             else:
                 written.append((table.name, key, data))
-        self._own.execute("BEGIN")
         self._own.executemany("DELETE FROM rows WHERE name = ? AND key = ?", gone)
         self._own.executemany(_WRITE, written)
-        self._own.execute("COMMIT")
         self.head = head
         self._known.clear()
         return State.over(self, state.pinned)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from custody.charter.document import read_charter, verify_charter
+from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import IntegrityError
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.questions import History
+from custody.history.questions import History, remember_charter
 from custody.history.rows import Named, Number, number
 from custody.history.state import State
 from custody.history.tables import ONLY, AddressRow, CharterRow
@@ -41,6 +41,7 @@ class StateSealed(Record):
 def _adopt(state: State, envelope: Envelope, at: int) -> State:
     require(at == 0, "comes after others: this version keeps one charter")
     charter = verify_charter(envelope, state.pinned)
+    remember_charter(charter)
     row = CharterRow(charter.digest(), at)
     return state.put(tables.CHARTERS, number(charter.version), row).put(tables.IN_FORCE, ONLY, row)
 
@@ -72,7 +73,7 @@ def _seal(state: State, sealed: StateSealed, at: int) -> State:
 
 
 CHARTER_ADOPTED: Final = EntryKind(
-    "charter_adopted", Envelope, _adopt, subjects=lambda envelope: (read_charter(envelope).digest(),)
+    "charter_adopted", Envelope, _adopt, subjects=lambda envelope: (Charter.digest_of(envelope.body),)
 )
 ADDRESS_ISSUED: Final = EntryKind("address_issued", AddressIssued, _issue, subjects=lambda issued: (issued.vault,))
 STATE_SEALED: Final = EntryKind("state_sealed", StateSealed, _seal, subjects=lambda _: ())

@@ -221,7 +221,18 @@ def _approve(state: State, envelope: Envelope, at: int) -> State:
             # The authorization may have counted the one that expired: it has to be given again.
             row = replace(row, approved=approved, authorized=None, status=Status.DECIDED)
     state = note_reader(state, approval.officer, approval.log_size)
+    if approval.verdict is Opinion.VETO:
+        state = _note_veto(state, transfer, at)
     return become(state.put(tables.SPOKEN, approval.nonce, Nothing()), row)
+
+
+def _note_veto(state: State, transfer: Transfer, at: int) -> State:
+    """A no is to the request, and to be remembered whenever the same is asked for again."""
+    named, request = Named(transfer.id), transfer.request
+    state = state.put(tables.VETOES, transfer.row.request + number(at), named)
+    for each in request.payments:
+        state = state.put(tables.VETOED, tables.payment_key(each.payee, each.amount) + number(at), named)
+    return state
 
 
 def note_reader(state: State, who: str | bytes, size: int) -> State:
