@@ -4,7 +4,8 @@ import hmac
 import json
 import socket
 import threading
-from contextlib import contextmanager, suppress
+import time
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from custody.backends.bitcoind import (
     Rpc,
     UserPassword,
 )
-from custody.backends.bitcoind.rpc import MAX_ANSWER
+from custody.backends.bitcoind.rpc import MAX_ANSWER, _Incoming
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.ports import Standing
 from custody.testing.asserts import refuses
@@ -435,12 +436,21 @@ def test_an_answer_that_is_too_long_is_not_waited_for(says):
         assert f"larger than {MAX_ANSWER} bytes" in caught.error.reason
 
 
-def test_a_node_whose_answer_never_ends_is_waited_for_only_so_long():
+@pytest.mark.parametrize("every", [0.05, 0], ids=["a drop now and then", "drops without a pause"])
+def test_a_node_whose_answer_never_ends_is_waited_for_only_so_long(every):
     """Python's timeout begins anew with each byte; this one does not."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
-    with sending(head, b" ", every=0.05) as rpc, refuses("NODE_UNAVAILABLE") as caught:
-        rpc.ask(NUMBER, "getblockcount")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 64000000\r\n\r\n"
+    with sending(head, b" ", every=every) as rpc, refuses("NODE_UNAVAILABLE") as caught:
+        rpc.ask(NUMBER, "scantxoutset")
     assert "1 seconds" in caught.error.reason
+
+
+def test_what_comes_after_the_deadline_is_not_read_though_it_is_there():
+    near, far = socket.socketpair()
+    with near, far, closing(_Incoming(near, time.monotonic() - 1)) as incoming:
+        far.sendall(b"HTTP/1.1 200 OK")
+        with pytest.raises(TimeoutError):
+            incoming.readinto(bytearray(1))
 
 
 DENSE = {
