@@ -28,7 +28,7 @@ from custody.history.relations import children, parent_of, refuse_drafted, refus
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, draft, terms_of
-from custody.transfer.proposal import ReplaceNoConflict, check_conflicts
+from custody.transfer.proposal import ReplaceNoConflict, check_conflicts, refuse_far
 from custody.transfer.replacement import Evicted, check_payees, check_relayed, check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything
@@ -117,12 +117,14 @@ def _plan(history: History, request: TransferRequest, rate: int, now: int) -> Pl
     entry, vault = charter.vault_by_id(request.vault)
     payees = (charter.payee(payment.payee) for payment in request.payments)
     paid = {payee.vault for payee in payees if isinstance(payee, VaultPayee)}
+    next_change = history.next_index(vault.id, Branch.CHANGE)
+    refuse_far(next_change, history.asked_index(vault.id, Branch.CHANGE))
     return Plan(
         request=request,
         charter=charter,
         entry=entry,
         vault=vault,
-        next_change=history.next_index(vault.id, Branch.CHANGE),
+        next_change=next_change,
         next_receive={name: lists.next_receive(history, name) for name in paid},
         height=history.height,
         rate=rate,

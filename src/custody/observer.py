@@ -43,6 +43,7 @@ from custody.transfer.observe import (
     deposits_in,
     spends_in,
 )
+from custody.transfer.proposal import CHANGE_GAP
 from custody.transfer.settlement import Confirmation, Ending, Unconfirmation
 from custody.transfer.state import Transfer
 from custody.units import HARDENED
@@ -51,8 +52,6 @@ from custody.vault.descriptor import Branch
 
 RECEIVE_GAP: Final = 1_000
 """Receive addresses watched beyond the next unused one: restored wallets and old lists pay further on (THREATS C8)."""
-CHANGE_GAP: Final = 100
-"""The same for change, whose indexes nobody but a draft gives out."""
 BATCH_SCRIPTS: Final = 1_000
 """Scripts that are watched in one unit of work."""
 DIGEST: Final = 32

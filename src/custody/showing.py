@@ -11,11 +11,12 @@ Witnesses take their time, so they are asked while nobody holds the store.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from custody.charter.document import Charter
 from custody.envelope import DocumentSigner, Envelope
+from custody.errors import CustodyError
 from custody.examine.catchup import write_log
 from custody.examine.confirmed import check_confirmed, joined, refuse_unsealed
 from custody.examine.evidence import Evidence, Stage, evidence_of
@@ -24,11 +25,14 @@ from custody.examine.shown import EvidenceInvalid, check_witnesses, needed_size,
 from custody.examine.snapshot import sealed_at, write_snapshot
 from custody.log import (
     Checkpoint,
+    CheckpointInvalid,
     Cosignature,
     NotInLog,
     SignedCheckpoint,
+    faults_of,
     sign_checkpoint,
     verify_checkpoint,
+    with_cosignatures_of,
     witnesses_of,
 )
 from custody.log.witnessing import MAX_LEAVES, WitnessBehind, WitnessRequest, sizes_seen
@@ -90,13 +94,20 @@ class Showing:
             return sizes_seen(view.checkpoints(), self.logbook.history_in(view).charter.witness_keys)
 
     def cosigned(self, signed: SignedCheckpoint) -> tuple[Cosignature, ...]:
-        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it."""
+        """Keep a checkpoint that came back from a witness; which of the charter's witnesses stand under it.
+
+        Lines of strangers, and lines that are not good, are left out.
+
+        Raises:
+            CheckpointInvalid: it is not this log's, or what a witness of the charter has put under it is not good.
+        """
         with self.logbook.write(self.clock.now()) as work:
             charter = work.history.charter
             verify_checkpoint(signed, charter.origin, charter.coordinator)
             known = work.store.checkpoint(signed.checkpoint.size)
-            merged = _merged(SignedCheckpoint.parse(known), signed) if known else signed
+            merged = _merged(SignedCheckpoint.parse(known) if known else _alone(signed, charter), signed, charter)
             cosignatures = witnesses_of(merged, charter.witness_keys)
+            _refuse_worthless(signed, charter)
             work.store.save_checkpoint(merged.text())
         return cosignatures
 
@@ -189,13 +200,22 @@ class Showing:
         return signed
 
     def _cosigned_now(self) -> SignedCheckpoint:
-        """A fresh checkpoint with the cosignatures of every witness that can be reached from here."""
+        """A fresh checkpoint with the good cosignatures of every witness that can be reached from here.
+
+        Raises:
+            CustodyError: what the first witness said that refused or failed, when the others are too few.
+        """
         with self.store.read() as view:
-            size = view.size
+            size, charter = view.size, self.logbook.history_in(view).charter
         since = self._furthest_behind()
-        signed = self._request(size, size).signed()
+        signed, failed = self._request(size, size).signed(), list[CustodyError]()
         for witness in self.witnesses:
-            signed = _merged(signed, self._cosigned_by(witness, since, size))
+            try:
+                signed = _merged(signed, self._cosigned_by(witness, since, size), charter)
+            except CustodyError as error:
+                failed.append(error)
+        if failed and not _is_witnessed(signed, charter):
+            raise failed[0]
         with self.store.transaction() as transaction:
             transaction.save_checkpoint(signed.text())
         return signed
@@ -219,8 +239,24 @@ def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:
     return len(found) >= charter.witness_threshold
 
 
-def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoint:
-    """One checkpoint with the signature lines of both.
+def _alone(signed: SignedCheckpoint, charter: Charter) -> SignedCheckpoint:
+    """The checkpoint with its log's own line only."""
+    return replace(signed, signatures=tuple(each for each in signed.signatures if each.name == charter.origin))
+
+
+def _refuse_worthless(signed: SignedCheckpoint, charter: Charter) -> None:
+    """Pass when a good line stands under a checkpoint, or none at all: then it is only not cosigned yet.
+
+    Raises:
+        CheckpointInvalid: what stands there is not good.
+    """
+    faults = faults_of(signed, charter.witness_keys)
+    if faults and not witnesses_of(signed, charter.witness_keys):
+        raise CheckpointInvalid(problem="; ".join(f"of {name}, {fault}" for name, fault in faults.items()))
+
+
+def _merged(known: SignedCheckpoint, other: SignedCheckpoint, charter: Charter) -> SignedCheckpoint:
+    """One checkpoint with the good cosignatures of both.
 
     Raises:
         StateChanged: they are different checkpoints.
@@ -229,6 +265,4 @@ def _merged(known: SignedCheckpoint, other: SignedCheckpoint) -> SignedCheckpoin
         raise StateChanged(
             what="the checkpoint", expected=known.checkpoint.root.hex(), actual=other.checkpoint.root.hex()
         )
-    for line in other.signatures:
-        known = known.with_signature(line)
-    return known
+    return with_cosignatures_of(known, other, charter.witness_keys)

@@ -12,13 +12,14 @@ from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.history import kinds, lists, tables
 from custody.history.questions import History
-from custody.observer import CHANGE_GAP, RECEIVE_GAP
+from custody.observer import RECEIVE_GAP
 from custody.ports import BlockView
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, Setting, expected
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
 from custody.testing.scenario import Scenario
+from custody.transfer.proposal import CHANGE_GAP
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Status
 from custody.units import Network

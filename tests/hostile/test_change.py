@@ -18,10 +18,15 @@ from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import InputField, OutputField
 from custody.bitcoin.script import hash160, multisig_script, p2pkh, p2sh, p2wpkh, p2wsh
 from custody.bitcoin.transaction import TxOut
+from custody.charter.decide import Verdict
+from custody.examine.evidence import Stage
+from custody.history import kinds
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import SUPPLIER, vault_of
 from custody.transfer.address import AddressIssued
+from custody.transfer.proposal import CHANGE_GAP
+from custody.transfer.settlement import Ended, Ending
 from custody.units import HARDENED
 from custody.vault.descriptor import Branch
 from custody.vault.templates import ScriptType
@@ -262,6 +267,46 @@ def test_change_beyond_the_window_that_anybody_looks_at_is_refused(forger, stage
         outputs[at] = TxOut(outputs[at].amount, forger.vault.script_pubkey(Branch.CHANGE, index))
         with refuses("INDEX_NOT_NEXT"):
             forger.judge(forger.redrafted(drafted, outputs=outputs, change=index), stage)
+
+
+def with_change_at(forger, drafted, index):
+    """The draft with its change at another index."""
+    at, outputs = change_at(drafted, forger.vault), list(drafted.transaction.outputs)
+    outputs[at] = TxOut(outputs[at].amount, forger.vault.script_pubkey(Branch.CHANGE, index))
+    return forger.redrafted(drafted, outputs=outputs, change=index)
+
+
+def test_drafts_that_came_to_nothing_push_change_nowhere(forger, stage, edit):
+    # Drafted, denied and ended by the coordinator's word alone, as often as it likes.
+    log, request = forger.log(), forger.request()
+    for number in range(5):
+        made = forger.draft(request, fee=10_000 + number)
+        denied = edit(forger.decision(made, request), verdict=Verdict.DENY)
+        forger.evidence(made, Stage.APPROVE, log=log, request=request, decision=denied, ask=number == 0)
+        log.write(kinds.ENDED, Ended(transfer=made.transfer_id, reason=Ending.DENIED, detail="", at=forger.now))
+    far = with_change_at(forger, forger.draft(request), 5)
+    with refuses("INDEX_NOT_NEXT") as caught:
+        forger.judge(far, stage, log=log, request=request, ask=False)
+    assert caught.error.expected == 0
+
+
+@pytest.mark.parametrize("waiting", [CHANGE_GAP - 1, CHANGE_GAP])
+def test_drafts_that_wait_push_change_no_farther_than_it_is_looked_for(forger, stage, waiting):
+    log = forger.log()
+    for number in range(waiting):
+        coin = forger.coin(2_000_000, 0, number)
+        request = forger.request((SUPPLIER, 1_000_000), nonce=number.to_bytes(16, "big"))
+        made = with_change_at(forger, forger.draft(request, coins=[coin]), number)
+        log.write(kinds.REQUESTED, request)
+        log.write(kinds.DRAFTED, made)
+    request = forger.request(nonce=b"\xff" * 16)
+    last = with_change_at(forger, forger.draft(request), waiting)
+    if waiting < CHANGE_GAP:
+        assert forger.judge(last, stage, log=log, request=request)
+        return
+    with refuses("INDEX_NOT_NEXT") as caught:
+        forger.judge(last, stage, log=log, request=request)
+    assert (caught.error.actual, caught.error.expected) == (CHANGE_GAP, 0)
 
 
 # --- A5: hardened and overflowing indexes ---------------------------------------------------------------------------

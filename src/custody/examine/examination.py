@@ -337,7 +337,7 @@ def judge_draft(transfer: Transfer, proposal: Proposal, previous: Sequence[bytes
     check_replacement(drafted, proposal.request, transfer.replaced)
     if transfer.parent is not None:
         check_child(drafted, transfer.parent, vault)
-    check_indexes(proposal, transfer.row.due_change, dict(transfer.row.due_receive))
+    check_indexes(proposal, transfer.row.due_change, transfer.row.asked_change, dict(transfer.row.due_receive))
     return Judged(psbt, reading, case)
 
 

@@ -29,6 +29,7 @@ from custody.log import (
     LogEntry,
     ProofInvalid,
     SignedCheckpoint,
+    faults_of,
     read_line,
     verify_checkpoint,
     withhold,
@@ -258,11 +259,13 @@ def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosigna
     cosignatures = witnesses_of(signed, witnesses)
     cosigned = {each.key for each in cosignatures}
     if len(cosigned) < charter.witness_threshold:
+        faults = faults_of(signed, witnesses)
+        missing = [name for name, key in sorted(witnesses.items()) if key not in cosigned]
         raise HistoryUnwitnessed(
             given=len(cosigned),
             needed=charter.witness_threshold,
             size=signed.checkpoint.size,
-            missing=", ".join(name for name, key in sorted(witnesses.items()) if key not in cosigned),
+            missing=", ".join(f"{name} ({faults[name]})" if name in faults else name for name in missing),
         )
     return cosignatures
 

@@ -119,10 +119,17 @@ class History:
         return Facts(at=at, size=self.size, frozen_by=self.frozen_by)
 
     def next_index(self, vault_id: bytes, branch: int) -> int:
-        """The first index of a branch that neither an issued address nor a draft has used.
+        """The first index of a branch behind every issued address, and behind every draft that may be or was signed.
 
-        Deposits do not count: they are the coordinator's word alone, and it could push an index out of reach with them.
+        A draft that came to nothing gives its index back: whoever looks for the coins with another wallet stops where
+        nothing was paid for a while. Deposits do not count: they are the coordinator's word alone, and it could push an
+        index out of reach with them.
         """
+        drawn = next(self.state.under(tables.DRAWN, tables.place_key(vault_id, branch), backwards=True), None)
+        return max(self.asked_index(vault_id, branch), 0 if drawn is None else tables.drawn_index(drawn[0]) + 1)
+
+    def asked_index(self, vault_id: bytes, branch: int) -> int:
+        """The same without drafts that nobody was asked to sign."""
         found = self.state.get(tables.NEXT_INDEX, tables.place_key(vault_id, branch))
         return 0 if found is None else found.value
 

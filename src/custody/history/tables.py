@@ -119,7 +119,9 @@ UNDRAFTED: Final = Table("undrafted", Named)
 ADDRESSES: Final = Table("addresses", AddressRow)
 """By vault id and receive index, oldest first."""
 NEXT_INDEX: Final = Table("next_index", Number)
-"""First unused index, by vault id and branch."""
+"""First index behind all that were issued or that signatures were asked for, by vault id and branch."""
+DRAWN: Final = Table("drawn", Nothing)
+"""Indexes of drafts that are live and not asked to be signed: by vault id, branch, index and the entry that drafted."""
 
 # What the log has said of itself.
 SEALS: Final = Table("seals", Named)
@@ -205,6 +207,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     UNDRAFTED,
     ADDRESSES,
     NEXT_INDEX,
+    DRAWN,
     SEALS,
     ANNEXES,
     ERASED,
@@ -262,6 +265,16 @@ def payment_key(payee: str, amount: int | None) -> Key:
 def place_key(vault_id: bytes, branch: int) -> Key:
     """A branch of a vault as a key."""
     return vault_id + bytes([branch])
+
+
+def drawn_key(vault_id: bytes, branch: int, index: int, drafted: int) -> Key:
+    """An index of a branch as a key of `DRAWN`, for the draft of this entry."""
+    return place_key(vault_id, branch) + number(index) + number(drafted)
+
+
+def drawn_index(key: Key) -> int:
+    """The index in such a key."""
+    return int.from_bytes(key[-16:-8], "big")
 
 
 def height_key(height: int) -> Key:

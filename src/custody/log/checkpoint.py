@@ -34,9 +34,10 @@ from custody.record import TextForbidden, check_text
 
 MAX_CHECKPOINT: Final = 256 * 1024
 """Characters of the longest note that is read; C2SP asks for room for 16 signatures of 5 kB."""
-MAX_SIGNATURES: Final = 64
+MAX_SIGNATURES: Final = 100
 MAX_SIZE: Final = 2**53 - 1
-MAX_TIME: Final = 2**40
+MAX_TIME: Final = 4_102_444_799
+"""Unix seconds, the last of the year 2099: what is said to be later is no time at which anybody saw anything."""
 
 
 class CheckpointInvalid(InvalidInput, code="CHECKPOINT_INVALID"):
@@ -296,25 +297,54 @@ def verify_note(body: str, signatures: Sequence[NoteSignature], key: NoteKey) ->
 
 
 def witnesses_of(signed: SignedCheckpoint, witnesses: Mapping[str, bytes]) -> tuple[Cosignature, ...]:
-    """The cosignatures by `witnesses` (name to raw public key), in order of name, each raw key once.
+    """The good cosignatures by `witnesses` (name to raw public key), in order of name, each raw key once.
 
-    Strangers' lines are passed over, and so is the log's own. Verify that with `verify_checkpoint`.
+    Strangers' lines are passed over, and so is the log's own. Verify that with `verify_checkpoint`. Lines that are not
+    good are passed over too, or one witness could spoil what all others say; `faults_of` names them. Source: C2SP
+    signed-note, verifying signatures.
 
     Raises:
-        CheckpointInvalid: a line of one of `witnesses` does not verify.
         KeyInvalid: one of the keys is not a usable Ed25519 public key.
     """
     found: dict[bytes, Cosignature] = {}
+    for key, line, fault in _cosigned_lines(signed, witnesses):
+        if fault is None:
+            time = int.from_bytes(line.signature[:8], "big")
+            found.setdefault(key.public_key, Cosignature(key=key.public_key, time=time))
+    return tuple(found.values())
+
+
+def faults_of(signed: SignedCheckpoint, witnesses: Mapping[str, bytes]) -> dict[str, str]:
+    """What is wrong with lines of `witnesses` that do not count, by name."""
+    return {key.name: fault for key, _, fault in _cosigned_lines(signed, witnesses) if fault is not None}
+
+
+def with_cosignatures_of(
+    known: SignedCheckpoint, other: SignedCheckpoint, witnesses: Mapping[str, bytes]
+) -> SignedCheckpoint:
+    """The checkpoint with the good cosignatures of another copy of it; one that is not good takes no other's place."""
+    for _, line, fault in _cosigned_lines(other, witnesses):
+        if fault is None:
+            known = known.with_signature(line)
+    return known
+
+
+def _cosigned_lines(
+    signed: SignedCheckpoint, witnesses: Mapping[str, bytes]
+) -> Iterator[tuple[NoteKey, NoteSignature, str | None]]:
+    """Each line by one of `witnesses`, in order of name, with its key, and what is wrong with it."""
     body = signed.checkpoint.body()
     for name in sorted(witnesses):
         key = NoteKey(name, SignatureType.COSIGNATURE, witnesses[name])
         for each in _lines_of(signed.signatures, key):
-            time = int.from_bytes(each.signature[:8], "big")
-            message = _cosigned(body, time)
-            if time > MAX_TIME or not verify_ed25519(key.public_key, message, each.signature[8:]):
-                raise CheckpointInvalid(problem=f"the cosignature of {name} does not verify")
-            found.setdefault(key.public_key, Cosignature(key=key.public_key, time=time))
-    return tuple(found.values())
+            yield key, each, _fault_of(each.signature, key, body)
+
+
+def _fault_of(cosignature: bytes, key: NoteKey, body: str) -> str | None:
+    time = int.from_bytes(cosignature[:8], "big")
+    if not verify_ed25519(key.public_key, _cosigned(body, time), cosignature[8:]):
+        return "its cosignature does not verify"
+    return "its cosignature is of an impossible time" if time > MAX_TIME else None
 
 
 def witness(

@@ -41,7 +41,10 @@ class IndexNotNext(Refused, code="INDEX_NOT_NEXT"):
     """Change or a vault payee at another index than the next unused one."""
 
     message = "{what} goes to index {actual}; the log says the next unused one is {expected}"
-    hint = "Draft again. An index far away is money that nobody will find."
+    hint = (
+        "Draft again; when many drafts wait, have some of them signed or withdrawn first. An index far away is money "
+        "that nobody will find."
+    )
     what: str
     actual: int
     expected: int
@@ -189,13 +192,33 @@ def check_transaction(proposal: Proposal, height: int) -> None:
         )
 
 
-def check_indexes(proposal: Proposal, next_change: int, next_receive: Mapping[str, int]) -> None:
-    """Check that change and vault payees sit at the next unused indexes of the log.
+CHANGE_GAP: Final = 100
+"""Change indexes behind the last one that signatures were asked for, at which coins are looked for."""
+
+
+def refuse_far(change: int, asked_change: int) -> None:
+    """Pass when change is no farther than people look for it: `asked_change` is behind all that may be signed.
+
+    Drafts are the coordinator's word alone: with enough of them it would push change out of everybody's sight.
+
+    Raises:
+        IndexNotNext: it is.
+    """
+    if change >= asked_change + CHANGE_GAP:
+        raise IndexNotNext(what="change", actual=change, expected=asked_change)
+
+
+def check_indexes(proposal: Proposal, next_change: int, asked_change: int, next_receive: Mapping[str, int]) -> None:
+    """Check that change and vault payees sit at the next unused indexes of the log, and change not far away.
+
+    `asked_change` is the next one behind those that signatures were asked for.
 
     Raises:
         IndexNotNext: one does not.
     """
     drafted = proposal.draft
+    if drafted.change is not None:
+        refuse_far(drafted.change, asked_change)
     if drafted.change is not None and drafted.change != next_change:
         raise IndexNotNext(what="change", actual=drafted.change, expected=next_change)
     due = dict(next_receive)

@@ -48,8 +48,8 @@ class TransferRow:
 
     `group` is the id of the first of the transfers that conflict with it on purpose; `replaced` are those of them it
     had to conflict with when it was drafted, in the order they were drafted, and `parent` what it speeds up.
-    `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then. `newest` is the
-    latest entry about it.
+    `due_change` and `due_receive` (of the vaults it pays, by name) were the next unused indexes then, `asked_change`
+    the next behind those that signatures had been asked for. `newest` is the latest entry about it.
     """
 
     id: bytes
@@ -61,6 +61,7 @@ class TransferRow:
     drafted: int
     newest: int
     due_change: int
+    asked_change: int
     due_receive: tuple[tuple[str, int], ...] = ()
     replaced: tuple[bytes, ...] = ()
     parent: bytes | None = None

@@ -331,13 +331,15 @@ class Naive:
     # --- questions ---------------------------------------------------------------------------------------------------
 
     def next_index(self, vault_id: bytes, branch: int) -> int:
+        # What came to nothing before anybody was asked to sign gives its index back.
+        counted = [each for each in self.transfers if each.is_live or each.is_bearer]
         if branch == Branch.CHANGE:
-            ours = [each.draft.change for each in self.transfers if each.draft.identity.vault == vault_id]
+            ours = [each.draft.change for each in counted if each.draft.identity.vault == vault_id]
             used = [index for index in ours if index is not None]
         else:
             used = [issued.index for issued, _ in self.addresses if issued.vault == vault_id]
             name = self.vaults[vault_id][0]
-            paid = [place for each in self.transfers for place in self._paid_vaults(each.draft)]
+            paid = [place for each in counted for place in self._paid_vaults(each.draft)]
             used += [index for vault, index in paid if vault == name]
         return max(used, default=-1) + 1
 

@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -196,10 +196,12 @@ class Office:
         self.story.custodian = self.unlucky
         steps = [(weight, act) for weight, act in STEPS if act is not Office.crash]
         (act,) = self.chance.choices([act for _, act in steps], [weight for weight, _ in steps])
-        try:
-            act(self)
-        except Crash:
-            return
+        with suppress(Crash):
+            try:
+                act(self)
+            finally:
+                # Whoever goes on is not that one: it has some calls left, perhaps, and would be gone in the middle.
+                self.story.custodian = self.coordinators[0]
 
     # --- who and what ------------------------------------------------------------------------------------------------
 

@@ -379,11 +379,28 @@ def test_a_draft_with_a_far_index_does_not_push_the_next_one_out_of_reach(told, 
     assert history.next_index(told.cast.vault.id, Branch.CHANGE) == 0
 
 
-def test_a_draft_uses_the_next_change_index(told):
-    assert told.until(kinds.DRAFTED).next_index(told.cast.vault.id, Branch.CHANGE) == 0
+def change_indexes(told, history: History) -> tuple[int, int]:
+    """The next one, and the next one behind those that signatures were asked for."""
+    vault_id = told.cast.vault.id
+    return history.next_index(vault_id, Branch.CHANGE), history.asked_index(vault_id, Branch.CHANGE)
+
+
+def test_a_draft_keeps_the_next_change_index_and_signatures_use_it(told):
+    assert change_indexes(told, told.until(kinds.DRAFTED)) == (0, 0)
     history = told.after(kinds.DRAFTED)
-    assert history.next_index(told.cast.vault.id, Branch.CHANGE) == 1
-    assert history.transfer(told.transfer_id).row.due_change == 0
+    assert change_indexes(told, history) == (1, 0)
+    row = history.transfer(told.transfer_id).row
+    assert (row.due_change, row.asked_change) == (0, 0)
+    assert change_indexes(told, told.until(kinds.SIGNING_REQUESTED)) == (1, 0)
+    assert change_indexes(told, told.after(kinds.SIGNING_REQUESTED)) == (1, 1)
+    assert not list(told.after(kinds.SIGNING_REQUESTED).state.scan(tables.DRAWN))
+
+
+@pytest.mark.parametrize("end", [kinds.WITHDRAWN, kinds.ENDED], ids=str)
+def test_a_draft_that_comes_to_nothing_gives_its_index_back(told, end):
+    before, after = change_indexes(told, told.until(end)), change_indexes(told, told.after(end))
+    assert before == (2, 1)
+    assert after == (1, 1)
 
 
 # --- transfers --------------------------------------------------------------------------------------------------------

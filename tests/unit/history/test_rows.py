@@ -161,7 +161,7 @@ def test_the_row_that_says_nothing_is_an_empty_list():
 
 
 def _some_row() -> TransferRow:
-    return TransferRow(bytes(32), bytes(32), bytes(32), bytes(32), 1, 2, 3, 3, 0)
+    return TransferRow(bytes(32), bytes(32), bytes(32), bytes(32), 1, 2, 3, 3, 0, 0)
 
 
 # --- no rows ----------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def test_a_draft_pays_what_was_asked_and_returns_the_rest(told, coins, plan_of, 
     assert spent == case.outflow + case.change
     assert (case.vault, case.requester, case.purpose) == ("reserve", plan.request.requester, Purpose.PAYMENT)
     check_transaction(propose(made, plan.request, told.charter), HEIGHT)
-    check_indexes(propose(made, plan.request, told.charter), 4, {"reserve": 9})
+    check_indexes(propose(made, plan.request, told.charter), 4, 4, {"reserve": 9})
 
 
 def test_seats_say_where_each_input_sits(told, coins, plan_of, drafted):

@@ -254,7 +254,7 @@ def test_each_vault_payee_has_its_own_index_and_nobody_else_has_one(told, edit, 
 def test_an_address_payee_with_an_index_is_refused(told, edit):
     made = edit(told.draft, destinations=(VaultDestination(payee=SUPPLIER, index=0),))
     with refuses("OUTPUTS_NOT_REQUESTED"):
-        check_indexes(proposal_of(told, draft=made), 0, {"reserve": 3})
+        check_indexes(proposal_of(told, draft=made), 0, 0, {"reserve": 3})
 
 
 @pytest.mark.parametrize("index", [8, 10, 2**31 - 1])
@@ -263,14 +263,14 @@ def test_a_vault_payee_at_another_index_than_the_next_is_refused(told, edit, coi
         drafted(plan_of(("Reserve", 1_000_000)), coins), destinations=(VaultDestination(payee="Reserve", index=index),)
     )
     with refuses("INDEX_NOT_NEXT"):
-        check_indexes(proposal_of(told, draft=made), 4, {"reserve": 9})
+        check_indexes(proposal_of(told, draft=made), 4, 4, {"reserve": 9})
 
 
 @pytest.mark.parametrize("change", [3, 5, 2**31 - 1])
 def test_change_at_another_index_than_the_next_is_refused(told, edit, coins, plan_of, change, drafted):
     made = edit(drafted(plan_of((SUPPLIER, 1_000_000)), coins), change=change)
     with refuses("INDEX_NOT_NEXT"):
-        check_indexes(proposal_of(told, draft=made), 4, {"reserve": 9})
+        check_indexes(proposal_of(told, draft=made), 4, 4, {"reserve": 9})
 
 
 # --- its amounts ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_sign
 from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.statement import AddressStatement, count_signers
 from custody.examine.unproved import NO_CHARTER
-from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
+from custody.log import SignedCheckpoint, faults_of, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.record import Record
 from custody.transfer.annex import Annex
@@ -488,6 +488,8 @@ def _stands_behind(signed: SignedCheckpoint, charter: Charter | None) -> Iterato
     names = {each.key: each.name for each in charter.witnesses}
     for each in witnesses_of(signed, charter.witness_keys):
         yield "cosigned", f"by {names[each.key]} at {moment(each.time)}"
+    for name, fault in faults_of(signed, charter.witness_keys).items():
+        yield "left out", f"{name}: {fault}"
     yield "needed", f"{charter.witness_threshold} of {len(charter.witnesses)} witnesses"
 
 

@@ -58,10 +58,9 @@ def _issue(state: State, issued: AddressIssued, at: int) -> State:
 
 
 def use_index(state: State, vault_id: bytes, branch: int, index: int) -> State:
-    """Count an index as used, when it is the one that is due."""
-    if index != History(state).next_index(vault_id, branch):
-        return state
-    return state.put(tables.NEXT_INDEX, tables.place_key(vault_id, branch), Number(index + 1))
+    """Count an index, and all before it, as used for good."""
+    used = max(History(state).asked_index(vault_id, branch), index + 1)
+    return state.put(tables.NEXT_INDEX, tables.place_key(vault_id, branch), Number(used))
 
 
 def _seal(state: State, sealed: StateSealed, at: int) -> State:

@@ -7,7 +7,7 @@ from typing import Final
 
 from custody.history import tables
 from custody.history.entry import EntryKind, require
-from custody.history.on.transfer import at_status, become, note_reader
+from custody.history.on.transfer import at_status, become, note_reader, use_indexes
 from custody.history.questions import History
 from custody.history.rows import Number
 from custody.history.state import State
@@ -20,6 +20,7 @@ from custody.transfer.verify import VerifiedTransaction
 def _request_signatures(state: State, signing: SigningRequested, at: int) -> State:
     transfer = at_status(state, signing.transfer, Status.AUTHORIZED)
     state = become(state, replace(transfer.row, signing=at, status=Status.SIGNING, newest=at))
+    state = use_indexes(state, transfer.row)
     return _commit(state, transfer)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from custody.history.holdings import held_by
 from custody.history.on.charter import use_index
 from custody.history.questions import History
 from custody.history.relations import is_superseded, members, parent_of, refuse_drafted, replaced_by
-from custody.history.rows import Named, Nothing, Number, number
+from custody.history.rows import Key, Named, Nothing, Number, number
 from custody.history.state import State
 from custody.history.tables import outpoint_key
 from custody.transfer.approval import (
@@ -74,6 +74,7 @@ def _hold(state: State, row: TransferRow) -> State:
 
 
 def _let_go(state: State, row: TransferRow) -> State:
+    state = _give_back(state, row)
     history = History(state)
     kept = {o for each in members(history, row.group) if each.is_live for o in each.draft.outpoints}
     outpoints = history.transfer(row.id).draft.outpoints
@@ -130,6 +131,7 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
         drafted=at,
         newest=at,
         due_change=history.next_index(identity.vault, Branch.CHANGE),
+        asked_change=history.asked_index(identity.vault, Branch.CHANGE),
         due_receive=_due_receive(history, drafted),
         replaced=tuple(each.id for each in replaced),
         parent=request.parent,
@@ -138,7 +140,7 @@ def _draft(state: State, drafted: Draft, at: int) -> State:
     case = _case(History(state), row)
     if case is not None:
         state = state.put(tables.CASES, transfer_id, case)
-    return _use_indexes(state, drafted)
+    return _draw(state, drafted, at)
 
 
 def _enlist(state: State, row: TransferRow, drafted: Draft) -> State:
@@ -187,16 +189,45 @@ def _due_receive(history: History, drafted: Draft) -> tuple[tuple[str, int], ...
     return tuple((name, lists.next_receive(history, name)) for name in names)
 
 
-def _use_indexes(state: State, drafted: Draft) -> State:
-    """Count the indexes of a draft as used, when they are the ones that were due.
+def _places(history: History, drafted: Draft) -> Iterator[tuple[bytes, int, int]]:
+    """Where a draft returns to and pays vaults: vault id, branch and index of each."""
+    if drafted.change is not None:
+        yield drafted.identity.vault, Branch.CHANGE, drafted.change
+    for name, index in _paid_vaults(history, drafted):
+        yield history.charter.vault(name).id, Branch.RECEIVE, index
+
+
+def _draw(state: State, drafted: Draft, at: int) -> State:
+    """Keep the indexes of a draft for it, when they are the ones that were due.
 
     One far away is refused when the draft is judged; counted here, it would push every later one out of reach.
     """
+    for vault_id, branch, index in _places(History(state), drafted):
+        if index == History(state).next_index(vault_id, branch):
+            state = state.put(tables.DRAWN, tables.drawn_key(vault_id, branch, index, at), Nothing())
+    return state
+
+
+def _drawn(state: State, row: TransferRow) -> Iterator[tuple[Key, bytes, int, int]]:
+    """Which indexes are kept for a transfer: the key of each, and where it is."""
     history = History(state)
-    if drafted.change is not None:
-        state = use_index(state, drafted.identity.vault, Branch.CHANGE, drafted.change)
-    for name, index in _paid_vaults(history, drafted):
-        state = use_index(state, history.charter.vault(name).id, Branch.RECEIVE, index)
+    for vault_id, branch, index in _places(history, history.transfer(row.id).draft):
+        key = tables.drawn_key(vault_id, branch, index, row.drafted)
+        if state.has(tables.DRAWN, key):
+            yield key, vault_id, branch, index
+
+
+def _give_back(state: State, row: TransferRow) -> State:
+    """Have the indexes that were kept for a transfer be free again."""
+    for key, *_ in list(_drawn(state, row)):
+        state = state.put(tables.DRAWN, key, None)
+    return state
+
+
+def use_indexes(state: State, row: TransferRow) -> State:
+    """Count the indexes that were kept for a transfer as used for good: it may be signed from here on."""
+    for key, vault_id, branch, index in list(_drawn(state, row)):
+        state = use_index(state.put(tables.DRAWN, key, None), vault_id, branch, index)
     return state
 
 
