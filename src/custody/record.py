@@ -18,19 +18,24 @@ import hashlib
 import itertools
 import json
 import unicodedata
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     ValidationError,
     field_validator,
 )
+from pydantic_core import CoreSchema, SchemaValidator, to_json
+from pydantic_core.core_schema import with_default_schema
 
+from custody.bounds import FREE, LimitExceeded, refuse_costly_json
 from custody.errors import InvalidInput
 
 MAX_TEXT: Final = 200
@@ -225,6 +230,19 @@ _UNSHOWN: Final = {
 """Errors of pydantic whose text or place repeats what stood in the input: a name or a tag that somebody else chose."""
 
 
+def _first_error_only(schema: Any) -> None:  # noqa: ANN401 - a tree of pydantic's
+    """Have every list in `schema` end at its first wrong element: each error takes a kilobyte."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "tuple":
+        schema["fail_fast"] = True
+    _first_error_only(schema.get("schema"))
+    for name in ("fields", "choices", "items_schema", "definitions"):
+        parts = schema.get(name, ())
+        for each in parts.values() if isinstance(parts, dict) else parts:
+            _first_error_only(each)
+
+
 R = TypeVar("R", bound="Record")
 
 
@@ -253,12 +271,19 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
         return _only_fields(super().__deepcopy__(memo))
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        schema = handler(source)
+        _first_error_only(schema)
+        return schema
+
+    @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a record.
 
         Raises:
             RecordInvalid: missing, unknown, wrong or out-of-range fields.
             RecordNotCanonical: another spelling of the same record.
+            LimitExceeded: it is too large, or would cost more to read than a record of its size does.
             TextForbidden, AmountInvalid, AmountRange, IndexRange: by the field's type.
         """
         return cls._read(data, None)
@@ -267,9 +292,22 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
     def _read(cls, data: bytes, context: object) -> Self:
         """As `from_bytes`, with a context for the record's own validators."""
         if len(data) > MAX_RECORD:
-            raise RecordInvalid(kind=cls.kind, where="size", problem=f"more than {MAX_RECORD} bytes")
+            raise LimitExceeded(what=f"bytes of a {cls.kind} record", count=len(data), most=MAX_RECORD)
+        record = cls._validated(data, context)
+        encoded = record.to_bytes() if len(data) <= FREE else record._written_again()  # noqa: SLF001 - one of its own
+        if encoded != data:
+            raise RecordNotCanonical(kind=cls.kind, at=_first_difference(encoded, data))
+        return record
+
+    @classmethod
+    def _validated(cls, data: bytes, context: object) -> Self:
         try:
-            record = cls.model_validate_json(data, context=context)
+            if len(data) <= FREE:
+                return cls.model_validate_json(data, context=context)
+            refuse_costly_json(data)
+            # Each unknown field is an error that is kept until the last. Where there may be many they are passed over:
+            # a record without them is spelled in another way, and that refuses them.
+            return cast("Self", _reader_of_large(cls).validate_json(data, context=context, extra="ignore"))
         except ValidationError as error:
             # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -279,11 +317,65 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
                 place.pop()
             where = ".".join(place) or "record"
             raise RecordInvalid(kind=cls.kind, where=where[:120], problem=problem[:120]) from None
-        encoded = record.to_bytes()
-        if encoded != data:
-            at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))
-            raise RecordNotCanonical(kind=cls.kind, at=at)
-        return record
+
+    def _written_again(self) -> bytes:
+        """`to_bytes` by the encoder that is faster where texts are long. It leaves fields in the order it finds."""
+        if type(self).to_bytes is not Record.to_bytes:
+            return self.to_bytes()
+        return to_json(_sorted(self.model_dump(mode="json")))
+
+
+@functools.cache
+def _reader_of_large(record: type[Record]) -> SchemaValidator:
+    """What reads `record` and ends at the first field that is missing: such an error keeps a copy of all the others."""
+    schema = _ended_by_missing(record.__pydantic_core_schema__, record.kind)
+    # Or the readers would be taken that the records have already, and with them what a missing field is there.
+    return SchemaValidator(schema, _use_prebuilt=False)
+
+
+def _ended_by_missing(schema: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    if not isinstance(schema, dict):
+        return schema
+    changed = dict(schema)
+    for name in ("schema", "items_schema", "choices", "definitions"):
+        part = schema.get(name)
+        if isinstance(part, list):
+            changed[name] = [_ended_by_missing(each, kind) for each in part]
+        elif name == "choices" and isinstance(part, dict):
+            changed[name] = {tag: _ended_by_missing(each, kind) for tag, each in part.items()}
+        elif part is not None:
+            changed[name] = _ended_by_missing(part, kind)
+    if "fields" in schema:
+        changed["fields"] = {name: _required(name, each, kind) for name, each in schema["fields"].items()}
+    return changed
+
+
+def _required(name: str, field: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    inner = _ended_by_missing(field["schema"], kind)
+    if inner["type"] == "default":
+        return field | {"schema": inner}
+
+    def missing() -> None:
+        raise RecordInvalid(kind=kind, where=name, problem="Field required")
+
+    return field | {"schema": with_default_schema(inner, default_factory=missing)}
+
+
+def _sorted(value: Any) -> Any:  # noqa: ANN401 - JSON data
+    if isinstance(value, Mapping):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
+
+
+def _first_difference(first: bytes, second: bytes) -> int:
+    """Where two texts begin to differ; by halves, as byte by byte takes seconds where they are long."""
+    low, high = 0, min(len(first), len(second))
+    if first[:high] == second[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if first[low:middle] == second[low:middle] else (low, middle)
+    return low
 
 
 class FileRecord(Record, serialize_by_alias=True, validate_by_alias=True, validate_by_name=True):

@@ -8,7 +8,6 @@ come with the amendment quorum; this version of the library takes version 1 only
 from __future__ import annotations
 
 import itertools
-import tomllib
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,17 +18,22 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
+from custody.bounds import LimitExceeded
 from custody.charter.makers import CosignerDevice, maker_called, refuse_concentration
 from custody.charter.people import Person, Role, Witness, refuse_shared_keys
-from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
-from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
+from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
+from custody.envelope import MAX_SIGNATURES, Envelope, check_type, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
+from custody.toml import TomlInvalid, read_toml
 from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, VaultIdentity
 from custody.vault.keys import PublicText, refuse_secrets
+from custody.vault.templates import MAX_KEYS
 
+MAX_CHARTER_TEXT: Final = 4_000_000
+"""Characters of the longest charter that people write: two thousand vaults of 3 of 7 take some."""
 DEFAULT_CONFIRMATIONS: Final = 6
 MAX_DESCRIPTOR: Final = 4_000
 PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputType.P2WSH, OutputType.P2TR)
@@ -112,7 +116,9 @@ class CharterVault(Record):
     birthday: Height
     confirmations: Annotated[Count, Field(ge=1, le=1000)] = DEFAULT_CONFIRMATIONS
     max_inputs: Annotated[Count, Field(ge=1, le=700)] = 250
-    devices: Annotated[tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty)] = ()
+    devices: Annotated[
+        tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty, max_length=MAX_KEYS)
+    ] = ()
 
     def device_of(self, fingerprint: bytes) -> CosignerDevice | None:
         """The device stated for the cosigner of this fingerprint; None where makers are not stated."""
@@ -161,13 +167,13 @@ class Charter(Record):
     """Name of the log, in every checkpoint (C2SP tlog-checkpoint)."""
     coordinator: Digest
     """Raw Ed25519 key that signs checkpoints. It can approve nothing."""
-    people: Annotated[tuple[Person, ...], Field(min_length=1)]
-    witnesses: tuple[Witness, ...]
+    people: Annotated[tuple[Person, ...], Field(min_length=1, max_length=MAX_SIGNATURES)]
+    witnesses: Annotated[tuple[Witness, ...], Field(max_length=MAX_SIGNATURES)]
     witness_threshold: Count
     faulty_witnesses: Count
-    vaults: Annotated[tuple[CharterVault, ...], Field(min_length=1)]
-    payees: tuple[Payee, ...]
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    vaults: Annotated[tuple[CharterVault, ...], Field(min_length=1, max_length=MAX_VAULTS)]
+    payees: Annotated[tuple[Payee, ...], Field(max_length=MAX_PAYEES)]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=MAX_RULES)]
 
     @classmethod
     def digest_of(cls, data: bytes) -> bytes:
@@ -344,6 +350,9 @@ def _check_names(charter: Charter) -> None:
         if names != sorted(names):
             raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
     refuse_shared_keys(charter.signers())
+    if (count := sum(1 for _ in charter.signers())) > MAX_SIGNATURES:
+        problem = f"everyone listed signs it, {count} in all, and an envelope holds {MAX_SIGNATURES} signatures"
+        raise CharterInvalid(where="people", problem=problem)
 
 
 def _check_twins(charter: Charter) -> None:
@@ -480,8 +489,10 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
         CharterInvalid: another version than 1.
         SigInvalid: a listed key's signature does not verify.
     """
+    check_type(envelope, Charter)
+    # Before it is read: whoever wrote another one may have had hours of key derivation in mind (THREATS F23).
+    refuse_other_charter(tagged_hash(f"custody/{Charter.kind}/v1", envelope.body), pinned)
     charter = read_charter(envelope)
-    refuse_other_charter(charter.digest(), pinned)
     missing = _unsigned(envelope, charter)
     if missing:
         raise CharterUnsigned(missing=", ".join(missing))
@@ -519,22 +530,18 @@ def parse_charter(text: str) -> Charter:
 
     Raises:
         CharterInvalid: what is wrong and where.
+        LimitExceeded: the text is too long, or costs more to read than its size.
         SecretMaterial: private material anywhere in the text.
         NetworkMismatch, DescriptorChecksum, KeyInvalid, ...: of the parts.
     """
+    if len(text) > MAX_CHARTER_TEXT:
+        raise LimitExceeded(what="characters of a charter's text", count=len(text), most=MAX_CHARTER_TEXT)
     refuse_secrets(text)
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CharterInvalid(where="charter", problem=f"not TOML: {error}") from None
-    except RecursionError:
-        raise CharterInvalid(where="charter", problem="lists stand in lists too deeply") from None
-    record = _record_of(tree)
-    try:
-        data = canonical(record)
-    except (TypeError, ValueError):
-        # TOML has dates and not-a-number; a record has neither.
-        raise CharterInvalid(where="charter", problem="holds a date or a number that is none") from None
+        tree = read_toml(text)
+    except TomlInvalid as error:
+        raise CharterInvalid(where=f"line {error.line}, {error.where}", problem=error.problem) from None
+    data = canonical(_record_of(tree))
     try:
         return Charter.from_bytes(data)
     except RecordInvalid as error:

@@ -16,13 +16,10 @@ from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import in_words, screen, spoken
 from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
-from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
+from custody.charter.document import MAX_CHARTER_TEXT, Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import merged, sign
 from custody.errors import InvalidInput
 from custody.words import show_words
-
-MAX_TEXT = 1_000_000
-"""Bytes of the longest charter text that is read."""
 
 
 class CharterDiffers(InvalidInput, code="CHARTER_DIFFERS"):
@@ -54,7 +51,7 @@ def new(*, toml_file: str, out: str) -> None:
     The text is checked as a whole: names, keys, vaults, payees, and that no vault is left without approvals or a cap on
     fees. What is written carries no signature yet.
     """
-    charter = parse_charter(read_text(toml_file, MAX_TEXT, "the charter's text"))
+    charter = parse_charter(read_text(toml_file, MAX_CHARTER_TEXT, "the charter's text"))
     envelope = sign(charter)
     write_output(out, envelope.to_bytes())
     _tell(charter, unsigned_by(envelope))
