@@ -66,8 +66,9 @@ from custody.transfer.signing import (
     CombinedPsbt,
     SignedPsbt,
     SigningRequested,
-    accept,
+    accept_read,
     combine,
+    read_answer,
     refuse_repeated_nonces,
 )
 from custody.transfer.state import Status, Transfer
@@ -318,6 +319,7 @@ class Custodian:
 
     def receive(self, transfer_id: bytes, returned: Psbt) -> tuple[SignedPsbt, ...]:
         """Take the signatures that a returned PSBT adds; nothing else of it is believed."""
+        content = read_answer(returned)  # not under the lock: somebody else made the file, perhaps to keep us busy
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)
             if transfer.signing is None:
@@ -325,7 +327,7 @@ class Custodian:
             vault = work.vault_of(transfer)
             sent = work.psbt(transfer)
             known = {each.cosigner for each in transfer.signed}
-            signed = accept(returned, sent, transfer.draft, vault, work.now)
+            signed = accept_read(content, sent, transfer.draft, vault, work.now)
             refuse_repeated_nonces(signed, work.history)
             for each in signed:
                 if each.cosigner not in known and transfer.status in (Status.SIGNING, Status.COMBINED):

@@ -196,6 +196,17 @@ def merged(copies: Sequence[Envelope], keys: Container[bytes]) -> Envelope:
     )
 
 
+def check_type(envelope: Envelope, record_type: type[Record]) -> None:
+    """Pass when `envelope` carries this kind of document.
+
+    Raises:
+        EnvelopeType: it carries another.
+    """
+    expected = payload_type(record_type)
+    if envelope.payloadType != expected:
+        raise EnvelopeType(found=ascii(envelope.payloadType), expected=expected)
+
+
 def unsafe_payload(envelope: Envelope, record_type: type[R]) -> R:
     """The record inside, with no signature checked: to show it, or to learn which keys to check it with.
 
@@ -203,7 +214,7 @@ def unsafe_payload(envelope: Envelope, record_type: type[R]) -> R:
         EnvelopeType: it carries another kind of document.
         RecordInvalid, RecordNotCanonical: the payload is not such a record.
     """
-    _check_type(envelope, record_type)
+    check_type(envelope, record_type)
     return read(record_type, envelope.body)
 
 
@@ -215,7 +226,7 @@ def verify(envelope: Envelope, record_type: type[R], keys: Iterable[bytes]) -> t
         SigInvalid: a signature by one of `keys` does not verify, or none of `keys` signed.
         RecordInvalid, RecordNotCanonical: the payload is not such a record.
     """
-    _check_type(envelope, record_type)
+    check_type(envelope, record_type)
     body = envelope.body
     message = pae(envelope.payloadType, body)
     trusted = frozenset(keys)
@@ -386,12 +397,6 @@ def _signed_by(envelope: Envelope, signers: Iterable[DocumentSigner]) -> Envelop
         payloadType=envelope.payloadType,
         signatures=tuple(by_key[keyid] for keyid in sorted(by_key)),
     )
-
-
-def _check_type(envelope: Envelope, record_type: type[Record]) -> None:
-    expected = payload_type(record_type)
-    if envelope.payloadType != expected:
-        raise EnvelopeType(found=ascii(envelope.payloadType), expected=expected)
 
 
 def _show_keys(keys: frozenset[bytes]) -> str:

@@ -18,19 +18,24 @@ import hashlib
 import itertools
 import json
 import unicodedata
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
+    GetCoreSchemaHandler,
     PlainSerializer,
     ValidationError,
     field_validator,
 )
+from pydantic_core import CoreSchema, SchemaValidator, to_json
+from pydantic_core.core_schema import with_default_schema
 
+from custody.bounds import FREE, LimitExceeded, refuse_costly_json
 from custody.errors import InvalidInput
 
 MAX_TEXT: Final = 200
@@ -62,7 +67,10 @@ class TextForbidden(InvalidInput, code="TEXT_FORBIDDEN"):
     """Text that could lie on a screen."""
 
     message = "text holds {what} at position {at}"
-    hint = "Use plain letters, digits and punctuation; no control or direction characters, no square or angle brackets."
+    hint = (
+        "Use plain letters, digits and punctuation, with one blank between words. Nothing that is not seen: no "
+        "control, direction or joining characters, no variation selectors; and no square or angle brackets."
+    )
     what: str
     at: int
 
@@ -90,30 +98,78 @@ def _tag_prefix(tag: str) -> bytes:
 
 
 _MARKUP: Final = frozenset("[]<>")
+_LIKE_BRACKETS: Final = frozenset(
+    "\uff3b\uff3d\uff1c\uff1e\ufe47\ufe48\ufe64\ufe65"  # the same, wide, small or upright
+    "\u2045\u2046\u27e6\u27e7\u301a\u301b\u3010\u3011"  # brackets with quill, white and black brackets
+    "\u231c\u231d\u231e\u231f\u23a1\u23a3\u23a4\u23a6\u2e22\u2e23\u2e24\u2e25"  # corners and halves
+)
+"""Taken for a bracket. Screens put what people wrote into brackets, so that it cannot pass for a row of theirs."""
+_UNSEEN: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"  # joiner, fillers, vowels, selectors
+    "\u2800\u303f\ufffc\U0001d159\U0001da7f\U0001da80\U00016fe4"  # not ignorable, and drawn as nothing all the same
+) | {chr(each) for part in (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)) for each in part}
+"""What is drawn as nothing: Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) less what `_fault` refuses by
+its category, and blanks that are called letters, marks and symbols."""
+_MARKS: Final = frozenset({"Mn", "Me"})
+_MAX_MARKS: Final = 4
+"""Marks over one letter: more draw over the rows above and below (UTS 39, 5.4)."""
 
 
 @functools.lru_cache(maxsize=1024)
 def check_text(text: str) -> str:
     """`text` itself when it cannot mislead whoever reads it on a terminal or a page.
 
+    What names in Kazakh, Russian, English, Chinese, Arabic and Hebrew need is let in. Zero-width joiners are not:
+    nothing may stand in a text that nobody sees.
+
     Raises:
-        TextForbidden: not NFC, longer than 200 characters, blank at either end, or holding control, format, direction,
-            surrogate, private or unassigned characters, line breaks, odd spaces, or markup brackets.
+        TextForbidden: not NFC, longer than 200 characters, blank at either end, two blanks in a row, or holding
+            control, format, direction, surrogate, private or unassigned characters, line breaks, odd spaces, what is
+            not drawn, marks without a letter or too many on one, or markup brackets and what is taken for them.
     """
     if len(text) > MAX_TEXT:
         raise TextForbidden(what=f"more than {MAX_TEXT} characters", at=MAX_TEXT)
     if text != text.strip():
         raise TextForbidden(what="a blank at its start or end", at=0)
+    # Two blanks keep the columns of a screen apart: text with as many could draw some (THREATS F22).
+    if (at := text.find("  ")) >= 0:
+        raise TextForbidden(what="two blanks in a row", at=at + 1)
+    if text.isascii() and text.isprintable() and _MARKUP.isdisjoint(text):
+        return text
     for at, character in enumerate(text):
-        category = unicodedata.category(character)
-        # Cc, Cf, Cs, Co, Cn, Zl, Zp: escape codes, right-to-left overrides, joiners and line breaks (THREATS F13).
-        if category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and character != " "):
-            raise TextForbidden(what=f"the character U+{ord(character):04X}", at=at)
-        if character in _MARKUP:
-            raise TextForbidden(what=f"the markup character {character!r}", at=at)
+        if (what := _fault(character)) is not None:
+            raise TextForbidden(what=what, at=at)
     if not unicodedata.is_normalized("NFC", text):
         raise TextForbidden(what="a character that is not in normal form (NFC)", at=0)
+    _check_marks(text)
     return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _fault(character: str) -> str | None:
+    """What is wrong with a character wherever it stands."""
+    category = unicodedata.category(character)
+    if character in _MARKUP:
+        return f"the markup character {character!r}"
+    # Cc, Cf, Cs, Co, Cn, Zl, Zp: escape codes, right-to-left overrides, joiners and line breaks (THREATS F13).
+    is_odd = category[0] == "C" or category in {"Zl", "Zp"} or (category == "Zs" and character != " ")
+    is_refused = is_odd or character in _UNSEEN or character in _LIKE_BRACKETS
+    return f"the character U+{ord(character):04X}" if is_refused else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in _MARKS
+
+
+def _check_marks(text: str) -> None:
+    """Marks stand on a letter, each once and few: on a blank they are next to nothing, in heaps they cover the rest."""
+    before, count = " ", 0
+    for at, character in enumerate(text):
+        count = count + 1 if _is_mark(character) else 0
+        if count and (before in {" ", character} or count > _MAX_MARKS):
+            raise TextForbidden(what=f"the mark U+{ord(character):04X} without a letter of its own", at=at)
+        before = character
 
 
 def plain_reason(reason: str) -> str:
@@ -174,6 +230,19 @@ _UNSHOWN: Final = {
 """Errors of pydantic whose text or place repeats what stood in the input: a name or a tag that somebody else chose."""
 
 
+def _first_error_only(schema: Any) -> None:  # noqa: ANN401 - a tree of pydantic's
+    """Have every list in `schema` end at its first wrong element: each error takes a kilobyte."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "tuple":
+        schema["fail_fast"] = True
+    _first_error_only(schema.get("schema"))
+    for name in ("fields", "choices", "items_schema", "definitions"):
+        parts = schema.get(name, ())
+        for each in parts.values() if isinstance(parts, dict) else parts:
+            _first_error_only(each)
+
+
 R = TypeVar("R", bound="Record")
 
 
@@ -202,12 +271,19 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
         return _only_fields(super().__deepcopy__(memo))
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        schema = handler(source)
+        _first_error_only(schema)
+        return schema
+
+    @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a record.
 
         Raises:
             RecordInvalid: missing, unknown, wrong or out-of-range fields.
             RecordNotCanonical: another spelling of the same record.
+            LimitExceeded: it is too large, or would cost more to read than a record of its size does.
             TextForbidden, AmountInvalid, AmountRange, IndexRange: by the field's type.
         """
         return cls._read(data, None)
@@ -216,9 +292,22 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
     def _read(cls, data: bytes, context: object) -> Self:
         """As `from_bytes`, with a context for the record's own validators."""
         if len(data) > MAX_RECORD:
-            raise RecordInvalid(kind=cls.kind, where="size", problem=f"more than {MAX_RECORD} bytes")
+            raise LimitExceeded(what=f"bytes of a {cls.kind} record", count=len(data), most=MAX_RECORD)
+        record = cls._validated(data, context)
+        encoded = record.to_bytes() if len(data) <= FREE else record._written_again()  # noqa: SLF001 - one of its own
+        if encoded != data:
+            raise RecordNotCanonical(kind=cls.kind, at=_first_difference(encoded, data))
+        return record
+
+    @classmethod
+    def _validated(cls, data: bytes, context: object) -> Self:
         try:
-            record = cls.model_validate_json(data, context=context)
+            if len(data) <= FREE:
+                return cls.model_validate_json(data, context=context)
+            refuse_costly_json(data)
+            # Each unknown field is an error that is kept until the last. Where there may be many they are passed over:
+            # a record without them is spelled in another way, and that refuses them.
+            return cast("Self", _reader_of_large(cls).validate_json(data, context=context, extra="ignore"))
         except ValidationError as error:
             # pydantic prints the input it refused, which may be secret: keep the place and the rule only.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -228,11 +317,65 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
                 place.pop()
             where = ".".join(place) or "record"
             raise RecordInvalid(kind=cls.kind, where=where[:120], problem=problem[:120]) from None
-        encoded = record.to_bytes()
-        if encoded != data:
-            at = next((i for i, (a, b) in enumerate(zip(encoded, data, strict=False)) if a != b), len(encoded))
-            raise RecordNotCanonical(kind=cls.kind, at=at)
-        return record
+
+    def _written_again(self) -> bytes:
+        """`to_bytes` by the encoder that is faster where texts are long. It leaves fields in the order it finds."""
+        if type(self).to_bytes is not Record.to_bytes:
+            return self.to_bytes()
+        return to_json(_sorted(self.model_dump(mode="json")))
+
+
+@functools.cache
+def _reader_of_large(record: type[Record]) -> SchemaValidator:
+    """What reads `record` and ends at the first field that is missing: such an error keeps a copy of all the others."""
+    schema = _ended_by_missing(record.__pydantic_core_schema__, record.kind)
+    # Or the readers would be taken that the records have already, and with them what a missing field is there.
+    return SchemaValidator(schema, _use_prebuilt=False)
+
+
+def _ended_by_missing(schema: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    if not isinstance(schema, dict):
+        return schema
+    changed = dict(schema)
+    for name in ("schema", "items_schema", "choices", "definitions"):
+        part = schema.get(name)
+        if isinstance(part, list):
+            changed[name] = [_ended_by_missing(each, kind) for each in part]
+        elif name == "choices" and isinstance(part, dict):
+            changed[name] = {tag: _ended_by_missing(each, kind) for tag, each in part.items()}
+        elif part is not None:
+            changed[name] = _ended_by_missing(part, kind)
+    if "fields" in schema:
+        changed["fields"] = {name: _required(name, each, kind) for name, each in schema["fields"].items()}
+    return changed
+
+
+def _required(name: str, field: Any, kind: str) -> Any:  # noqa: ANN401 - a tree of pydantic's
+    inner = _ended_by_missing(field["schema"], kind)
+    if inner["type"] == "default":
+        return field | {"schema": inner}
+
+    def missing() -> None:
+        raise RecordInvalid(kind=kind, where=name, problem="Field required")
+
+    return field | {"schema": with_default_schema(inner, default_factory=missing)}
+
+
+def _sorted(value: Any) -> Any:  # noqa: ANN401 - JSON data
+    if isinstance(value, Mapping):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
+
+
+def _first_difference(first: bytes, second: bytes) -> int:
+    """Where two texts begin to differ; by halves, as byte by byte takes seconds where they are long."""
+    low, high = 0, min(len(first), len(second))
+    if first[:high] == second[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if first[low:middle] == second[low:middle] else (low, middle)
+    return low
 
 
 class FileRecord(Record, serialize_by_alias=True, validate_by_alias=True, validate_by_name=True):

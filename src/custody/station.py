@@ -57,9 +57,7 @@ class Untrusted(Refused, code="STATION_UNTRUSTED"):
     """A station that has not been told which charter to trust."""
 
     message = "this station trusts no charter yet"
-    hint = (
-        "Have the charter's twelve words read to you over a line you trust, then: custody-station trust CHARTER WORDS."
-    )
+    hint = "Have the charter's 24 words read to you over a line you trust, then: custody-station trust CHARTER WORDS."
 
 
 class AlreadyTrusts(Refused, code="STATION_TRUSTS_ANOTHER"):
@@ -114,7 +112,7 @@ class Station:
         self._clock = clock
 
     def trust(self, envelope: Envelope, spoken: str) -> Charter:
-        """Trust the charter whose digest was told by voice, as twelve words or in hexadecimal.
+        """Trust the charter whose digest was told by voice, as 24 words or in hexadecimal.
 
         Raises:
             WordsMismatch: the file is another charter than the one spoken of.

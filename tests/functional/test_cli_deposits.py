@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from custody.testing.cast import DEPOSITOR, OFFICERS, REQUESTER, Setting
+from custody.words import show_words, word_rows
 
 DAY = 86_400
-WRONG = "abandon " * 11 + "about"
+WRONG = show_words(bytes(32))
 
 
 class Later:
@@ -46,7 +47,7 @@ def stated_by(office, officer, paper, *more):
 
 
 def card_of(office):
-    """The card, and the twelve words that an officer's station publishes."""
+    """The card, and the words that an officer's station publishes."""
     out = office.new_path("card.json")
     office.does("charter", "card", "-o", out)
     office.trusted_by(OFFICERS[0])
@@ -75,7 +76,7 @@ def test_a_deposit_is_announced_stated_verified_and_paid(issued):
     second, said = stated_by(issued, OFFICERS[1], paper, "--signed", first, "--words", said["words"])
     assert (said["signed"], said["is_enough"]) == (list(OFFICERS[:2]), True)
 
-    # The payer has the statement, the card and twelve words: no station, no charter, no coordinator.
+    # The payer has the statement, the card and words: no station, no charter, no coordinator.
     assert not Path(issued.path("station-payer")).exists()
     verified = issued.at_station("payer", "verify-statement", second, card, *payer)
     assert (verified["address"], verified["signed"], verified["threshold"]) == (address, list(OFFICERS[:2]), 2)
@@ -225,10 +226,17 @@ def test_an_officer_reads_everything_before_the_question(issued):
     result = issued.types_at(officer, "statement", paper, "--key", issued.key(officer), "--yes", "-o", out)
     assert result.exit_code == 0, result.output
     screen = result.stderr
-    words = issued.does("vault", "statement", "reserve", 0, "--signed", out)["words"]
+    stated = bytes.fromhex(issued.does("vault", "statement", "reserve", 0, "--signed", out)["statement"])
     grouped = issued.cast.vault.address(0, 0)
     assert grouped in screen.replace(" ", "").replace("\n", "")
-    for text in (DEPOSITOR, "seized, case 17", "derived here", "Not checked here", "cosigned by 1 of 1", words):
+    for text in (
+        DEPOSITOR,
+        "seized, case 17",
+        "derived here",
+        "Not checked here",
+        "cosigned by 1 of 1",
+        *word_rows(stated),
+    ):
         assert text in screen
     assert f"--signed {out}" in screen
     told = issued.at_station(officer, "inspect", out)

@@ -84,7 +84,7 @@ def test_a_bug_is_one_line_and_the_trace_comes_on_request(tmp_path):
 def test_ctrl_c_at_a_question_ends_with_130(office, converse):
     shown = converse(
         office.folder,
-        [("twelve words", "\x03")],
+        [("24 words", "\x03")],
         "-c",
         # A terminal sends signals to those whose controlling terminal it is; a shell in the background, such as a build
         # server's, has its programs ignore this one.

@@ -18,7 +18,7 @@ from custody.testing.scenario import Scenario
 from custody.units import Network
 from custody.words import show_words
 
-WRONG = ("abandon " * 11 + "about").split()
+WRONG = show_words(bytes(32)).split()
 
 
 def test_setting_up_pins_the_charter_outside_the_store(office):
@@ -53,7 +53,9 @@ def test_a_passphrase_file_of_the_environment_is_not_pinned(office):
 
 def test_wrong_words_another_key_or_a_missing_signature_set_nothing_up(office):
     charter = office.path("charter.json")
-    office.refuses("DIGEST_MISMATCH", "init", charter, *WRONG, *_key(office))
+    said = office.refuses("DIGEST_MISMATCH", "init", charter, *WRONG, *_key(office))
+    assert office.cast.digest.hex() not in said
+    assert "word 24 is missing" in office.refuses("WORDS_MISTYPED", "init", charter, *office.words[:-1], *_key(office))
     office.refuses("WORDS_NEEDED", "init", charter, *_key(office))
     office.refuses("KEY_NOT_LISTED", "init", charter, *office.words, "--coordinator-key", office.key("Dana"))
     office.refuses("NETWORK_MISMATCH", "init", charter, *office.words, *_key(office), CUSTODY_NETWORK="signet")
@@ -75,7 +77,7 @@ def test_words_and_passphrase_are_asked_for_on_a_terminal(office, converse):
     shown = converse(
         office.folder,
         [
-            ("twelve words", " ".join(office.words)),
+            ("24 words", " ".join(office.words)),
             ("Passphrase of", (office.folder / "passphrase").read_text().strip()),
         ],
         "-c",
@@ -86,7 +88,7 @@ def test_words_and_passphrase_are_asked_for_on_a_terminal(office, converse):
         office.path("charter.json"),
         *_key(office),
     )
-    before, asked, after = shown.partition("twelve words")
+    before, asked, after = shown.partition("24 words")
     # The words are never shown before they are typed.
     assert asked
     assert show_words(office.cast.digest) not in before
@@ -165,7 +167,7 @@ def test_the_doctor_finds_everything_in_order(office):
     checks = {each["name"]: each for each in office.does("doctor")["checks"]}
     assert set(checks) == {"versions", "secp256k1", "judges", "disk", "charter", "store", "chain", "blocks"}
     assert not any(each["code"] for each in checks.values())
-    assert show_words(office.cast.digest) in checks["charter"]["finding"]
+    assert office.cast.digest.hex() in checks["charter"]["finding"]
     assert "height 109" in checks["chain"]["finding"]
 
 

@@ -4,7 +4,8 @@ import hmac
 import json
 import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from custody.backends.bitcoind import (
     Rpc,
     UserPassword,
 )
+from custody.backends.bitcoind.rpc import MAX_ANSWER, _Incoming
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.ports import Standing
 from custody.testing.asserts import refuses
@@ -283,7 +285,7 @@ def test_a_cookie_that_is_not_there_is_named(tmp_path):
 
 @contextmanager
 def answering(respond):
-    """A server on loopback that answers every request with what `respond(method)` gives: status and bytes."""
+    """A server on loopback that answers every request with what `respond(method)` gives: status, and bytes or JSON."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -291,6 +293,8 @@ def answering(respond):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, body = respond(asked["method"])
+            if isinstance(body, dict):
+                body = json.dumps({"id": asked["id"]} | body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -312,7 +316,7 @@ def answering(respond):
 
 
 def result(value):
-    return 200, json.dumps({"result": value, "error": None, "id": 1}).encode()
+    return 200, {"result": value, "error": None}
 
 
 GARBAGE = {
@@ -322,20 +326,26 @@ GARBAGE = {
     "null": (200, b"null"),
     "a list": (200, b"[]"),
     "a number": (200, b"1"),
-    "no result": (200, b"{}"),
+    "no result": (200, {}),
     "deep": (200, b"[" * 100_000),
     "overloaded": (503, b"Work queue depth exceeded"),
     "not there": (404, b""),
-    "error as text": (500, b'{"error": "no"}'),
-    "error code as text": (500, b'{"error": {"code": "-1", "message": "no"}}'),
-    "error without code": (500, b'{"error": {"message": "no"}}'),
-    "error code too deep": (500, b'{"error": {"code": {}, "message": {}}}'),
-    "starting": (500, b'{"error": {"code": -28, "message": "Loading block index"}}'),
-    "unknown method": (404, b'{"error": {"code": -32601, "message": "Method not found"}}'),
+    "error as text": (500, {"error": "no"}),
+    "error code as text": (500, {"error": {"code": "-1", "message": "no"}}),
+    "error without code": (500, {"error": {"message": "no"}}),
+    "error code too deep": (500, {"error": {"code": {}, "message": {}}}),
+    "starting": (500, {"error": {"code": -28, "message": "Loading block index"}}),
+    "unknown method": (404, {"error": {"code": -32601, "message": "Method not found"}}),
     "denied": (403, b""),
     "wrong type": result("103"),
-    "a fraction": (200, b'{"result": 103.5}'),
+    "a fraction": (200, {"result": 103.5}),
     "null result": result(None),
+    "no question": (200, b'{"result": 7, "error": null}'),
+    "another question": (200, {"result": 7, "error": None, "id": 987_654}),
+    "another question, as text": (200, {"result": 7, "error": None, "id": "1"}),
+    "no to another question": (500, {"error": {"code": -5, "message": "no"}, "id": 0}),
+    "a long number": (200, b'{"id": 1, "result": ' + b"1" * 200_000 + b"}"),
+    "long": (200, {"result": 7, "more": "0" * MAX_ANSWER}),
 }
 
 
@@ -359,8 +369,7 @@ def test_after_garbage_the_next_answer_is_read_for_itself():
 
 def test_a_refusal_is_a_value_made_plain():
     words = "bad \x1b[31m\u202e" + "x" * 500
-    body = json.dumps({"error": {"code": -26, "message": words}, "result": None}).encode()
-    with answering(lambda _: (500, body)) as rpc:
+    with answering(lambda _: (500, {"error": {"code": -26, "message": words}, "result": None})) as rpc:
         refusal = rpc.attempt(NUMBER, "sendrawtransaction")
         assert refusal.code == -26
         assert refusal.reason.isascii()
@@ -378,6 +387,87 @@ def test_a_node_that_says_nothing_is_waited_for_only_so_long():
             with refuses("NODE_UNAVAILABLE") as caught:
                 rpc.ask(NUMBER, "getblockcount")
             assert "1 seconds" in caught.error.reason
+
+
+@contextmanager
+def sending(first, again, every=0):
+    """A node that answers with `first`, and then with `again` and again, one of them in so many seconds."""
+    ended = threading.Event()
+
+    def serve(listening):
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(first)
+            while not ended.wait(every):
+                connection.sendall(again)
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        serving = threading.Thread(target=serve, args=(listening,))
+        serving.start()
+        try:
+            with Rpc(f"http://127.0.0.1:{listening.getsockname()[1]}", UserPassword("u", SECRET), timeout=1) as rpc:
+                yield rpc
+        finally:
+            ended.set()
+            serving.join()
+
+
+def test_a_node_that_goes_on_and_on_before_its_answer_is_not_listened_to():
+    with sending(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100) as rpc, refuses("NODE_UNAVAILABLE") as caught:
+        rpc.ask(NUMBER, "getblockcount")
+    assert "more than an answer" in caught.error.reason
+
+
+def test_an_answer_in_pieces_is_not_put_together():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with sending(head, b"1\r\n \r\n" * 100) as rpc, refuses("NODE_UNAVAILABLE") as caught:
+        rpc.ask(NUMBER, "getblockcount")
+    assert "how long" in caught.error.reason
+
+
+@pytest.mark.parametrize("says", [b"Content-Length: 100000000\r\n", b""])
+def test_an_answer_that_is_too_long_is_not_waited_for(says):
+    with sending(b"HTTP/1.1 200 OK\r\n" + says + b"\r\n", b"0" * 65536) as rpc:
+        with refuses("NODE_UNAVAILABLE") as caught:
+            rpc.ask(NUMBER, "getblockcount")
+        assert f"larger than {MAX_ANSWER} bytes" in caught.error.reason
+
+
+@pytest.mark.parametrize("every", [0.05, 0], ids=["a drop now and then", "drops without a pause"])
+def test_a_node_whose_answer_never_ends_is_waited_for_only_so_long(every):
+    """Python's timeout begins anew with each byte; this one does not."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 64000000\r\n\r\n"
+    with sending(head, b" ", every=every) as rpc, refuses("NODE_UNAVAILABLE") as caught:
+        rpc.ask(NUMBER, "scantxoutset")
+    assert "1 seconds" in caught.error.reason
+
+
+def test_what_comes_after_the_deadline_is_not_read_though_it_is_there():
+    near, far = socket.socketpair()
+    with near, far, closing(_Incoming(near, time.monotonic() - 1)) as incoming:
+        far.sendall(b"HTTP/1.1 200 OK")
+        with pytest.raises(TimeoutError):
+            incoming.readinto(bytearray(1))
+
+
+DENSE = {
+    "lists": b"[" + b"[]," * 1_300_000 + b"[]]",
+    "zeros": b"[" + b"0," * 1_900_000 + b"0]",
+    "tables": b"[" + b'{"a":0},' * 490_000 + b"0]",
+}
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_an_answer_that_would_fill_memory_is_not_read(kind):
+    with (
+        answering(lambda _: (200, b'{"id": 1, "error": null, "result": ' + DENSE[kind] + b"}")) as rpc,
+        refuses("NODE_UNAVAILABLE") as caught,
+    ):
+        rpc.ask(NUMBER, "getblockcount")
+    assert "bytes of memory" in caught.error.reason
 
 
 def test_a_node_that_is_not_there_is_unavailable():

@@ -49,7 +49,7 @@ from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
 from custody.words import show_words
 
-WRONG = "abandon " * 11 + "about"
+WRONG = show_words(bytes(32))
 
 
 @dataclass
@@ -401,6 +401,7 @@ def test_words_of_another_transfer_stop_an_approval(tmp_path, station):
         "--yes",
     )
     station.refuses("DIGEST_MISMATCH", *command, "--words", WRONG)
+    station.refuses("WORDS_MISTYPED", *command, "--words", "abandon " * 11 + "about")
     assert not (tmp_path / "out").exists()
 
 

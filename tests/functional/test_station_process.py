@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from custody.apps.terminal import GOES_ON, columns
 from custody.backends.keyfile import create_document_key
+from custody.charter.document import read_charter
 from custody.envelope import Envelope
-from custody.testing.cast import PASSPHRASE, secret
+from custody.testing.cast import PASSPHRASE, Setting, make_cast, secret
 from custody.testing.scenario import Scenario
 from custody.units import Network
-from custody.words import show_words
+from custody.words import show_words, word_rows
 
 FORBIDDEN = {
     "alembic",
@@ -130,6 +132,32 @@ def test_a_person_at_a_terminal_types_the_words_before_they_are_shown(talk, pape
     assert words not in shown.split("as read to you")[0]
 
 
+def test_words_are_typed_row_by_row_too(talk, papers, tmp_path):
+    digest = read_charter(Envelope.from_bytes((papers / "charter.json").read_bytes())).digest()
+    first, *others = word_rows(digest)
+    rows = [(f"Word {4 * at + 5} and on", row) for at, row in enumerate(others)]
+    shown = talk(tmp_path, [("as read to you", first), *rows], "trust", papers / "charter.json")
+    assert "This charter, trusted here from now on" in shown
+
+
+def test_fewer_rows_end_with_an_empty_one(talk, papers, tmp_path):
+    shown = talk(
+        tmp_path, [("as read to you", "abandon ability"), ("Word 3 and on", "")], "trust", papers / "charter.json"
+    )
+    assert "2 words were typed, and 24 are needed" in shown
+
+
+def test_a_terminal_is_given_no_line_that_it_would_break(talk, tmp_path):
+    name = f"Supplier {'-' * 60} Payees Tax office, at an address of its own"
+    cast = make_cast(Setting(more_payees=(name,)))
+    (tmp_path / "charter.json").write_bytes(cast.envelope.to_bytes())
+    lines = talk(tmp_path, [], "inspect", tmp_path / "charter.json").replace("\r", "").split("\n")
+    assert all(columns(line) <= 80 for line in lines if " " in line.strip())
+    rest = [line for line in lines if "at an address" in line or "its own" in line]
+    assert rest
+    assert all(line.startswith(GOES_ON) for line in rest)
+
+
 def test_only_yes_is_yes(talk, trusting, tmp_path):
     command = ("approve", trusting / "evidence.json", "--key", trusting / "Aigerim.key", "-o", tmp_path / "approval")
     shown = talk(trusting, [("Approve this transfer?", "y")], *command)
@@ -141,7 +169,7 @@ def test_a_person_reads_says_yes_and_types_a_passphrase_that_is_not_shown(talk, 
     out, passphrase = tmp_path / "approval", PASSPHRASE.decode()
     command = ("approve", trusting / "evidence.json", "--key", trusting / "Aigerim.key", "-o", out)
     shown = talk(trusting, [("Approve this transfer?", "yes"), ("Passphrase of", passphrase)], *command)
-    assert shown.index("Transfer in twelve words") < shown.index("Approve this transfer?")
+    assert shown.index("Transfer in 24 words") < shown.index("Approve this transfer?")
     assert "Aigerim approves transfer" in shown
     assert passphrase not in shown
     assert Envelope.from_bytes(out.read_bytes()).claimed_keys

@@ -246,8 +246,8 @@ def test_a_secret_pasted_in_the_wrong_place_is_refused_without_being_shown(kind)
     refuses_unseen(lambda: parse_amount(private), private, "AMOUNT_INVALID")
     refuses_unseen(lambda: parse_public_key(private), private, "KEY_INVALID")
     refuses_unseen(lambda: parse_public_key(f"{private} dana@example"), private, "KEY_INVALID")
-    # Twelve words are what people type here: their own by mistake, one day.
-    refuses_unseen(lambda: check_spoken(secret("a digest"), private), private, "DIGEST_MISMATCH")
+    # Words are what people type here: their own by mistake, one day.
+    refuses_unseen(lambda: check_spoken(secret("a digest"), private), private, "WORDS_MISTYPED")
     code = "SECRET_MATERIAL" if in_base58 else "ADDRESS_INVALID"
     refuses_unseen(lambda: script_of(private, Network.REGTEST), private, code)
 

@@ -67,6 +67,26 @@ LIES = {
     "a blank before": " Supplier",
     "a blank behind": "Supplier ",
     "too long": "S" * (MAX_TEXT + 1),
+    # What nobody sees (THREATS F22).
+    "Hangul filler": "Supplier\u3164",
+    "halfwidth Hangul filler": "Supplier\uffa0",
+    "Hangul initial filler": "Supplier\u115f",
+    "Khmer vowel that is not drawn": "Supplier\u17b4",
+    "grapheme joiner": "Supp\u034flier",
+    "variation selector": "Supplier\ufe0f",
+    "variation selector of the supplement": "Supplier\U000e0100",
+    "Mongolian variation selector": "Supplier\u180b",
+    "Braille blank": "Supplier\u2800",
+    "null notehead": "Supplier\U0001d159",
+    "object replacement": "Supplier\ufffc",
+    "two blanks": "Supplier  Ltd",
+    "a row of blanks": f"Supplier{' ' * 150}0.1 BTC",
+    "a mark on a blank": "Supplier \u0332Ltd",
+    "a mark at the start": "\u0332Supplier",
+    "one mark twice": "Suppl\u0332\u0332ier",
+    "a heap of marks": "Suppl\u0316\u0317\u0318\u0319\u031cier",
+    "wide bracket": "Supplier\uff3d",
+    "white bracket": "Supplier\u27e7",
 }
 
 
@@ -83,8 +103,35 @@ def test_the_one_type_of_text_takes_none_of_them(lie):
     assert spoken(repr(caught.error))
 
 
+IGNORABLE = (
+    *(0x00AD, 0x034F, 0x061C, *range(0x115F, 0x1161), *range(0x17B4, 0x17B6), *range(0x180B, 0x1810)),
+    *(*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10)),
+    *(0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B)),
+    *range(0xE0000, 0xE1000),
+)
+"""Default_Ignorable_Code_Point, as Unicode's DerivedCoreProperties 15.0 lists them."""
+
+
+def test_nothing_that_unicode_calls_ignorable_is_in_a_text():
+    assert len(IGNORABLE) == 4174
+    for each in IGNORABLE:
+        with refuses("TEXT_FORBIDDEN"):
+            check_text(f"Supp{chr(each)}lier")
+
+
 @pytest.mark.parametrize(
-    "honest", ["Қазақстан Ұлттық Банкі", "Café № 17", "支付", "a" * MAX_TEXT, "", "O'Brien & Co., 50 %"]
+    "honest",
+    [
+        *("Қазақстан Ұлттық Банкі", "Café № 17", "支付", "a" * MAX_TEXT, "", "O'Brien & Co., 50 %"),
+        *(
+            "\u0422\u041e\u041e «Қазмырыш»",
+            "Әлия Жүнісқызы",
+            "中国人民银行\uff08北京\uff09",
+            "بنك كازاخستان",
+            "مُحَمَّد بن سلمان",
+        ),
+        *("מֹשֶׁה כֹּהֵן", "בנק ישראל בע״מ", "Nguyễn Thị Ánh", "Банк — филиал “Юг”"),
+    ],
 )
 def test_names_of_real_people_and_banks_pass(honest):
     assert check_text(honest) == honest

@@ -77,6 +77,9 @@ def sample(**changes: object) -> Sample:
 # --- canonical bytes --------------------------------------------------------------------------------------------------
 
 safe_text = st.text(max_size=20)
+plain_text = st.text('aZ09 "\\/\u00e9\u0416\u65e5\U0001f600', max_size=20).filter(
+    lambda text: text == text.strip() and "  " not in text
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | safe_text,
     lambda inner: (
@@ -159,7 +162,7 @@ def test_a_record_has_all_its_fields(missing):
     assert missing in str(caught.error)
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b"{", b'"x"', b"\xff", b"{}", b"NaN", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"1", b"{", b'"x"', b"\xff", b"{}", b"NaN", b"[" * 10_000])
 def test_what_is_no_record_is_refused(data):
     with refuses("RECORD_INVALID"):
         Sample.from_bytes(data)
@@ -175,6 +178,43 @@ def test_a_key_that_stands_twice_is_refused():
     written = sample().to_bytes()
     with refuses("RECORD_NOT_CANONICAL"):
         Sample.from_bytes(b'{"amount":7,' + written[1:])
+
+
+@pytest.mark.parametrize("data", [b"\x00" * 10, b"\x00" * 40_000], ids=["small", "large"])
+def test_what_is_spelled_otherwise_is_told_with_the_place_where_it_differs(data):
+    written = sample(data=data).to_bytes()
+    for at in (1, len(written) // 2, len(written) - 1, len(written)):
+        with refuses("RECORD_NOT_CANONICAL" if written[at : at + 1] != b"0" else "RECORD_INVALID") as caught:
+            Sample.from_bytes(written[:at] + b" " + written[at:])
+        assert getattr(caught.error, "at", at) == at
+
+
+@pytest.mark.parametrize("extra", [{"zzz": "x" * 100_000}, {"a": 0, "zzz": "x" * 100_000}])
+def test_a_large_record_with_a_field_that_is_not_known_is_refused_by_its_spelling(extra):
+    with refuses("RECORD_NOT_CANONICAL"):
+        Sample.from_bytes(canonical(json.loads(sample().to_bytes()) | extra))
+
+
+@given(st.lists(plain_text, max_size=5), plain_text)
+def test_large_records_are_written_again_as_they_are_written(names, note):
+    made = sample(data=bytes(20_000), names=tuple(sorted(set(names))), note=note)
+    assert made._written_again() == made.to_bytes() == rfc8785.dumps(json.loads(made.to_bytes()))
+
+
+@every_record
+def test_every_list_of_a_record_ends_at_its_first_wrong_element(record):
+    def lists(schema: Any) -> typing.Iterator[dict[str, Any]]:
+        if isinstance(schema, dict):
+            if str(schema.get("type")) in {"tuple", "list"}:
+                yield schema
+            for name, each in schema.items():
+                if name not in {"serialization", "metadata"}:
+                    yield from lists(each)
+        elif isinstance(schema, list | tuple):
+            for each in schema:
+                yield from lists(each)
+
+    assert all(each.get("fail_fast") for each in lists(record.__pydantic_core_schema__))
 
 
 def test_a_refusal_does_not_repeat_what_stood_in_the_input():

@@ -13,7 +13,6 @@ files.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self, TypeVar
@@ -29,6 +28,7 @@ from custody.errors import InvalidInput, Refused
 from custody.logbook import RolledBack
 from custody.ports import FileMissing, StoreView
 from custody.record import Digest, HexBytes, Record, RecordInvalid, RecordNotCanonical, canonical
+from custody.toml import TomlInvalid, read_toml
 from custody.units import Count, Network
 
 R = TypeVar("R", bound=Record)
@@ -248,10 +248,10 @@ def _usual_network(root: Path) -> Network:
 def _read_toml(path: Path, record: type[R], defaults: dict[str, object]) -> R:
     data = read_file(path, MAX_CONFIG)
     try:
-        return record.from_bytes(canonical(defaults | tomllib.loads(data.decode("utf-8"))))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigInvalid(path=shown(path), problem="it is not TOML") from None
-    except (RecordInvalid, RecordNotCanonical) as error:
+        return record.from_bytes(canonical(defaults | read_toml(data.decode("utf-8"))))
+    except UnicodeDecodeError:
+        raise ConfigInvalid(path=shown(path), problem="it is not TOML: it is no text in UTF-8") from None
+    except (TomlInvalid, RecordInvalid, RecordNotCanonical) as error:
         raise ConfigInvalid(path=shown(path), problem=str(error)) from None
 
 

@@ -4,7 +4,8 @@
    whole sats, lower-case hexadecimal.
 2. An error on purpose prints its code, its message and what to do, and ends with its branch's exit code: 3 input, 4
    refused, 5 outside, 6 integrity. 2 is wrong usage, 130 an interruption, 1 a bug.
-3. No character that a terminal acts on is ever printed: files and the log carry text from outside.
+3. No character that a terminal acts on is ever printed: files and the log carry text from outside. A terminal does not
+   break our lines either: where they are too long, they are broken here, and what goes on is marked.
 4. No file is overwritten; `-` is stdin or stdout. Passphrases come from a hidden prompt or a file, never from an
    argument.
 5. `--help` loads nothing but click: a group knows its commands by name and first line, and imports one to use it.
@@ -17,8 +18,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +69,7 @@ class TerminalNeeded(InvalidInput, code="TERMINAL_NEEDED"):
 class WordsNeeded(InvalidInput, code="WORDS_NEEDED"):
     """Words that a person must bring, and nobody is there to type them."""
 
-    message = "the twelve words of {what} are needed"
+    message = "the 24 words of {what} are needed"
     hint = "Have them read to you over a line you trust, then give them as arguments. They are never shown first."
     what: str
 
@@ -111,12 +114,13 @@ class Output:
         if self.is_json:
             shown = json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
         else:
-            shown = plain(text if isinstance(text, str) else text())
+            stream = sys.stderr if self.is_stdout_taken else sys.stdout
+            shown = broken(plain(text if isinstance(text, str) else text()), stream)
         click.echo(shown, err=self.is_stdout_taken)
 
     def talk(self, text: str) -> None:
         """Something for a person only: it stands on stderr."""
-        click.echo(plain(text), err=True)
+        click.echo(broken(plain(text), sys.stderr), err=True)
 
     def progress(self, text: str) -> None:
         """How far a long task has come: said at a terminal only."""
@@ -149,6 +153,47 @@ def plain(text: str) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(each if each == "\n" or each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: marks take none, and letters of East Asian scripts take two."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+GOES_ON: Final = "  ... "
+"""Begins what goes on from the line above; no line of ours begins so."""
+
+
+def broken(text: str, stream: IO[str]) -> str:
+    """`text` as it is written to `stream`: at a terminal, long lines are broken here, and what goes on is marked.
+
+    The terminal would break them too, and begin a line with whatever stands there: a part of a name that somebody chose
+    so that it reads like a line of ours (THREATS F22). A line without blanks, such as a descriptor, is left whole.
+    """
+    if not stream.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, 2 * len(GOES_ON))
+    return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
+
+
+def _parts(line: str, width: int) -> Iterator[str]:
+    if columns(line) <= width or " " not in line.strip():
+        yield line
+        return
+    part, used = "", 0
+    for each in line:
+        if used + _columns(each) > width:
+            yield part
+            part, used = GOES_ON, len(GOES_ON)
+        part += each
+        used += _columns(each)
+    yield part
 
 
 def shown(path: Path | str) -> str:
@@ -226,17 +271,27 @@ def read_unseen(what: str) -> str:
 
 
 def read_words(given: Iterable[str], what: str) -> str:
-    """Twelve words or a digest in hexadecimal: from the command line, otherwise typed. They are not shown first.
+    """24 words or a digest in hexadecimal: from the command line, otherwise typed, in one line or row by row.
+
+    They are not shown first.
 
     Raises:
         WordsNeeded: none are given and there is no terminal.
+        WordsMistyped: the numbers of a list do not agree with its words.
     """
+    from custody.words import WORD_COUNT, words_so_far  # noqa: PLC0415 - records take long to load, --help needs none
+
     joined = " ".join(given).strip()
     if joined:
         return joined
     if not _is_attended():
         raise WordsNeeded(what=what)
-    typed: str = click.prompt(f"The twelve words of {plain(what)}, as read to you", err=True)
+    typed: str = click.prompt(f"The {WORD_COUNT} words of {plain(what)}, as read to you", err=True)
+    while (count := words_so_far(typed)) < WORD_COUNT:
+        more: str = click.prompt(f"Word {count + 1} and on", default="", show_default=False, err=True)
+        if not more.strip():
+            break
+        typed = f"{typed}\n{more}"
     return typed
 
 
@@ -427,7 +482,8 @@ def print_error(code: str, message: str, hint: str, *, is_json: bool) -> None:
         click.echo(json.dumps(error, sort_keys=True, indent=2))
         return
     label = click.style("error", fg="red", bold=True) if _has_colour(sys.stderr) else "error"
-    click.echo(f"{label} {plain(code)}: {plain(message)}\n  what to do: {plain(hint)}", err=True)
+    told = broken(f"{plain(code)}: {plain(message)}\n  what to do: {plain(hint)}", sys.stderr)
+    click.echo(f"{label} {told}", err=True)
 
 
 def _report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -37,9 +37,9 @@ from custody.bitcoin.key_paths import KeyPath, paths_of
 from custody.bitcoin.lock import Lock, lock_of
 from custody.bitcoin.profile import Direction, ProfileInput, TransferPsbt
 from custody.bitcoin.psbt import Psbt
-from custody.bitcoin.serialize import LimitExceeded
 from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction, TxOut
+from custody.bounds import LimitExceeded
 from custody.envelope import Ed25519Signer
 from custody.errors import InvalidInput, Refused
 from custody.ports import SignerRefused

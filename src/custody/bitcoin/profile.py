@@ -26,7 +26,6 @@ from custody.bitcoin.psbt import Psbt, PsbtMap, read_psbt_file
 from custody.bitcoin.psbt_fields import Field, GlobalField, InputField, OutputField, field_name
 from custody.bitcoin.psbt_secrets import SECRET, is_private, named_keys, refuse_private_keys
 from custody.bitcoin.serialize import (
-    LimitExceeded,
     Reader,
     compact_size,
     serialize_stack,
@@ -34,6 +33,7 @@ from custody.bitcoin.serialize import (
 from custody.bitcoin.sighash import ALL, DEFAULT, TAPSCRIPT, tap_leaf_hash
 from custody.bitcoin.taproot import CONTROL_BLOCK, SCHNORR_SIGNATURE, is_control_block, refuse_past_script
 from custody.bitcoin.transaction import PreviousTransaction, Transaction, TxOut
+from custody.bounds import LimitExceeded
 from custody.errors import Refused
 from custody.record import SecretMaterial
 from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE

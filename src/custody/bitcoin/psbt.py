@@ -35,7 +35,6 @@ from custody.bitcoin.psbt_fields import (
 )
 from custody.bitcoin.serialize import (
     WIDE,
-    LimitExceeded,
     TransactionEncoding,
     compact_size,
     read_compact_size,
@@ -47,6 +46,7 @@ from custody.bitcoin.transaction import (
     TxIn,
     TxOut,
 )
+from custody.bounds import LimitExceeded
 from custody.errors import InvalidInput, Refused
 
 MAGIC: Final = b"psbt\xff"
@@ -54,6 +54,8 @@ MAX_PSBT: Final = 100_000_000
 """Bytes of the largest PSBT that is read; Bitcoin Core's limit (MAX_FILE_SIZE_PSBT)."""
 MAX_MAPS: Final = 10_000
 """Most inputs, and most outputs, of a PSBT: several times what fits in a transaction that nodes relay."""
+MAX_WITNESS_ITEMS: Final = 1_000_000
+"""Most items in the witnesses of all previous transactions; those of 32 MB of them have some 300,000."""
 MAX_FIELDS: Final = 5_000
 """Most keys in one map; an input that 15 cosigners signed has 35."""
 _MAX_TEXT: Final = MAX_PSBT // 3 * 4 + 6
@@ -330,13 +332,14 @@ def read_psbt_file(data: bytes, *, most: int = MAX_MAPS) -> Psbt:
 class _Walk:
     """A cursor over maps that checks every field it steps over and notes the previous transactions it meets."""
 
-    __slots__ = ("_known", "at", "data", "previous")
+    __slots__ = ("_items", "_known", "at", "data", "previous")
 
     def __init__(self, data: bytes, at: int) -> None:
         self.data = data
         self.at = at
         self.previous: list[PreviousTransaction | None] = []
         self._known: dict[bytes, PreviousTransaction] = {}
+        self._items = 0
 
     @property
     def remaining(self) -> int:
@@ -406,6 +409,10 @@ class _Walk:
                 found = self._known[raw] = PreviousTransaction(raw)
             except TransactionEncoding as error:
                 raise _fault(InputField, index, _IN_PREVIOUS, error.what) from None
+            self._items += found.witness_items
+            if self._items > MAX_WITNESS_ITEMS:
+                what = "witness items of previous transactions"
+                raise LimitExceeded(what=what, count=self._items, most=MAX_WITNESS_ITEMS)
         return found
 
 

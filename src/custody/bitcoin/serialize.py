@@ -3,7 +3,7 @@
 Every length is in its shortest form, nothing is read beyond the end, and a count is compared with the bytes that are
 left before anything is made of it. What the bytes say is for `transaction`, `psbt` and `block`.
 
-Source: Bitcoin Core's serialize.h (CompactSize, MAX_SIZE).
+Source: Bitcoin Core's serialize.h (CompactSize).
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Final
 
 from custody.errors import InvalidInput
 
-MAX_SIZE: Final = 0x0200_0000
-"""Bytes of the longest thing that nodes read (Bitcoin Core, MAX_SIZE in serialize.h)."""
 WIDE: Final = 0xFD
 """First byte from which a CompactSize has more bytes."""
 
@@ -25,16 +23,6 @@ class TransactionEncoding(InvalidInput, code="TX_ENCODING"):
     hint = "Get the transaction again from where it was made; it may have been cut short or altered on the way."
     what: str
     at: int
-
-
-class LimitExceeded(InvalidInput, code="LIMIT"):
-    """More of something than this program reads; noticed before memory is taken for it."""
-
-    message = "{count} {what} are more than the {most} that are read"
-    hint = "Check where the file comes from. If it is genuine, split the transfer into smaller ones."
-    what: str
-    count: int
-    most: int
 
 
 class Reader:
@@ -90,7 +78,23 @@ class Reader:
 
     def stack(self) -> tuple[bytes, ...]:
         """One witness stack."""
-        return tuple(self.sized() for _ in range(self.count(1, "witness items")))
+        count = self.count(1, "witness items")
+        data, at, limit = self.data, self.at, len(self.data)
+        items = []
+        # Written out: an item may be one byte, and a transaction has millions of them.
+        for _ in range(count):
+            size = data[at] if at < limit else WIDE
+            if size < WIDE:
+                at += 1
+            else:
+                size, at = read_compact_size(data, at)
+            end = at + size
+            if end > limit:
+                check_room(data, at, size)
+            items.append(data[at:end])
+            at = end
+        self.at = at
+        return tuple(items)
 
     def finish(self) -> None:
         """Check that nothing is left."""

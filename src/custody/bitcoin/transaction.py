@@ -19,14 +19,13 @@ import functools
 import hashlib
 import re
 import struct
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
 from custody.bitcoin.serialize import (
-    MAX_SIZE,
     WIDE,
-    LimitExceeded,
     Reader,
     TransactionEncoding,
     check_count,
@@ -36,7 +35,8 @@ from custody.bitcoin.serialize import (
     read_compact_size,
     serialize_stack,
 )
-from custody.units import WITNESS_SCALE
+from custody.bounds import LimitExceeded
+from custody.units import MAX_BLOCK_WEIGHT, WITNESS_SCALE
 from custody.units import vsize as vsize_of
 
 MIN_INPUT: Final = 41
@@ -200,12 +200,16 @@ class PreviousTransaction:
         TransactionEncoding: not exactly one transaction with an input and an output, in its one spelling.
     """
 
-    __slots__ = ("_has_witness", "_outputs", "_txid", "_witness_at", "raw")
+    __slots__ = ("_has_witness", "_outputs", "_txid", "_witness_at", "raw", "witness_items")
 
     raw: bytes
+    witness_items: int
+    """How many it has, over all inputs."""
 
     def __init__(self, raw: bytes) -> None:
+        _check_size(raw)
         self.raw = raw
+        self.witness_items = 0
         self._txid: bytes | None = None
         self._has_witness = raw[4:6] == b"\x00\x01"
         try:
@@ -213,7 +217,7 @@ class PreviousTransaction:
         except IndexError:
             raise TransactionEncoding(what="it ends too early", at=len(raw)) from None
 
-    def _walk(self) -> tuple[tuple[int, ...], int]:
+    def _walk(self) -> tuple[array[int], int]:
         """Step over every field; where each output starts, and where the outputs end."""
         # The loops of this file are written out rather than built on `Reader`: a transfer has a thousand of these.
         raw = self.raw
@@ -239,9 +243,11 @@ class PreviousTransaction:
             if size >= WIDE:
                 size, at = read_compact_size(raw, at - 1)
             at += size
-        end = _skip_witness(raw, at, inputs) if self._has_witness else at
+        end = at
+        if self._has_witness:
+            end, self.witness_items = _skip_witness(raw, at, inputs)
         check_end(raw, end + 4)
-        return tuple(outputs), at
+        return array("I", outputs), at
 
     @property
     def stripped(self) -> bytes:
@@ -304,7 +310,7 @@ class MinedTransaction:
         try:
             spends, at = _read_spends(data, start + (6 if is_witness_form else 4))
             scripts, at = _read_scripts(data, at)
-            end = (_skip_witness(data, at, len(spends)) if is_witness_form else at) + 4
+            end = (_skip_witness(data, at, len(spends))[0] if is_witness_form else at) + 4
         except (IndexError, struct.error):
             raise TransactionEncoding(what="it ends too early", at=len(data)) from None
         if end > len(data):
@@ -319,11 +325,17 @@ class MinedTransaction:
 
 
 def _parse(data: bytes, most: int | None, *, is_witness_form: bool) -> Transaction:
-    if len(data) > MAX_SIZE:
-        raise TransactionEncoding(what=f"it is longer than {MAX_SIZE} bytes", at=MAX_SIZE)
+    _check_size(data)
     transaction, end = _read(data, 0, most, is_witness_form=is_witness_form)
     check_end(data, end)
     return transaction
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_BLOCK_WEIGHT:
+        raise TransactionEncoding(
+            what=f"it is longer than the {MAX_BLOCK_WEIGHT} bytes of a block", at=MAX_BLOCK_WEIGHT
+        )
 
 
 def _is_witness_form(data: bytes, at: int) -> bool:
@@ -388,7 +400,7 @@ def _read_outputs(data: bytes, at: int, most: int | None) -> tuple[tuple[TxOut, 
 
 def _read_witness(data: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes, ...], ...], int]:
     reader = Reader(data, at)
-    witness = tuple(reader.stack() for _ in range(inputs))
+    witness = tuple([reader.stack() for _ in range(inputs)])
     if not any(witness):
         raise TransactionEncoding(what="a witness marker without a witness", at=at)
     return witness, reader.at
@@ -441,10 +453,10 @@ def _read_count(data: bytes, at: int, smallest: int, what: str) -> tuple[int, in
     return count, at
 
 
-def _skip_witness(data: bytes, start: int, inputs: int) -> int:
-    """Where the witness that begins at `start` ends."""
+def _skip_witness(data: bytes, start: int, inputs: int) -> tuple[int, int]:
+    """Where the witness that begins at `start` ends, and how many items it has."""
     at, limit = start, len(data)
-    is_filled = False
+    items = 0
     for _ in range(inputs):
         count = data[at]
         at += 1
@@ -452,7 +464,7 @@ def _skip_witness(data: bytes, start: int, inputs: int) -> int:
             count, at = read_compact_size(data, at - 1)
         if count > limit - at:
             check_count(data, at, count, 1, "witness items")
-        is_filled = is_filled or count > 0
+        items += count
         for _ in range(count):
             size = data[at]
             at += 1
@@ -461,9 +473,9 @@ def _skip_witness(data: bytes, start: int, inputs: int) -> int:
             if size > limit - at:
                 check_room(data, at, size)
             at += size
-    if not is_filled:
+    if not items:
         raise TransactionEncoding(what="a witness marker without a witness", at=start)
-    return at
+    return at, items
 
 
 def _check_most(count: int, most: int | None, what: str) -> None:

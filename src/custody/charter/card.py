@@ -2,7 +2,7 @@
 
 The payer card: who the officers are, their keys, and how many of them must have signed a statement for each vault. It
 holds no extended public key, no payee and no rule: a payer learns nothing of the coins. Like the charter it is told by
-twelve words; whoever made the file does not matter.
+24 words; whoever made the file does not matter.
 
 How many officers: the most that the vault's approvals rules ask for from the first sat on. A charter says that already,
 and everybody it lists has signed it.
@@ -21,16 +21,16 @@ from custody.charter.rules import ApprovalsRule
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
 from custody.record import Digest, FileRecord, Record
+from custody.twins import Named, refuse_twins
 from custody.units import Count, Network
 from custody.vault.keys import PublicText
-from custody.words import show_words
 
 
 class CardInvalid(InvalidInput, code="CARD_INVALID"):
     """A payer card that contradicts itself."""
 
     message = "the payer card {problem}"
-    hint = "Get the card again from the institution, and compare its twelve words by voice."
+    hint = "Get the card again from the institution, and compare its 24 words by voice."
     problem: str
 
 
@@ -85,6 +85,7 @@ class PayerCard(FileRecord):
         names, vaults = [each.name for each in self.officers], [each.vault for each in self.vaults]
         if any(a >= b for a, b in pairwise(names)) or any(a >= b for a, b in pairwise(vaults)):
             raise CardInvalid(problem="does not list officers by name and vaults by id, each once")
+        refuse_twins([Named("officers", each.name) for each in self.officers])
         # A key under two names would let one person make a quorum of two (THREATS F10).
         refuse_shared_keys((each.name, each.key) for each in self.officers)
         if any(each.threshold > len(names) for each in self.vaults):
@@ -131,7 +132,7 @@ def check_card(card: PayerCard, charter: Charter) -> None:
     """
     own = card_of(charter)
     if card != own:
-        raise CardMismatch(actual=show_words(card.digest()), expected=show_words(own.digest()))
+        raise CardMismatch(actual=card.digest().hex(), expected=own.digest().hex())
 
 
 def statement_quorum(charter: Charter, vault_name: str) -> Quorum[bytes]:

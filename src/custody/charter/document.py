@@ -8,10 +8,9 @@ come with the amendment quorum; this version of the library takes version 1 only
 from __future__ import annotations
 
 import itertools
-import tomllib
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
@@ -19,23 +18,30 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
+from custody.bounds import LimitExceeded
 from custody.charter.makers import CosignerDevice, maker_called, refuse_concentration
 from custody.charter.people import Person, Role, Witness, refuse_shared_keys
-from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, Rule
-from custody.envelope import Envelope, parse_public_key, unsafe_payload, verify
+from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
+from custody.envelope import MAX_SIGNATURES, Envelope, check_type, parse_public_key, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
+from custody.toml import TomlInvalid, read_toml
+from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, VaultIdentity
 from custody.vault.keys import PublicText, refuse_secrets
-from custody.words import show_words
+from custody.vault.templates import MAX_KEYS
 
+MAX_CHARTER_TEXT: Final = 4_000_000
+"""Characters of the longest charter that people write: two thousand vaults of 3 of 7 take some."""
 DEFAULT_CONFIRMATIONS: Final = 6
 MAX_DESCRIPTOR: Final = 4_000
 PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputType.P2WSH, OutputType.P2TR)
 """Kinds of output a payee may have: those whose spending rules are settled (THREATS A12)."""
 LOOKALIKE_ENDS: Final = 6
 """Characters at either end of an address that people compare when they compare too little."""
+OWN_WORDS: Final = ("the coordinator", "nobody", "nobody yet", "in all")
+"""What screens say in a place where a name may stand, so that no name may be read as it."""
 SHOWN_VAULTS: Final = 4
 """Ids at most in the message about a vault that is none of the charter's."""
 
@@ -49,15 +55,6 @@ class CharterInvalid(InvalidInput, code="CHARTER_INVALID"):
     problem: str
 
 
-class Lookalike(InvalidInput, code="LOOKALIKE"):
-    """Two payees whose addresses begin and end alike: one of them may be there to be taken for the other."""
-
-    message = "the address of payee {second} begins and ends like that of payee {first}"
-    hint = "Compare both addresses in full with their owners. Chance hardly does this; people who poison lists do."
-    first: str
-    second: str
-
-
 class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
     """Somebody the charter lists has not signed it."""
 
@@ -69,12 +66,10 @@ class CharterUnsigned(Refused, code="CHARTER_UNSIGNED"):
 class CharterMismatch(Refused, code="CHARTER_MISMATCH"):
     """Another charter than the pinned one."""
 
-    message = "this charter is {actual} ({actual_words}); pinned is {expected} ({expected_words})"
+    message = "this charter is {actual}; pinned is {expected}"
     hint = "Do not go on: somebody has swapped the charter, or this machine was set up for another one. Ask by voice."
     expected: str
-    expected_words: str
     actual: str
-    actual_words: str
 
 
 class VaultMismatch(Refused, code="VAULT_ID_MISMATCH"):
@@ -121,7 +116,9 @@ class CharterVault(Record):
     birthday: Height
     confirmations: Annotated[Count, Field(ge=1, le=1000)] = DEFAULT_CONFIRMATIONS
     max_inputs: Annotated[Count, Field(ge=1, le=700)] = 250
-    devices: Annotated[tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty)] = ()
+    devices: Annotated[
+        tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty, max_length=MAX_KEYS)
+    ] = ()
 
     def device_of(self, fingerprint: bytes) -> CosignerDevice | None:
         """The device stated for the cosigner of this fingerprint; None where makers are not stated."""
@@ -170,13 +167,13 @@ class Charter(Record):
     """Name of the log, in every checkpoint (C2SP tlog-checkpoint)."""
     coordinator: Digest
     """Raw Ed25519 key that signs checkpoints. It can approve nothing."""
-    people: Annotated[tuple[Person, ...], Field(min_length=1)]
-    witnesses: tuple[Witness, ...]
+    people: Annotated[tuple[Person, ...], Field(min_length=1, max_length=MAX_SIGNATURES)]
+    witnesses: Annotated[tuple[Witness, ...], Field(max_length=MAX_SIGNATURES)]
     witness_threshold: Count
     faulty_witnesses: Count
-    vaults: Annotated[tuple[CharterVault, ...], Field(min_length=1)]
-    payees: tuple[Payee, ...]
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    vaults: Annotated[tuple[CharterVault, ...], Field(min_length=1, max_length=MAX_VAULTS)]
+    payees: Annotated[tuple[Payee, ...], Field(max_length=MAX_PAYEES)]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=MAX_RULES)]
 
     @classmethod
     def digest_of(cls, data: bytes) -> bytes:
@@ -187,8 +184,9 @@ class Charter(Record):
     def unsafe_from_verified(cls, data: bytes, pinned: bytes, names: Mapping[bytes, str] | None = None) -> Charter:
         """A charter that `verify_charter` has accepted before, read again without deriving a single key.
 
-        Everything is checked but the vaults, which are the slow part; each is parsed when it is first asked for. What
-        is relied on is that the charter pinned as `pinned` (32 bytes) was verified once: never begin with this.
+        Everything is checked but the slow parts: how names read, and the vaults, each of which is parsed when it is
+        first asked for. What is relied on is that the charter pinned as `pinned` (32 bytes) was verified once: never
+        begin with this.
         `names` says which vault has which id, as far as the caller kept it; it saves time and is never believed.
 
         Raises:
@@ -204,6 +202,7 @@ class Charter(Record):
         if isinstance(info.context, _Verified):
             self._index.suggest(info.context.names)
         else:
+            _check_twins(self)
             _check_vaults(self)
         _check_witnesses(self)
         _check_payees(self)
@@ -351,6 +350,30 @@ def _check_names(charter: Charter) -> None:
         if names != sorted(names):
             raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
     refuse_shared_keys(charter.signers())
+    if (count := sum(1 for _ in charter.signers())) > MAX_SIGNATURES:
+        problem = f"everyone listed signs it, {count} in all, and an envelope holds {MAX_SIGNATURES} signatures"
+        raise CharterInvalid(where="people", problem=problem)
+
+
+def _check_twins(charter: Charter) -> None:
+    """No two names of the charter read alike, and none passes for a word by which screens say that it is nobody."""
+    own = [Named("this program's own words", each) for each in OWN_WORDS]
+    refuse_twins(
+        # Who signs is told by name alone, so a person may not be called like a witness.
+        [*own, *_named_in("people", charter.people), *_named_in("witnesses", charter.witnesses)],
+        [*own, *_named_in("vaults", charter.vaults)],
+        [*own, *_named_in("payees", charter.payees)],
+        [*own, *_named_in("rules", charter.rules)],
+        [Named("institution", charter.institution)],
+        # Under two names that read alike, one maker would be counted as two.
+        [Named("makers", each) for each in sorted({d.maker for vault in charter.vaults for d in vault.devices})],
+    )
+
+
+def _named_in(
+    table: str, entries: Iterable[Person | Witness | CharterVault | AddressPayee | VaultPayee | Rule]
+) -> list[Named]:
+    return [Named(table, each.name) for each in entries]
 
 
 def _check_vaults(charter: Charter) -> None:
@@ -409,7 +432,8 @@ def _check_payees(charter: Charter) -> None:
         shown = payee.address.lower()
         seen = ends.setdefault((shown[:LOOKALIKE_ENDS], shown[-LOOKALIKE_ENDS:]), payee.name)
         if seen != payee.name:
-            raise Lookalike(first=seen, second=payee.name)
+            how = "it stands in payees, the other too; the address of one begins and ends like the other's"
+            raise Lookalike(first=seen, second=payee.name, how=how)
 
 
 def _check_rules(charter: Charter) -> None:
@@ -453,12 +477,7 @@ def refuse_other_charter(actual: bytes, pinned: bytes) -> None:
         CharterMismatch: it is not.
     """
     if actual != pinned:
-        raise CharterMismatch(
-            expected=pinned.hex(),
-            expected_words=show_words(pinned),
-            actual=actual.hex(),
-            actual_words=show_words(actual),
-        )
+        raise CharterMismatch(expected=pinned.hex(), actual=actual.hex())
 
 
 def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
@@ -470,8 +489,10 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
         CharterInvalid: another version than 1.
         SigInvalid: a listed key's signature does not verify.
     """
+    check_type(envelope, Charter)
+    # Before it is read: whoever wrote another one may have had hours of key derivation in mind (THREATS F23).
+    refuse_other_charter(tagged_hash(f"custody/{Charter.kind}/v1", envelope.body), pinned)
     charter = read_charter(envelope)
-    refuse_other_charter(charter.digest(), pinned)
     missing = _unsigned(envelope, charter)
     if missing:
         raise CharterUnsigned(missing=", ".join(missing))
@@ -509,22 +530,18 @@ def parse_charter(text: str) -> Charter:
 
     Raises:
         CharterInvalid: what is wrong and where.
+        LimitExceeded: the text is too long, or costs more to read than its size.
         SecretMaterial: private material anywhere in the text.
         NetworkMismatch, DescriptorChecksum, KeyInvalid, ...: of the parts.
     """
+    if len(text) > MAX_CHARTER_TEXT:
+        raise LimitExceeded(what="characters of a charter's text", count=len(text), most=MAX_CHARTER_TEXT)
     refuse_secrets(text)
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CharterInvalid(where="charter", problem=f"not TOML: {error}") from None
-    except RecursionError:
-        raise CharterInvalid(where="charter", problem="lists stand in lists too deeply") from None
-    record = _record_of(tree)
-    try:
-        data = canonical(record)
-    except (TypeError, ValueError):
-        # TOML has dates and not-a-number; a record has neither.
-        raise CharterInvalid(where="charter", problem="holds a date or a number that is none") from None
+        tree = read_toml(text)
+    except TomlInvalid as error:
+        raise CharterInvalid(where=f"line {error.line}, {error.where}", problem=error.problem) from None
+    data = canonical(_record_of(tree))
     try:
         return Charter.from_bytes(data)
     except RecordInvalid as error:

@@ -20,6 +20,12 @@ from custody.units import Count, FeeRate, Sat, rate_of
 from custody.vault.keys import PublicText
 
 PER_TEN_THOUSAND: Final = 10_000
+# A charter that nobody has pinned yet is checked whole before anybody can look at it, so its size is what it costs:
+# each vault of fifteen keys takes a station some 50 ms. Histories are tested with a thousand vaults; a national bank
+# with one for each region and kind of coin stays below two.
+MAX_VAULTS: Final = 2_000
+MAX_PAYEES: Final = 10_000
+MAX_RULES: Final = 500
 
 
 class DestNotAllowed(Refused, code="DEST_NOT_ALLOWED"):
@@ -163,7 +169,7 @@ class _Rule(Record):
     """What all rules share. `vaults` are the names of the vaults it governs: an empty list would govern nothing."""
 
     name: PublicText
-    vaults: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1)]
+    vaults: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1, max_length=MAX_VAULTS)]
 
     def governs(self, case: Case) -> bool:
         """Whether this rule speaks about the case's vault."""
@@ -176,7 +182,7 @@ class AllowRule(_Rule):
     kind: ClassVar[str] = "rule-allow"
 
     type: Literal["allow"] = "allow"
-    payees: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1)]
+    payees: Annotated[tuple[PublicText, ...], SORTED, Field(min_length=1, max_length=MAX_PAYEES)]
 
 
 class ApprovalsRule(_Rule):

@@ -262,7 +262,7 @@ def _examine(
     if stage is Stage.APPROVE:
         refuse_expired_request(request, now)
     reason = asked.reason(request)
-    steps.append(step_request(request, reason))
+    steps.append(step_request(request))
     # 3
     proposal = propose(claim.draft, request, charter)
     steps.append(step_outputs(proposal))
@@ -376,9 +376,9 @@ def step_charter(charter: Charter) -> Step:
     return _step(1, f"{charter.institution}, version {charter.version}, signed by all {signers}")
 
 
-def step_request(request: TransferRequest, reason: str | None) -> Step:
-    """Step 2, passed."""
-    return _step(2, f"{request.requester} asked for it: {'(withheld)' if reason is None else reason}")
+def step_request(request: TransferRequest) -> Step:
+    """Step 2, passed. Why it was asked for is the requester's text, and no finding: it is shown elsewhere."""
+    return _step(2, f"{request.requester} asked for it")
 
 
 def step_outputs(proposal: Proposal) -> Step:

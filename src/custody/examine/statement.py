@@ -73,7 +73,7 @@ class StatementInvalid(InvalidInput, code="STATEMENT_INVALID"):
 class StatementMismatch(Refused, code="STATEMENT_MISMATCH"):
     """A statement of something else than the reader can find true."""
 
-    message = "the statement's {what} is {stated}, not {expected}"
+    message = "the statement's {what} is [{stated}], not [{expected}]"
     hint = "Neither sign it nor pay: ask the institution's officers by voice, over a line you trust."
     what: str
     stated: str
@@ -416,7 +416,7 @@ def signed_so_far(envelope: Envelope | None, asked: AddressStatement, quorum: Qu
 def verify_statement(envelope: Envelope, card: PayerCard, now: int) -> VerifiedStatement:
     """The statement that enough of the card's officers signed, when it holds at `now` (Unix seconds).
 
-    The card is trusted: compare its twelve words with what the institution says before.
+    The card is trusted: compare its 24 words with what the institution says before.
 
     Raises:
         StatementMismatch: made under another charter, for another network, or for a vault that the card does not list.

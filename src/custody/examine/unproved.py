@@ -234,7 +234,7 @@ def _glimpse(evidence: Evidence, reader: Reader) -> Glimpse:
     request = None if told.request is None else _request(told.request, charter)
     reason = None if request is None else read_reason(request.annex, evidence.annex)
     if request is not None and charter is not None:
-        steps.append(step_request(request, reason))
+        steps.append(step_request(request))
     # 3
     proposal = _proposed(told.draft, request, charter)
     if proposal is not None:

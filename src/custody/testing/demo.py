@@ -25,7 +25,7 @@ from custody.transfer.state import Status
 from custody.units import Network, show_amount
 from custody.vault.coins import COINBASE_MATURITY
 from custody.vault.descriptor import Branch
-from custody.words import show_words
+from custody.words import show_words, word_rows
 
 SEIZED: Final = 60_000_000
 RETURNED: Final = 40_000_000
@@ -94,7 +94,7 @@ class _Story:
             f"people: {REQUESTER} may ask; {', '.join(OFFICERS)} may approve, two of them must",
             f"witness: {charter.witnesses[0].name} cosigns the log",
             "its digest, as people read it to each other:",
-            f"  {show_words(cast.digest)}",
+            *(f"  {row}" for row in word_rows(cast.digest)),
             charter=cast.digest.hex(),
             words=show_words(cast.digest),
             vault=vault.id.hex(),
@@ -139,7 +139,8 @@ class _Story:
             f"drafted: {len(draft.outpoints)} coin(s) in, change {show_amount(change)}, fee {draft.fee} sat",
             f"the rules say: {decision.verdict}",
             *(f"  {finding.rule}: {finding.reason}" for finding in decision.findings),
-            f"the transfer, in words: {show_words(draft.transfer_id)}",
+            "the transfer, in words:",
+            *(f"  {row}" for row in word_rows(draft.transfer_id)),
             transfer=draft.transfer_id.hex(),
             words=show_words(draft.transfer_id),
             fee=draft.fee,

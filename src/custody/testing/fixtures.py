@@ -46,7 +46,7 @@ compute; the folder is in the public domain (CC0).
 | card.json | the payer card of that charter |
 | statement-paper.json, statement.json | what officers judge an address by, and what two of them signed for its payer |
 | log.jsonl | the whole log, a line an entry |
-| words.txt | the twelve words of the charter, of the transfer and of the payer card |
+| words.txt | the 24 words of the charter, of the transfer and of the payer card |
 """
 
 

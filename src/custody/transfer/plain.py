@@ -21,8 +21,8 @@ from typing import Final
 from custody.bitcoin.lock import Lock
 from custody.bitcoin.profile import MAX_FILE, MAX_MAPS, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.psbt import Psbt, read_psbt_file
-from custody.bitcoin.serialize import LimitExceeded
 from custody.bitcoin.transaction import Transaction
+from custody.bounds import LimitExceeded
 from custody.charter.document import Charter
 from custody.envelope import SigInvalid
 from custody.errors import Refused

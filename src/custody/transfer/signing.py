@@ -37,6 +37,8 @@ MAX_PREVIOUS_TOTAL: Final = MAX_FILE - 2_000_000
 """Bytes that the previous transactions of one file may come to; what else a transfer says fits into the rest."""
 _MOST_TEXT: Final = 1_000
 """Bytes of the longest field that is looked through for secrets written as text."""
+_MOST_TEXTS: Final = 1_000_000
+"""Bytes of all those fields together: the file may be made to keep us busy. What 700 inputs have fits into it."""
 
 
 class CosignerAltered(Refused, code="COSIGNER_ALTERED"):
@@ -232,11 +234,21 @@ def accept(returned: Psbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now
 
     Raises:
         FieldForbidden, SighashForbidden, SecretMaterial: as `read_answer`.
+        CosignerAltered, SigInvalid, NothingSigned: as `accept_read`.
+    """
+    return accept_read(read_answer(returned), sent, drafted, vault, now)
+
+
+def accept_read(
+    content: TransferPsbt, sent: TransferPsbt, drafted: Draft, vault: Vault, now: int
+) -> tuple[SignedPsbt, ...]:
+    """The same of a file that `read_answer` has read: reading it may take long, and needs no lock.
+
+    Raises:
         CosignerAltered: anything but signatures differs from what was sent.
         SigInvalid: a signature by a key that is not a cosigner's there, or one that does not verify.
         NothingSigned: no signature at all.
     """
-    content = read_answer(returned)
     _refuse_altered(content, sent)
     sighashes = drafted.sighashes()
     by_cosigner: dict[bytes, list[InputSignature]] = {}
@@ -369,13 +381,16 @@ def signed_tally(vault: Vault, signed: Iterable[SignedPsbt]) -> Tally[bytes]:
 
 def _refuse_secret_text(returned: Psbt) -> None:
     """Look for extended private keys, WIF and mnemonics in the short fields of a file that is refused anyway."""
+    fields = bytearray()
     for each in (returned.global_map, *returned.inputs, *returned.outputs):
         for key, value in each.pairs:
             if len(value) <= _MOST_TEXT:
-                field = key + b" " + value
-                # A zero may be half of a letter in UTF-16, or end the number that stands before the text.
-                for text in (field, field.replace(b"\0", b" ")):
-                    refuse_secrets(text, where="PSBT that came back")
+                fields += key[:_MOST_TEXT] + b" " + value + b"\n"
+        if len(fields) > _MOST_TEXTS:
+            break
+    # A zero may be half of a letter in UTF-16, or end the number that stands before the text.
+    for text in (bytes(fields[:_MOST_TEXTS]), bytes(fields[:_MOST_TEXTS]).replace(b"\0", b" ")):
+        refuse_secrets(text, where="PSBT that came back")
 
 
 def _refuse_altered(content: TransferPsbt, sent: TransferPsbt) -> None:

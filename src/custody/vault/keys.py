@@ -25,8 +25,10 @@ from pydantic import AfterValidator
 from custody.bitcoin import curve
 from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.script import Base58Invalid, base58check_decode, base58check_encode, hash160
+from custody.bounds import LimitExceeded
 from custody.errors import InvalidInput
 from custody.record import SecretMaterial, Text, check_text
+from custody.twins import readings
 from custody.units import HARDENED, IndexRange, Network
 
 MAX_KEY_EXPRESSION: Final = 400
@@ -303,14 +305,20 @@ class Cosigner:
 def refuse_duplicates(cosigners: Sequence[Cosigner]) -> None:
     """Refuse cosigners of which two are visibly one holder.
 
-    That is: one name, one fingerprint, one public key (whatever surrounds it in the xpub, and whichever of the two
-    points that share its x, since both have the same holder), or keys of which one is a child or grandchild of the
-    other at a small index. A holder who hides the relation behind a hardened step cannot be seen from public keys.
+    That is: one name or two that read alike, one fingerprint, one public key (whatever surrounds it in the xpub, and
+    whichever of the two points that share its x, since both have the same holder), or keys of which one is a child or
+    grandchild of the other at a small index. A holder who hides the relation behind a hardened step cannot be seen from
+    public keys.
 
     Raises:
         DupCosigner: with both.
     """
-    for field, why in ((_name, "they have the same name"), (_fingerprint, "their keys have the same fingerprint")):
+    for field, why in (
+        (_name, "they have the same name"),
+        (_folded, "their names read alike"),
+        (_drawn, "their names read alike"),
+        (_fingerprint, "their keys have the same fingerprint"),
+    ):
         seen: dict[object, Cosigner] = {}
         for cosigner in cosigners:
             value = field(cosigner)
@@ -322,7 +330,15 @@ def refuse_duplicates(cosigners: Sequence[Cosigner]) -> None:
 
 
 def _name(cosigner: Cosigner) -> object:
-    return cosigner.name.casefold()
+    return cosigner.name
+
+
+def _folded(cosigner: Cosigner) -> object:
+    return readings(cosigner.name)[0]
+
+
+def _drawn(cosigner: Cosigner) -> object:
+    return readings(cosigner.name)[1]
 
 
 def _fingerprint(cosigner: Cosigner) -> object:
@@ -367,6 +383,12 @@ _CHECKSUMMED: Final = re.compile(
     rf"|[xyzYZtuvUV]prv{_B58}{{107}}|(?<!{_B58}){_B58}{{111}}(?!{_B58})))"  # BIP 32, also with unknown version bytes
 )
 """What may be a private key in base58, wherever it stands: an escaped line break before it is a letter more."""
+_LIKE_ONE: Final = re.compile(rf"(?<!{_B58}){_B58}{{51,}}")
+"""Where such a key may stand: no other text is searched from every letter on."""
+_MOST_LIKE_ONE: Final = 1_000
+"""Texts like a key, without its checksum, that are looked at in any text; and one more for so many characters:"""
+_CHARACTERS_FOR_ONE: Final = 64
+"""An xpub is 111 long, and every second one has such a text in it by chance."""
 _WIF_VERSIONS: Final = b"\x80\xef"
 _BIP38_VERSIONS: Final = (b"\x01\x42", b"\x01\x43")
 
@@ -375,12 +397,13 @@ def refuse_secrets(text: str | bytes, where: str = "input") -> None:
     """Refuse `text` if a private key, seed or mnemonic stands anywhere in it. `where` names the text in the error.
 
     Found: extended private keys of every version, WIF, BIP 38, codex32, private key files, and twelve or more words of
-    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The twelve
+    the BIP 39 or SLIP 39 list in a row, whole or as their first four letters, whatever stands between them. The
     words by which people compare digests look the same: they are not for files. Raw hexadecimal cannot be told apart
     from a digest.
 
     Raises:
         SecretMaterial: it never carries what was found. (THREATS C9)
+        LimitExceeded: so much of it looks like private keys that it was made to keep us busy. (THREATS F23)
     """
     found = _find_secret(_as_text(text))
     if found is not None:
@@ -406,11 +429,20 @@ def _find_secret(text: str) -> str | None:
     for pattern, what in _MARKED:
         if pattern.search(text):
             return what
-    for match in _CHECKSUMMED.finditer(text):
-        kind = _private_kind(_base58(match[1]))
-        if kind is not None:
-            return kind
-    return _mnemonic(text)
+    return _checksummed(text) or _mnemonic(text)
+
+
+def _checksummed(text: str) -> str | None:
+    tried, most = 0, _MOST_LIKE_ONE + len(text) // _CHARACTERS_FOR_ONE
+    for run in _LIKE_ONE.finditer(text):
+        for match in _CHECKSUMMED.finditer(text, run.start(), run.end()):
+            kind = _private_kind(_base58(match[1]))
+            if kind is not None:
+                return kind
+            tried += 1
+            if tried > most:
+                raise LimitExceeded(what="texts like private keys", count=tried, most=most)
+    return None
 
 
 def _private_kind(payload: bytes | None) -> str | None:
@@ -436,17 +468,29 @@ _LETTERS: Final = re.compile(r"[a-z]+")
 
 
 @functools.lru_cache(maxsize=1)
-def _word_lists() -> tuple[frozenset[str], ...]:
-    """The words of each list, with their unique first four letters, which steel backups use."""
-    return tuple(frozenset(words) | {word[:4] for word in words} for words in (WORDLIST, SLIP39_WORDS))
+def _word_lists() -> tuple[frozenset[str], tuple[tuple[frozenset[str], str], ...]]:
+    """All known words, and those of each list by what they make.
+
+    Each with its unique first four letters, which steel backups use.
+    """
+    lists = tuple(
+        (frozenset(words) | {word[:4] for word in words}, what)
+        for words, what in ((WORDLIST, "a mnemonic"), (SLIP39_WORDS, "a mnemonic share"))
+    )
+    return frozenset().union(*(words for words, _ in lists)), lists
 
 
 def _mnemonic(text: str) -> str | None:
-    tokens = _LETTERS.findall(text.lower())
-    for words, what in zip(_word_lists(), ("a mnemonic", "a mnemonic share"), strict=True):
-        run = 0
-        for token in tokens:
-            run = run + 1 if token in words else 0
-            if run >= _MIN_WORDS:
+    known, lists = _word_lists()
+    none = (0,) * len(lists)
+    runs = [*none]
+    for token in _LETTERS.finditer(text.lower()):
+        word = token[0]
+        if word not in known:
+            runs[:] = none
+            continue
+        for at, (words, what) in enumerate(lists):
+            runs[at] = runs[at] + 1 if word in words else 0
+            if runs[at] >= _MIN_WORDS:
                 return what
     return None

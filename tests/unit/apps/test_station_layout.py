@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from custody.apps import terminal
 from custody.apps.views import layout
 
 
@@ -89,3 +90,19 @@ def test_columns_line_up_and_cells_are_escaped():
 
 def test_a_block_without_lines_takes_no_room():
     assert layout.screen("one", layout.block("title", []), "two") == "one\n\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("abc", 3), ("\u4e2d\u56fd", 4), ("\uff21b", 3), ("\u05de\u05b9\u05e9\u05c1\u05d4", 3), ("\u049a\u0430\u0437", 3)],
+)
+def test_columns_are_counted_as_a_terminal_draws_them(text, count):
+    assert terminal.columns(text) == count
+
+
+@given(st.text(st.sampled_from("ab \u4e2d\u0436\u05d0\u05b8-"), max_size=200))
+def test_what_somebody_wrote_is_framed_line_by_line_and_no_character_is_lost(text):
+    lines = layout.Theirs(text).lines()
+    assert all(line[0] == "[" and line[-1] == "]" for line in lines)
+    assert all(terminal.columns(line) <= layout.WIDTH + 2 for line in lines)
+    assert "".join(line[1:-1] for line in lines).replace(" ", "") == text.replace(" ", "")

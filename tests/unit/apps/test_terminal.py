@@ -1,5 +1,6 @@
 """How the two programs print, ask and fail."""
 
+import io
 import json
 import sys
 
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from custody.apps import terminal
 from custody.apps.terminal import (
+    GOES_ON,
     Lazy,
     LazyGroup,
     Program,
     Verb,
+    broken,
+    columns,
     confirm,
     output,
     passphrase_option,
@@ -208,3 +212,32 @@ def test_every_error_of_the_terminal_says_what_to_do():
     leaves = [each for each in own if each.__module__ == terminal.__name__]
     assert len(leaves) == 7
     assert all(each.hint and each.message for each in leaves)
+
+
+# --- long lines -------------------------------------------------------------------------------------------------------
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as a stream says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@given(st.lists(st.text(st.sampled_from("ab \u4e2d\u0436-"), max_size=300), max_size=4), st.integers(20, 120))
+def test_a_terminal_never_has_a_line_to_break_unless_it_is_one_word(lines, width):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        told = broken("\n".join(lines), Screen()).split("\n")
+    assert all(columns(line) <= width or " " not in line.strip() for line in told)
+    whole: list[str] = []
+    for line in told:
+        if line.startswith(GOES_ON):
+            whole[-1] += line.removeprefix(GOES_ON)
+        else:
+            whole.append(line)
+    assert "\n".join(whole) == "\n".join(lines)
+
+
+def test_files_and_pipes_get_lines_as_they_are():
+    assert broken("a " * 200, io.StringIO()) == "a " * 200

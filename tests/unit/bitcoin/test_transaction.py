@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from custody.bitcoin.serialize import (
-    LimitExceeded,
     Reader,
     TransactionEncoding,
     compact_size,
@@ -25,6 +24,7 @@ from custody.bitcoin.transaction import (
     TxOut,
     txid_of,
 )
+from custody.bounds import LimitExceeded
 from custody.testing.asserts import refuses
 
 # The first transaction with a witness in BIP 143 (P2WPKH): one legacy input, one with a witness.

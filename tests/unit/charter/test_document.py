@@ -1,5 +1,6 @@
 """The charter: what it may not say, who must have signed it, and the text people write."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from custody.bitcoin import curve
 from custody.bitcoin.script import address
 from custody.charter.document import (
+    MAX_CHARTER_TEXT,
     SHOWN_VAULTS,
     AddressPayee,
     Charter,
@@ -23,8 +25,8 @@ from custody.charter.document import (
     verify_charter,
 )
 from custody.charter.people import Person, Role, Witness
-from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule
-from custody.envelope import sign
+from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule
+from custody.envelope import MAX_SIGNATURES, Envelope, payload_type, sign
 from custody.errors import CustodyError
 from custody.record import canonical, tagged_hash
 from custody.testing.asserts import refuses
@@ -424,11 +426,62 @@ def test_a_signature_that_is_false_is_refused():
         verify_charter(edited(CAST.envelope, signatures=tuple(signatures)), CAST.digest)
 
 
-def test_another_charter_than_the_pinned_one_shows_both_in_words():
+def test_another_charter_than_the_pinned_one_shows_both():
     with refuses("CHARTER_MISMATCH") as caught:
         verify_charter(CAST.envelope, bytes(32))
     assert caught.error.actual == CAST.digest.hex()
-    assert len(caught.error.actual_words.split()) == len(caught.error.expected_words.split()) == 12
+    assert caught.error.expected == bytes(32).hex()
+
+
+def test_another_charter_than_the_pinned_one_is_not_read(many, parsed):
+    """Whoever wrote it may have had hours of key derivation in mind (THREATS F23)."""
+    tree = json.loads(many.to_bytes())
+    tree["vaults"][0]["descriptor"] = descriptor_of(VAULTS + 1)
+    for body in (canonical(tree), b"no charter at all"):
+        envelope = Envelope(payload=base64.b64encode(body).decode(), payloadType=payload_type(Charter), signatures=())
+        parsed.clear()
+        with refuses("CHARTER_MISMATCH"):
+            verify_charter(envelope, many.digest())
+        assert parsed == []
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("people", MAX_SIGNATURES),
+        ("witnesses", MAX_SIGNATURES),
+        ("vaults", MAX_VAULTS),
+        ("payees", MAX_PAYEES),
+        ("rules", MAX_RULES),
+    ],
+)
+def test_a_list_longer_than_any_charter_s_is_refused_before_it_is_checked(field, most, parsed):
+    tree = json.loads(GOOD.to_bytes())
+    tree[field] = [tree[field][0]] * (most + 1)
+    with refuses("RECORD_INVALID") as caught:
+        Charter.from_bytes(canonical(tree))
+    assert caught.error.where == field
+    assert parsed == []
+
+
+@pytest.mark.parametrize(("field", "most"), [("vaults", MAX_VAULTS), ("payees", MAX_PAYEES)])
+def test_a_rule_names_no_more_than_a_charter_has(field, most):
+    tree = json.loads(GOOD.to_bytes())
+    tree["rules"][0][field] = [f"{number:06}" for number in range(most + 1)]
+    with refuses("RECORD_INVALID") as caught:
+        Charter.from_bytes(canonical(tree))
+    assert caught.error.where.endswith(field)
+
+
+def test_no_more_people_are_listed_than_can_sign():
+    people = {
+        each.name: each for each in (*GOOD.people, *(person(f"p{number:03}") for number in range(MAX_SIGNATURES)))
+    }
+    crowd = tuple(people[name] for name in sorted(people))[: MAX_SIGNATURES - len(GOOD.witnesses)]
+    assert edited(GOOD, people=crowd[:-1])
+    with refuses("CHARTER_INVALID") as caught:
+        edited(GOOD, people=crowd)
+    assert caught.error.where == "people"
 
 
 def test_a_later_version_is_not_understood_rather_than_half_understood():
@@ -556,6 +609,10 @@ BROKEN = {
         + '\nnote = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"\n',
         "SECRET_MATERIAL",
     ),
+    "digits without end": ("version = " + "1" * 5_000 + "\n" + TEXT, "CHARTER_INVALID"),
+    "a key of many steps": (".".join("a" * 10_000) + " = 1\n" + TEXT, "CHARTER_INVALID"),
+    "tables in tables": ("a = " + "{a = " * 500 + "1" + "}" * 500 + "\n" + TEXT, "CHARTER_INVALID"),
+    "a text without end": (TEXT + "#" * MAX_CHARTER_TEXT, "LIMIT"),
     "another version": ("version = 2\n" + TEXT, None),
 }
 

@@ -293,3 +293,19 @@ def test_private_material_is_refused_and_never_repeated(secret: str) -> None:
 def test_public_text_passes(text: str) -> None:
     refuse_secrets(text)
     refuse_secrets(text.encode())
+
+
+@pytest.mark.parametrize("at", [0, 1, 7_000, 20_000])
+def test_a_private_key_is_found_at_any_place_of_a_long_text(at: int) -> None:
+    """Whatever letters stand around it, even those of which keys are made."""
+    for noise in ("A", "words of a long text ", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa,"):
+        text = (noise * 20_001)[:20_000]
+        for secret in (WIF, _xprvs()[3], f" {MNEMONIC} "):
+            with refuses("SECRET_MATERIAL"):
+                refuse_secrets(text[:at] + secret + text[at:])
+
+
+@pytest.mark.parametrize("like", ["6P", "Kx", "5J", "91", "cM"])
+def test_a_text_made_of_what_is_nearly_a_private_key_is_not_searched_without_end(like: str) -> None:
+    with refuses("LIMIT"):
+        refuse_secrets(like * (400_000 // len(like)))

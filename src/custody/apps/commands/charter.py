@@ -13,15 +13,13 @@ from custody.apps.coordinator import coordinator
 from custody.apps.files import read_signed, read_text
 from custody.apps.terminal import Verb, out_option, output, shown, write_output
 from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.layout import in_words, screen, spoken
 from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
-from custody.charter.document import Charter, parse_charter, read_charter, unsigned_by
+from custody.charter.document import MAX_CHARTER_TEXT, Charter, parse_charter, read_charter, unsigned_by
 from custody.envelope import merged, sign
 from custody.errors import InvalidInput
 from custody.words import show_words
-
-MAX_TEXT = 1_000_000
-"""Bytes of the longest charter text that is read."""
 
 
 class CharterDiffers(InvalidInput, code="CHARTER_DIFFERS"):
@@ -53,7 +51,7 @@ def new(*, toml_file: str, out: str) -> None:
     The text is checked as a whole: names, keys, vaults, payees, and that no vault is left without approvals or a cap on
     fees. What is written carries no signature yet.
     """
-    charter = parse_charter(read_text(toml_file, MAX_TEXT, "the charter's text"))
+    charter = parse_charter(read_text(toml_file, MAX_CHARTER_TEXT, "the charter's text"))
     envelope = sign(charter)
     write_output(out, envelope.to_bytes())
     _tell(charter, unsigned_by(envelope))
@@ -94,7 +92,7 @@ def card(*, out: str) -> None:
     """Write the payer card, by which outsiders verify addresses.
 
     It lists the officers, their keys, and how many must have signed for each vault; no keys of coins, no rules. Payers
-    compare its twelve words with what the institution says, so publish the words from an officer's own station
+    compare its 24 words with what the institution says, so publish the words from an officer's own station
     (custody-station inspect CARD), and never from this screen.
     """
     made = card_of(coordinator().charter())
@@ -108,13 +106,13 @@ def card(*, out: str) -> None:
 def show(*, file: str | None) -> None:
     """Show a charter: who signed, who is missing, vaults, rules.
 
-    Without FILE it is the charter in force here. Its twelve words come last: compare them aloud.
+    Without FILE it is the charter in force here. Its 24 words come last: compare them aloud.
     """
     envelope = coordinator().history().charter_envelope if file is None else read_signed(Charter, file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
     output().emit(
         charter_data(charter, missing),
-        lambda: f"{charter_screen(charter, missing)}\n\nIn twelve words\n  {show_words(charter.digest())}",
+        lambda: screen(charter_screen(charter, missing), in_words(charter.digest())),
     )
 
 
@@ -123,7 +121,7 @@ def _tell(charter: Charter, missing: tuple[str, ...]) -> None:
     signed = sum(1 for _ in charter.signers()) - len(missing)
     text = [
         f"Charter version {charter.version} of {charter.institution}, network {charter.network}",
-        f"  {show_words(digest)}",
+        spoken(digest),
         f"  {digest.hex()}",
         f"  signed by {signed}, missing: {', '.join(missing) or 'nobody'}",
     ]

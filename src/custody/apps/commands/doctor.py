@@ -23,7 +23,6 @@ from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
 from custody.errors import CustodyError, IntegrityError
 from custody.ports import NodeNotReady
-from custody.words import show_words
 
 _PACKAGES = (
     "custody",
@@ -168,7 +167,7 @@ def _charter(where: Folders) -> str:
     where.settings()
     charter = coordinator().charter()
     silent = [f"; {entry.name}: {MAKERS_NOT_STATED}" for entry in charter.vaults if not entry.devices]
-    return f"pinned, in force and signed by all: {show_words(charter.digest())}{''.join(silent)}"
+    return f"pinned, in force and signed by all: {charter.digest().hex()}{''.join(silent)}"
 
 
 def _store(where: Folders) -> str:

@@ -18,6 +18,7 @@ from custody.apps.coordinator import absolute, coordinator, outside
 from custody.apps.files import read_signed
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
+from custody.apps.views.layout import spoken
 from custody.backends.files import create_directory
 from custody.backends.sql import SqlStore, create_store, open_store, upgrade_store
 from custody.bitcoin.script import NetworkMismatch
@@ -75,7 +76,7 @@ def init(
 ) -> None:
     """Set up the coordinator under a signed charter.
 
-    CHARTER is the charter's file, signed by everyone it lists. WORDS are its twelve words, as they were read to you
+    CHARTER is the charter's file, signed by everyone it lists. WORDS are its 24 words, as they were read to you
     over a line you trust; they are asked for when left out. The charter's digest is pinned in the configuration,
     outside the store; the paths of KEYFILE and of --passphrase-file are kept beside it, and so is the node: its address
     and the path of its cookie or password file. On regtest, without a node, a chain is made, with coins in its faucet.
@@ -120,7 +121,7 @@ def init(
             "log_size": size,
         },
         f"Set up in {shown(where.folder)}\n  charter of {charter.institution}, network {charter.network}\n"
-        f"  {show_words(digest)}",
+        f"{spoken(digest)}",
     )
     output().next_step(
         f"get an address: custody vault address {charter.vaults[0].name} --payer TEXT --purpose TEXT --class LABEL"

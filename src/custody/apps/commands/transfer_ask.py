@@ -17,7 +17,7 @@ from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open
 from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
-from custody.apps.views.layout import SHORT
+from custody.apps.views.layout import SHORT, spoken
 from custody.apps.views.request import request_data, request_text
 from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
@@ -39,7 +39,6 @@ from custody.transfer.request import (
     read_reason,
 )
 from custody.units import parse_amount
-from custody.words import show_words
 
 HOUR = 3600
 MAX_HOURS = 24 * 90
@@ -250,7 +249,7 @@ def _offline_charter(path: str) -> Charter:
     """The charter in a file, signed by everyone it lists. Nothing pins it here; the request names its digest."""
     envelope = read_signed(Charter, path)
     charter = verify_charter(envelope, read_charter(envelope).digest())
-    output().talk(f"under the charter {show_words(charter.digest())}")
+    output().talk(f"under the charter\n{spoken(charter.digest())}")
     return charter
 
 

@@ -22,7 +22,7 @@ from custody.apps.terminal import (
     shown,
     write_output,
 )
-from custody.apps.views.layout import SHORT
+from custody.apps.views.layout import SHORT, spoken
 from custody.apps.views.signatures import Outcome, Taken, signatures_data, signatures_text, taken_data, taken_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.history import lists
@@ -63,7 +63,7 @@ def export(*, transfer_id: str, out: str | None, is_base64: bool, passphrase_fil
     signed = [each.cosigner.hex() for each in transfer.signed]
     output().emit(
         {"transfer": found.hex(), "words": show_words(found), "psbt": text, "signed": signed, "file": out},
-        text if out is None else f"plain PSBT of transfer {found.hex()}: {shown(out)}\n  {show_words(found)}",
+        text if out is None else f"plain PSBT of transfer {found.hex()}: {shown(out)}\n{spoken(found)}",
     )
     output().talk("whoever signs it judges by their own screen: payees, amounts and fee, and not the charter's rules")
     if transfer.release is None:

@@ -20,7 +20,7 @@ from custody.apps.terminal import (
     shown,
     write_output,
 )
-from custody.apps.views.layout import SHORT, txid
+from custody.apps.views.layout import SHORT, spoken, txid
 from custody.apps.views.signatures import Signatures, signatures_data, signatures_text
 from custody.bitcoin.profile import MAX_FILE
 from custody.bitcoin.psbt import read_psbt_file
@@ -92,7 +92,7 @@ def evidence(  # noqa: PLR0913 - click gives each option by its name
             "log_size": size,
             "file": out,
         },
-        f"evidence of transfer {found.hex()} to {stage}, {_lines(made)}: {shown(out)}\n  {show_words(found)}",
+        f"evidence of transfer {found.hex()} to {stage}, {_lines(made)}: {shown(out)}\n{spoken(found)}",
     )
     back = (
         "custody transfer approve FILE"

@@ -56,7 +56,7 @@ def create(  # noqa: PLR0913 - click gives each option by its name
     """Make a vault's descriptor from its cosigners' keys.
 
     Keys given as text come first, then those read from devices. Nothing is stored: the descriptor goes into the
-    charter, and so does what is printed of the devices' makers. Every cosigner compares the vault's twelve words and
+    charter, and so does what is printed of the devices' makers. Every cosigner compares the vault's 24 words and
     its first address on their own device before the charter is signed.
     """
     if not cosigners and not devices:

@@ -13,7 +13,7 @@ import click
 from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
 from custody.apps.files import read_signed, read_text, refuse_existing
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
-from custody.apps.station_commands.desk import desk, words_unseen
+from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -26,7 +26,7 @@ from custody.apps.terminal import (
     yes_option,
 )
 from custody.apps.views.charter import charter_data, charter_screen
-from custody.apps.views.layout import grouped, moment, screen, table, words_block
+from custody.apps.views.layout import block, grouped, in_words, moment, screen, table, words_block
 from custody.apps.views.station import began, began_data
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
@@ -38,24 +38,23 @@ from custody.words import show_words
 MAX_DESCRIPTOR_FILE: Final = 64 * 1024
 
 
-@click.command(cls=Verb, epilog="Example: custody-station trust charter.json  (the twelve words are then asked for)")
+@click.command(cls=Verb, epilog="Example: custody-station trust charter.json  (the 24 words are then asked for)")
 @click.argument("charter_file")
 @click.argument("words", nargs=-1)
-@click.option("--digest", metavar="HEX", help="The digest as 64 hexadecimal digits, in place of twelve words.")
+@click.option("--digest", metavar="HEX", help="The digest as 64 hexadecimal digits, in place of 24 words.")
 def trust(*, charter_file: str, words: tuple[str, ...], digest: str | None) -> None:
-    """Trust the charter whose twelve words were told to you by voice.
+    """Trust the charter whose 24 words were told to you by voice.
 
     Have the words read to you over a line you trust, by somebody who took part in signing. This program shows them
     only after you have typed them.
     """
     if words and digest:
-        raise click.UsageError("give the twelve words or --digest, not both")
+        raise click.UsageError("give the 24 words or --digest, not both")
     envelope = read_signed(Charter, charter_file)
     spoken = read_words([digest] if digest else words, "the charter")
     place = desk()
     with place.alone():
-        with words_unseen():
-            charter = place.station.trust(envelope, spoken)
+        charter = place.station.trust(envelope, spoken)
         place.keep_charter(envelope)
     output().emit(charter_data(charter, ()), lambda: _trusted_screen(charter))
     output().next_step("compare each vault's first address with your signing device")
@@ -83,9 +82,9 @@ def sign_charter(
     is_confirmed: bool,
     passphrase_file: str | None,
 ) -> None:
-    """Show a charter and its twelve words, then add your signature.
+    """Show a charter and its 24 words, then add your signature.
 
-    Compare the words with everybody else who signs: it is the same charter only if all read the same twelve.
+    Compare the words with everybody else who signs: it is the same charter only if all read the same 24.
     """
     envelope = read_signed(Charter, charter_file)
     charter, missing = read_charter(envelope), unsigned_by(envelope)
@@ -104,7 +103,7 @@ def sign_charter(
     output().next_step(
         f"still to sign: {', '.join(still)}"
         if still
-        else "everyone has signed; read the twelve words to all who will trust it: custody-station trust"
+        else "everyone has signed; read the 24 words to all who will trust it: custody-station trust"
     )
 
 
@@ -170,7 +169,6 @@ def status(*, is_deep: bool) -> None:
     rows = [
         ("institution", f"{charter.institution}, network {known.network}"),
         ("charter", f"version {known.charter_version}, {known.charter.hex()}"),
-        ("words", show_words(known.charter)),
         ("log", f"{known.origin}, seen up to {seen.size} entries"),
         ("began", began(known.start, seen.size)),
         ("root", seen.frontier.root.hex() if seen.size else "nothing seen yet"),
@@ -194,5 +192,5 @@ def status(*, is_deep: bool) -> None:
             "witnessed_at": known.witnessed_at,
             "now": now,
         },
-        lambda: "\n".join(("This station trusts", *table(rows))),
+        lambda: screen(block("This station trusts", table(rows)), in_words(known.charter, "Its charter in")),
     )

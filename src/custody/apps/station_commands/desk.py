@@ -33,7 +33,6 @@ from custody.ports import Clock, FileMissing
 from custody.record import MAX_RECORD, Digest, Record, Text, tagged_hash
 from custody.station import Station
 from custody.units import Count
-from custody.words import WordsMismatch
 
 PROGRAM: Final = "custody-station"
 MAX_STATE: Final = 4096
@@ -165,22 +164,6 @@ def desk() -> Desk:
     given = root.params.get("state")
     folder = Path(given) if given else platformdirs.user_data_path(PROGRAM, appauthor=False)
     return Desk(folder, root.obj if root.obj is not None else SystemClock())
-
-
-# --- what is asked of people ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def words_unseen() -> Iterator[None]:
-    """Do not tell what words a file would answer to: the next thing typed must not be what the file wants.
-
-    Raises:
-        WordsMismatch: other words were typed; without the file's.
-    """
-    try:
-        yield
-    except WordsMismatch as error:
-        raise WordsMismatch(expected=error.expected, actual="other words, which are not shown here") from None
 
 
 def unsafe_option() -> Callable[[_Command], _Command]:

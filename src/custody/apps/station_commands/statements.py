@@ -1,7 +1,7 @@
 """How does an officer state an address, and how does a payer verify that, each on a machine without a network?
 
 An officer's station judges the paper with the charter it was told by voice. A payer has neither a station nor a
-charter: the payer card is enough, and its twelve words are typed, never read off the file that is to be checked.
+charter: the payer card is enough, and its 24 words are typed, never read off the file that is to be checked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import click
 
 from custody.apps.files import read_alone, read_signed, refuse_existing
 from custody.apps.keys import open_person, read_key_file
-from custody.apps.station_commands.desk import desk, words_unseen
+from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -48,7 +48,7 @@ from custody.words import check_spoken
 @click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The officer's key file.")
 @click.option("--signed", "signed_file", metavar="FILE", help="The statement with other officers' signatures.")
 @click.option(
-    "--words", metavar="TEXT", help="The statement's twelve words as another officer reads them: others are refused."
+    "--words", metavar="TEXT", help="The statement's 24 words as another officer reads them: others are refused."
 )
 @out_option("the signed statement, for the payer or the next officer")
 @yes_option()
@@ -106,19 +106,18 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
 )
 @click.argument("statement_file", metavar="STATEMENT")
 @click.argument("card_file", metavar="CARD")
-@click.option("--words", metavar="TEXT", help="The card's twelve words, as the institution told them.")
+@click.option("--words", metavar="TEXT", help="The card's 24 words, as the institution told them.")
 @click.option("--payer", metavar="TEXT", help="Who you are: a statement for another payer is refused.")
 @click.option("--address", "pay_to", metavar="ADDRESS", help="What your wallet is about to pay: others are refused.")
 def verify(*, statement_file: str, card_file: str, words: str | None, payer: str | None, pay_to: str | None) -> None:
     """Verify, before you pay, what officers state.
 
-    Nothing but the statement, the card and its twelve words is needed: no station is set up and no charter trusted.
+    Nothing but the statement, the card and its 24 words is needed: no station is set up and no charter trusted.
     Have the words from the institution over a line you trust, and not from whoever sent you the files.
     """
     envelope, card = read_signed(AddressStatement, statement_file), read_alone(PayerCard, card_file)
     spoken = read_words(() if words is None else (words,), "the payer card")
-    with words_unseen():
-        check_spoken(card.digest(), spoken)
+    check_spoken(card.digest(), spoken)
     found = verify_statement(envelope, card, desk().clock.now())
     compare_statement(found.statement, payer, pay_to)
     compared = [what for what, given in (("payer", payer), ("address", pay_to)) if given is not None]

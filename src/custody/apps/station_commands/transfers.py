@@ -51,7 +51,7 @@ def _words_option() -> Callable[[_Command], _Command]:
     return click.option(
         "--words",
         metavar="TEXT",
-        help="The transfer's twelve words as somebody else reads them: another transfer is then refused.",
+        help="The transfer's 24 words as somebody else reads them: another transfer is then refused.",
     )
 
 
@@ -82,7 +82,7 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
 ) -> None:
     """Examine a transfer, and sign an officer's yes, or no.
 
-    Read the payees, compare the twelve words with the other officers over a line you trust, then answer.
+    Read the payees, compare the 24 words with the other officers over a line you trust, then answer.
     """
     given = read_alone(Evidence, evidence)
     file = read_key_file(keyfile)

@@ -42,7 +42,7 @@ class WitnessNew(Refused, code="WITNESS_NEW"):
 @click.option("--first", "is_first", is_flag=True, help="This witness has never cosigned this log, anywhere.")
 @out_option("the cosigned checkpoint")
 @passphrase_option()
-def witness(  # noqa: PLR0913 - its options
+def witness(  # noqa: PLR0913 - click gives each option by its name
     *,
     request_file: str,
     keyfile: str,

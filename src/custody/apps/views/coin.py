@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.views.layout import SHORT, Data, bitcoin, said, table
+from custody.apps.views.layout import SHORT, Cell, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
 from custody.errors import InvalidInput
@@ -120,7 +120,7 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
     return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], _RIGHT))
 
 
-def _payer(issued: AddressIssued, history: History) -> str:
+def _payer(issued: AddressIssued, history: History) -> Cell:
     annex = history.annex(AddressAnnex, issued.annex)
     return said(None if annex is None else annex.payer)
 

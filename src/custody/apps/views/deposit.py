@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.views.layout import Data, bitcoin, counted, moment, said, table
+from custody.apps.views.layout import Data, Theirs, bitcoin, counted, moment, said, table
 from custody.history import lists
 from custody.history.holdings import holdings, issued_for
 from custody.history.questions import History
@@ -66,7 +66,7 @@ def given_table(given: Sequence[GivenAddress]) -> str:
             _paid(each),
             each.issued.coin_class,
             said(None if each.annex is None else each.annex.payer),
-            "" if each.annex is None else each.annex.purpose,
+            "" if each.annex is None else Theirs(each.annex.purpose),
             "" if each.annexed is None else str(each.annexed),
             each.address,
         )

@@ -1,7 +1,7 @@
 """What do an officer and a custodian read before they say yes?
 
 Everything shown was computed on this machine from bytes, by `examine`; no summary that came with a
-file is repeated. What was not checked is said on the same screen, and the twelve words come last, right above the
+file is repeated. What was not checked is said on the same screen, and the 24 words come last, right above the
 question, because they are what people compare aloud.
 
 Each screen has its twin for `--json`: whole sats, digests in hexadecimal, the words as one text.

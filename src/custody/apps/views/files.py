@@ -15,11 +15,14 @@ from typing import Final, TypeAlias
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import (
     INDENT,
+    Cell,
     Data,
+    Theirs,
     bitcoin,
     block,
     counted,
     grouped,
+    in_words,
     listed,
     moment,
     said,
@@ -57,7 +60,6 @@ from custody.transfer.request import TransferRequest, check_request, read_reason
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
-from custody.words import show_words
 
 Shown: TypeAlias = tuple[Data, str]
 
@@ -277,7 +279,10 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     }
     if kind in papers:
         return papers[kind]()
-    rows = [("holds", kind), *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys)]
+    rows: list[tuple[str, Cell]] = [
+        ("holds", Theirs(kind)),
+        *(("claims", f"to be signed by {key.hex()}") for key in envelope.claimed_keys),
+    ]
     data: Data = {"kind": kind, "claimed_keys": [key.hex() for key in envelope.claimed_keys]}
     unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
     shown = block("A signed document of a kind that this program does not show", table(rows))
@@ -298,7 +303,7 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
         check_request(envelope, charter)
         state = f"signed by {request.requester}, and made for the charter trusted here"
     rows = [
-        ("by", request.requester),
+        ("by", Theirs(request.requester)),
         ("why", said(reason)),
         ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
@@ -306,7 +311,8 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
         ("signature", state),
     ]
     payments = [
-        (f"{number}.", *_wanted(payment.amount), payment.payee) for number, payment in enumerate(request.payments, 1)
+        (f"{number}.", *_wanted(payment.amount), Theirs(payment.payee))
+        for number, payment in enumerate(request.payments, 1)
     ]
     return framed_paper(
         charter,
@@ -326,10 +332,9 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     approval = unsafe_payload(envelope, Approval)
     state = _signed_by(envelope, Approval, approval.officer, charter)
     rows = [
-        ("officer", approval.officer),
+        ("officer", Theirs(approval.officer)),
         ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
         ("transfer", approval.transfer.hex()),
-        ("words", show_words(approval.transfer)),
         ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
         ("saw", f"a log of {approval.log_size} entries"),
         ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
@@ -337,7 +342,12 @@ def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     ]
     unchecked = ["what the transfer pays, and whether this counts for it: no log is in this file"]
     return framed_paper(
-        charter, _document_data("approval", approval, state), unchecked, block("Approval", table(rows)), ""
+        charter,
+        _document_data("approval", approval, state),
+        unchecked,
+        block("Approval", table(rows)),
+        in_words(approval.transfer, "Transfer in"),
+        "",
     )
 
 
@@ -351,16 +361,22 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
     reason = read_reason(withdrawal.annex, annex)
     state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
     rows = [
-        ("by", withdrawal.person),
+        ("by", Theirs(withdrawal.person)),
         ("why", said(reason)),
         ("transfer", withdrawal.transfer.hex()),
-        ("words", show_words(withdrawal.transfer)),
         ("issued", moment(withdrawal.issued)),
         ("signature", state),
     ]
     data = {**_document_data("withdrawal", withdrawal, state), "reason": reason}
     unchecked = ["what the transfer pays, and whether this ends it: no log is in this file"]
-    return framed_paper(charter, data, unchecked, block("Withdrawal of a transfer", table(rows)), "")
+    return framed_paper(
+        charter,
+        data,
+        unchecked,
+        block("Withdrawal of a transfer", table(rows)),
+        in_words(withdrawal.transfer, "Transfer in"),
+        "",
+    )
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
@@ -497,8 +513,8 @@ def key_paper(file: KeyFile) -> Shown:
     """What a key file says in clear. None of it is proved before the file is opened."""
     header = file.header
     is_cosigner = header.purpose is Purpose.COINS
-    rows = [
-        ("name", header.name),
+    rows: list[tuple[str, Cell]] = [
+        ("name", Theirs(header.name)),
         ("signs", f"{header.purpose} on {header.network}"),
         ("fingerprint" if is_cosigner else "public key", header.identity.hex()),
         ("checked", "nothing: custody-station export opens the file and shows the key inside"),

@@ -1,22 +1,25 @@
 """How does one fact stand on a terminal, so that nobody can misread it?
 
 Text from outside is shown as text: a character that could move the cursor, turn the line round or hide stands as its
-escape (THREATS F13). Nothing here is markup and nothing is coloured. Amounts are in BTC and in sats, addresses in
-groups of four characters, times in UTC, and a table is aligned.
+escape (THREATS F13). What another person wrote freely stands in brackets on every line that it takes, and its lines are
+short: `Text` holds no bracket, so nobody can write a row of a screen (F22). Nothing here is markup and nothing is
+coloured. Amounts are in BTC and in sats, addresses in groups of four characters, times in UTC, and a table is aligned.
 
 It knows no records: what is on which screen is for the other files here.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from custody.apps import terminal
-from custody.apps.terminal import JsonValue
+from custody.apps.terminal import JsonValue, columns
 from custody.units import show_amount
-from custody.words import show_words
+from custody.words import WORD_COUNT, word_rows
 
 Data: TypeAlias = dict[str, JsonValue]
 """One JSON object of `--json`; it leaves the program and enters no other module."""
@@ -28,6 +31,8 @@ GROUPS_A_LINE: Final = 8
 _ONE_LINE: Final = 11
 SHORT: Final = 12
 """Digits of an id in lists: enough for the commands, and for a few thousand transfers."""
+WIDTH: Final = 40
+"""Columns of what another person wrote, on one line: beside what stands before it, it fits on any terminal."""
 _LAST_SECOND: Final = 253_402_300_799
 """9999-12-31 23:59:59 UTC; later times are numbers."""
 
@@ -37,9 +42,46 @@ def plain(text: str) -> str:
     return terminal.plain(text).replace("\n", "\\n")
 
 
-def said(words: str | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What another person wrote, as a cell of a table. `lead` is ours, and stands before its first line."""
+
+    text: str
+    lead: str = ""
+
+    def lines(self) -> list[str]:
+        """In brackets, line by line; none is longer than `WIDTH` beside lead and brackets."""
+        lead = plain(self.lead)
+        # `Text` has no brackets; what is no `Text`, such as the type of a foreign document, may.
+        lines = _folded(plain(self.text).replace("[", r"\x5b").replace("]", r"\x5d")) or [""]
+        return [f"{lead if at == 0 else ' ' * columns(lead)}[{line}]" for at, line in enumerate(lines)]
+
+
+Cell: TypeAlias = str | Theirs
+
+
+def said(words: str | None) -> Cell:
     """What an annex says; None is one that is not there."""
-    return "(erased or withheld)" if words is None else words
+    return "(erased or withheld)" if words is None else Theirs(words)
+
+
+def _folded(text: str) -> list[str]:
+    """A text in lines of at most `WIDTH` columns, broken at blanks where there are some. No character is lost."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        if columns(joined) <= WIDTH:
+            line = joined
+            continue
+        lines += [line] if line else []
+        line = ""
+        for each in word:
+            if columns(line + each) > WIDTH:
+                lines.append(line)
+                line = ""
+            line += each
+    return [*lines, line] if line else lines
 
 
 def sats(amount: int) -> str:
@@ -104,17 +146,23 @@ def under(lines: Iterable[str]) -> list[str]:
     return [f"{INDENT}     {line}" for line in lines]
 
 
-def table(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
-    """Rows as aligned and indented lines; columns in `right` are aligned to the right. Cells are escaped here."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in cells if i < len(row)) for i in range(max(map(len, cells), default=0))]
+def table(rows: Iterable[Sequence[Cell]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows as aligned and indented lines; columns in `right` are aligned to the right. Cells are escaped here.
+
+    A row takes one line, and more only where another person wrote much.
+    """
+    cells = [[cell.lines() if isinstance(cell, Theirs) else [plain(cell)] for cell in row] for row in rows]
+    lines = [line for row in cells for line in itertools.zip_longest(*row, fillvalue="")]
+    widths = [max(columns(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines), default=0))]
     return [
-        INDENT
-        + (
-            INDENT.join(cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row))
-        ).rstrip()
-        for row in cells
+        INDENT + INDENT.join(_padded(cell, widths[i], is_right=i in right) for i, cell in enumerate(line)).rstrip()
+        for line in lines
     ]
+
+
+def _padded(text: str, width: int, *, is_right: bool) -> str:
+    blanks = " " * (width - columns(text))
+    return blanks + text if is_right else text + blanks
 
 
 def listed(texts: Iterable[str]) -> list[str]:
@@ -133,6 +181,16 @@ def screen(*blocks: str) -> str:
     return "\n\n".join(each for each in blocks if each)
 
 
+def spoken(digest: bytes) -> str:
+    """The words of `digest`, in rows as people read them to each other."""
+    return "\n".join(f"{INDENT}{row}" for row in word_rows(digest))
+
+
+def in_words(digest: bytes, what: str = "In") -> str:
+    """The words of `digest` without more ado, for who need not say them now."""
+    return f"{what} {WORD_COUNT} words\n{spoken(digest)}"
+
+
 def words_block(what: str, digest: bytes) -> str:
-    """The twelve words of `digest`, on one line, with what to do with them."""
-    return f"{what} in twelve words: everybody must read the same aloud\n{INDENT}{show_words(digest)}"
+    """The words of `digest` with what to do with them."""
+    return f"{what} in {WORD_COUNT} words: everybody must read the same aloud\n{spoken(digest)}"

@@ -13,6 +13,7 @@ from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import (
     INDENT,
     Data,
+    Theirs,
     block,
     counted,
     grouped,
@@ -37,8 +38,8 @@ def statement_lines(statement: AddressStatement) -> list[str]:
         *under(grouped(statement.address)),
         *table(
             (
-                ("payer", statement.payer),
-                ("purpose", statement.purpose),
+                ("payer", Theirs(statement.payer)),
+                ("purpose", Theirs(statement.purpose)),
                 ("class", statement.coin_class),
                 ("index", str(statement.index)),
                 ("holds", f"{moment(statement.issued)} to {moment(statement.expires)}"),
@@ -127,7 +128,7 @@ def verified_screen(found: VerifiedStatement, compared: Sequence[str]) -> str:
     """What a payer may pay by; `compared` are the things that the payer brought and that agree."""
     card, tally = found.card, found.tally
     checked = [
-        "the card is the one whose twelve words were typed",
+        "the card is the one whose 24 words were typed",
         f"{counted(len(tally.acted), 'officer')} of the card signed this statement; {tally.threshold} must",
         "it is made under the card's charter, for its network and for a vault it lists; it holds now",
         *(f"the {what} is the one that was given here" for what in compared),
@@ -143,7 +144,7 @@ def verified_screen(found: VerifiedStatement, compared: Sequence[str]) -> str:
 
 
 def _unchecked(compared: Sequence[str]) -> list[str]:
-    found = ["whether the card's twelve words came from the institution itself"]
+    found = ["whether the card's 24 words came from the institution itself"]
     if "payer" not in compared:
         found.append("whether you are the payer it names (--payer compares)")
     if "address" not in compared:

@@ -16,6 +16,7 @@ from custody.apps.views.layout import (
     Data,
     bitcoin,
     block,
+    in_words,
     moment,
     rate,
     said,
@@ -124,7 +125,7 @@ def transfer_text(transfer: Transfer, history: History) -> str:
         block("Approvals", approval_lines(transfer, history)),
         block("Signatures", _signatures(transfer, history)),
         block("In the chain", _settlement(transfer)),
-        f"In twelve words\n{INDENT}{show_words(transfer.id)}",
+        in_words(transfer.id),
     )
 
 

@@ -24,6 +24,7 @@ from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import (
     INDENT,
     Data,
+    Theirs,
     bitcoin,
     block,
     counted,
@@ -34,6 +35,7 @@ from custody.apps.views.layout import (
     said,
     sats,
     screen,
+    spoken,
     table,
     under,
 )
@@ -62,7 +64,7 @@ from custody.log import Checkpoint, Cosignature
 from custody.transfer.approval import Opinion
 from custody.transfer.request import TransferRequest
 from custody.units import Network
-from custody.words import show_words
+from custody.words import WORD_COUNT, show_words
 
 UNTRUSTED: Final = f"NOTHING OF THIS IS PROVED: {NO_CHARTER}, so all of it is only as the file says."
 MOST_ENTRIES: Final = 40
@@ -117,7 +119,7 @@ def _framed_data(kind: str, found: Unproved[object], says: Data) -> Data:
 
 def _words(what: str, digest: bytes) -> str:
     # Not to be read aloud as agreement: who reads them has checked nothing.
-    return f"{what} in twelve words, to be compared with a machine that has checked it\n{INDENT}{show_words(digest)}"
+    return f"{what} in {WORD_COUNT} words, to be compared with a machine that has checked it\n{spoken(digest)}"
 
 
 def _agreeing(steps: Iterable[Step], lack: Lack) -> str:
@@ -254,10 +256,10 @@ def _asked(told: Glimpse, now: int) -> list[str]:
         signed = self_signed(told.request_keys)
     return table(
         [
-            ("by", request.requester),
+            ("by", Theirs(request.requester)),
             ("why", said(told.reason)),
             ("what", f"a {request.purpose}"),
-            *(("names", f"{_wanted(each.amount)} to {each.payee}") for each in request.payments),
+            *(("names", Theirs(each.payee, f"{_wanted(each.amount)} to ")) for each in request.payments),
             *named(request),
             ("when", f"{moment(request.issued)}, holds until {moment(request.expires)}"),
             ("now", f"{moment(now)} by the clock of this machine{', too late' if now >= request.expires else ''}"),
@@ -323,14 +325,21 @@ def _opinions(told: Glimpse) -> list[str]:
         "signed with the key in the charter trusted here" if told.proposal is not None else "by a key of the file's own"
     )
     rows = [
-        (each.officer, "NO: veto" if each.verdict is Opinion.VETO else "yes", f"until {moment(each.expires)}", by)
+        (
+            Theirs(each.officer),
+            "NO: veto" if each.verdict is Opinion.VETO else "yes",
+            f"until {moment(each.expires)}",
+            by,
+        )
         for each in told.opinions
     ]
     return table(rows)
 
 
 def _entries(told: Glimpse) -> list[str]:
-    rows = [(str(each.index), each.entry, f"by {each.author}") for each in islice(told.about, MOST_ENTRIES)]
+    rows = [
+        (str(each.index), Theirs(each.entry), Theirs(each.author, "by ")) for each in islice(told.about, MOST_ENTRIES)
+    ]
     more = len(told.about) - len(rows)
     return [*table(rows), *([f"{INDENT}and {more} more"] if more else [])] or [f"{INDENT}none in these lines"]
 

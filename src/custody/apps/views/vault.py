@@ -8,7 +8,7 @@ from typing import Final
 import tomli_w
 
 from custody.apps.views.charter import devices_of
-from custody.apps.views.layout import INDENT, Data, bitcoin, block, screen, table
+from custody.apps.views.layout import INDENT, Data, bitcoin, block, in_words, screen, table
 from custody.charter.document import Charter, CharterVault
 from custody.charter.makers import CosignerDevice
 from custody.history.holdings import balance
@@ -52,6 +52,7 @@ def created_text(vault: Vault, makers: tuple[Data, ...]) -> str:
     return screen(
         vault.descriptor,
         block(f"Vault: {vault.threshold} of {len(vault.cosigners)}, network {vault.network}", table(_identity(vault))),
+        in_words(vault.id),
         block("For the charter, under its [[vault]]: correct it first, and replace every ?", ("", *tables))
         if makers
         else "",
@@ -61,7 +62,6 @@ def created_text(vault: Vault, makers: tuple[Data, ...]) -> str:
 def _identity(vault: Vault) -> list[tuple[str, str]]:
     return [
         ("id", vault.id.hex()),
-        ("in words", show_words(vault.id)),
         ("first address", vault.address(Branch.RECEIVE, 0)),
         ("first change", vault.address(Branch.CHANGE, 0)),
     ]
@@ -89,6 +89,7 @@ def vault_text(entry: CharterVault, vault: Vault, history: History) -> str:
     ]
     return screen(
         block(f"Vault {entry.name}, network {vault.network}", table(rows)),
+        in_words(vault.id),
         block("Cosigners", [f"{INDENT}{each.expression()}" for each in vault.cosigners]),
         block("Devices", devices_of(entry)),
         block("Descriptor", [f"{INDENT}{vault.descriptor}"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, TypeAdapter
 
 from custody.units import COIN, MAX_MONEY
 
@@ -108,7 +108,7 @@ class HeaderInfo(_Answer):
 class BlockTxids(_Answer):
     """getblock with verbosity 1."""
 
-    txids: list[Hash] = Field(alias="tx")
+    txids: Annotated[list[Hash], FailFast()] = Field(alias="tx")
 
 
 class OutputInfo(_Answer):
@@ -134,7 +134,7 @@ class Scan(_Answer):
     success: bool
     height: Height
     best: Hash = Field(alias="bestblock")
-    unspents: list[ScannedOutput]
+    unspents: Annotated[list[ScannedOutput], FailFast()]
 
 
 class FeeEstimate(_Answer):
@@ -178,7 +178,7 @@ BYTES: Final = TypeAdapter(Bytes)
 CHAIN_INFO: Final = TypeAdapter(ChainInfo)
 NETWORK_INFO: Final = TypeAdapter(NetworkInfo)
 MEMPOOL_ENTRY: Final = TypeAdapter(MempoolEntry)
-SPENDING: Final = TypeAdapter(list[Spending])
+SPENDING: Final = TypeAdapter(Annotated[list[Spending], FailFast()])
 HEADER_INFO: Final = TypeAdapter(HeaderInfo)
 BLOCK_TXIDS: Final = TypeAdapter(BlockTxids)
 OUTPUT_INFO: Final[TypeAdapter[OutputInfo | None]] = TypeAdapter(OutputInfo | None)
@@ -186,4 +186,4 @@ SCAN: Final = TypeAdapter(Scan)
 FEE_ESTIMATE: Final = TypeAdapter(FeeEstimate)
 MEMPOOL_INFO: Final = TypeAdapter(MempoolInfo)
 PACKAGE: Final = TypeAdapter(PackageAnswer)
-ACCEPTANCES: Final = TypeAdapter(list[Acceptance])
+ACCEPTANCES: Final = TypeAdapter(Annotated[list[Acceptance], FailFast()])

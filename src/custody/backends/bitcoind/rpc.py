@@ -5,7 +5,9 @@ that differ from thread to thread. Credentials are not part of it; our own conne
 they stand in no address, error or `repr`. A cookie file is read again with each connection, as nodes write a new one at
 every start. Plain HTTP, like every bitcoind: put a tunnel around it when the node is another machine.
 
-An answer is checked against the shape that is expected. A refusal (a JSON-RPC error) is a value, because which of them
+A question has one deadline, however the node spreads its answer over it, and its answer one size, which depends on the
+question; what the answer would cost is known before it is read as JSON, and it must name the question it answers. Then
+it is checked against the shape that is expected. A refusal (a JSON-RPC error) is a value, because which of them
 is an error depends on the question; everything else that goes wrong is NODE_UNAVAILABLE.
 """
 
@@ -13,24 +15,40 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import re
+import socket
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import pydantic
 from bitcointx.rpc import JSONRPCError, RPCCaller
 
+from custody.bounds import LimitExceeded, refuse_costly_json
 from custody.errors import InvalidInput
 from custody.ports import NodeUnavailable, plain_reason
 
 TIMEOUT: Final = 30
-"""Seconds to wait for an ordinary answer."""
-MAX_ANSWER: Final = 1 << 28
-"""Bytes of the longest answer read; a block takes 8 MB."""
+"""Seconds to wait for the whole of an ordinary answer."""
+MAX_ANSWER: Final = 4_000_000
+"""Bytes of the longest answer to most questions."""
+_MOST: Final = {
+    "submitpackage": 256 * 1024,
+    "getblock": 9_000_000,
+    "getrawtransaction": 9_000_000,
+    "gettxspendingprevout": 32_000_000,
+    "scantxoutset": 64_000_000,
+}
+"""The same for others: a few transactions; a block of 4 MB in hexadecimal; a hundred thousand coins."""
+_MAX_HEAD: Final = 64 * 1024
+"""Bytes of everything that comes before an answer: status lines, as many as there are, and headers."""
+_PER_BYTE: Final = 8
+"""Bytes of memory that each byte of an honest answer takes: amounts are decimal numbers of a hundred."""
 _MAX_COOKIE: Final = 4096
 _WARMING_UP: Final = -28
 _UNKNOWN_METHOD: Final = -32601
@@ -101,7 +119,7 @@ class Rpc:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
-        self._caller: RPCCaller | None = None
+        self._caller: _Caller | None = None
 
     def __repr__(self) -> str:
         return f"Rpc({self.name})"
@@ -178,6 +196,7 @@ class Rpc:
 
     def _once(self, method: str, parameters: tuple[object, ...]) -> object:
         caller = self._caller or self._connect()
+        caller.connection.most = _MOST.get(method, MAX_ANSWER)
         is_answered = False
         try:
             answer: object = getattr(caller, method)(*parameters)
@@ -187,6 +206,10 @@ class Rpc:
             raise
         except OSError:
             raise
+        except LimitExceeded as error:
+            raise self.failed(f"{method}: its answer is too much: {error}") from None
+        except _OtherAnswer:
+            raise self.failed(f"{method}: it answers another question than the one asked") from None
         except _MALFORMED:
             raise self.failed(f"{method}: it gave an answer that is not JSON-RPC") from None
         finally:
@@ -195,10 +218,10 @@ class Rpc:
                 self._disconnect()
         return answer
 
-    def _connect(self) -> RPCCaller:
+    def _connect(self) -> _Caller:
         authorization = _authorization(self._credentials, self.name)
         self._connection = _Connection(self._host, self._port, self._timeout, authorization)
-        self._caller = RPCCaller(service_url=f"http://{self.name}/", connection=self._connection)
+        self._caller = _Caller(f"http://{self.name}/", self._connection)
         return self._caller
 
     def _disconnect(self) -> None:
@@ -233,6 +256,25 @@ class _TooLarge(OSError):
     """An answer larger than is read."""
 
 
+class _OtherAnswer(Exception):
+    """An answer that names another question than the last one."""
+
+
+class _Caller(RPCCaller):
+    """Asks, and takes the answer that names the question: what was left over from an earlier one is none."""
+
+    def __init__(self, url: str, connection: _Connection) -> None:
+        super().__init__(service_url=url, connection=connection)
+        self.connection = connection
+
+    def _get_response(self) -> Any:  # noqa: ANN401 - JSON data
+        answer = super()._get_response()
+        # python-bitcointx numbers its questions from one, and a caller has one connection.
+        if answer.get("id") != self.connection.asked:
+            raise _OtherAnswer
+        return answer
+
+
 @dataclass(slots=True)
 class _Response:
     """An answer that has been read whole, as python-bitcointx wants to see it."""
@@ -247,26 +289,87 @@ class _Response:
 
 
 class _Connection:
-    """What python-bitcointx sends through: adds the credentials, bounds the answer."""
+    """What python-bitcointx sends through: adds the credentials, bounds the answer in time and size.
+
+    `most` bytes of an answer are read. `asked` counts the questions.
+    """
 
     def __init__(self, host: str, port: int, timeout: int, authorization: str) -> None:
+        self.most = MAX_ANSWER
+        self.asked = 0
+        self._timeout = timeout
         self._authorization = authorization
+        self._deadline = 0.0
         self._inner = http.client.HTTPConnection(host.strip("[]"), port, timeout=timeout)
 
     def request(self, method: str, path: str, body: str, headers: dict[str, str]) -> None:
+        self.asked += 1
+        self._deadline = time.monotonic() + self._timeout
+        if self._inner.sock is not None:
+            self._inner.sock.settimeout(self._timeout)
         self._inner.request(method, path, body.encode(), headers | {"Authorization": self._authorization})
 
     def getresponse(self) -> _Response:
-        response = self._inner.getresponse()
-        if response.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
-            raise _Unauthorized(f"it does not accept our credentials, or not from here (HTTP {response.status})")
-        body = response.read(MAX_ANSWER + 1)
-        if len(body) > MAX_ANSWER:
-            raise _TooLarge(f"its answer is larger than {MAX_ANSWER} bytes")
-        return _Response(response.status, response.reason, body)
+        incoming: list[_Incoming] = []
+
+        def response_of(sock: socket.socket, *given: Any, **named: Any) -> http.client.HTTPResponse:  # noqa: ANN401
+            incoming.append(_Incoming(sock, self._deadline))
+            return http.client.HTTPResponse(incoming[0], *given, **named)  # type: ignore[arg-type] # it asks for a file
+
+        self._inner.response_class = response_of  # type: ignore[assignment] # called, and nothing else
+        with self._inner.getresponse() as response:
+            if response.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+                raise _Unauthorized(f"it does not accept our credentials, or not from here (HTTP {response.status})")
+            if response.chunked:
+                # Each piece may be one byte. No node sends them.
+                raise _TooLarge("its answer does not say how long it is")
+            incoming[0].allow(self.most)
+            body = b"" if (response.length or 0) > self.most else response.read(self.most + 1)
+            if len(body) > self.most or (response.length or 0) > self.most:
+                raise _TooLarge(f"its answer is larger than {self.most} bytes")
+            refuse_costly_json(body, _PER_BYTE)
+            return _Response(response.status, response.reason, body)
 
     def close(self) -> None:
         self._inner.close()
+
+
+class _Incoming(io.RawIOBase):
+    """What comes from a node, up to a deadline and to so many bytes. Python's own timeouts begin anew at each byte.
+
+    It stands where `http.client` has the socket, and makes the file that it reads.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
+        self._left = _MAX_HEAD
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def allow(self, more: int) -> None:
+        """Let so many bytes more come."""
+        self._left += more
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - whatever bytes are read into
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        if self._left < 0:
+            raise _TooLarge("it sends more than an answer")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _authorization(credentials: CookieFile | UserPassword, node: str) -> str:
