@@ -37,19 +37,19 @@ def cosigns(office, request):
 
 def test_a_request_carries_what_the_witness_has_not_cosigned_yet(grown):
     out, said = asked(grown)
-    assert (said["since"], said["size"]) == (2, 6)
-    assert asked(grown, "--for-witness", WITNESS)[1]["since"] == 2
-    assert "without the first 2;" in grown.types_at(WITNESS, "inspect", out).output
+    assert (said["since"], said["size"]) == (3, 7)
+    assert asked(grown, "--for-witness", WITNESS)[1]["since"] == 3
+    assert "without the first 3;" in grown.types_at(WITNESS, "inspect", out).output
     answered = grown.at_station(WITNESS, "witness", *cosigns(grown, out))
-    assert (answered["before"], answered["size"]) == (2, 6)
+    assert (answered["before"], answered["size"]) == (3, 7)
     assert grown.does("log", "cosign", answered["file"])["is_enough"]
-    assert asked(grown)[1]["since"] == 6
+    assert asked(grown)[1]["since"] == 7
 
 
 def test_a_witness_skips_what_it_has_seen_already(grown):
     whole, _ = asked(grown, "--since", 0)
     assert "the root was computed from them" in grown.types_at(WITNESS, "inspect", whole).output
-    assert grown.at_station(WITNESS, "witness", *cosigns(grown, whole))["before"] == 2
+    assert grown.at_station(WITNESS, "witness", *cosigns(grown, whole))["before"] == 3
 
 
 def test_a_witness_that_has_lost_its_memory_says_where_to_begin(grown):
@@ -65,7 +65,7 @@ def test_a_witness_that_has_lost_its_memory_says_where_to_begin(grown):
     assert grown.at_station(WITNESS, "witness", *cosigns(grown, again), "--first")["before"] == 0
 
 
-@pytest.mark.parametrize("peaks", [[], ["00" * 32, "11" * 32], ["00" * 31]])
+@pytest.mark.parametrize("peaks", [[], ["00" * 32], ["00" * 31, "11" * 32]])
 def test_a_memory_that_no_log_leads_to_is_refused(grown, peaks):
     (memory,) = Path(grown.path(f"station-{WITNESS}")).glob("witness-*.json")
     damaged = json.loads(memory.read_bytes()) | {"peaks": peaks}
@@ -77,7 +77,7 @@ def test_a_memory_that_no_log_leads_to_is_refused(grown, peaks):
 def test_a_request_for_nobody_is_not_made(grown):
     out = grown.new_path("checkpoint.json")
     grown.refuses("NAME_UNKNOWN", "log", "checkpoint", "--for-witness", "Mallory", "-o", out)
-    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 7, "-o", out)
+    grown.refuses("NOT_IN_LOG", "log", "checkpoint", "--since", 8, "-o", out)
     both = grown.types("log", "checkpoint", "--since", 0, "--for-witness", WITNESS, "-o", out)
     assert both.exit_code == 2
     assert not Path(out).exists()
@@ -129,8 +129,8 @@ def test_a_reason_is_erased_and_the_transfer_goes_on(office):
 def test_a_witness_too_far_behind_for_one_request_is_brought_along_by_several(grown, monkeypatch):
     monkeypatch.setattr(showing, "MAX_LEAVES", 4)
     whole = grown.types("log", "checkpoint", "--since", 0, "-o", grown.new_path("checkpoint.json"))
-    assert "then for the other 2 entries: custody log checkpoint --since 4" in whole.output
-    for since, size in ((0, 4), (4, 6)):
+    assert "then for the other 3 entries: custody log checkpoint --since 4" in whole.output
+    for since, size in ((0, 4), (4, 7)):
         out, said = asked(grown, "--since", since)
         assert said["size"] == size
         assert grown.at_station("other", "trust", grown.path("charter.json"), *grown.words)

@@ -522,7 +522,7 @@ def test_a_witness_cosigns_a_growing_log_and_no_other(tmp_path, chain):
 
     station.refuses("WITNESS_NEW", "witness", tmp_path / "first", *key, tmp_path / "one")
     assert station.tells("witness", tmp_path / "first", *key, tmp_path / "one", "--first")["before"] == 0
-    assert station.tells("witness", tmp_path / "second", *key, tmp_path / "two")["before"] == 1
+    assert station.tells("witness", tmp_path / "second", *key, tmp_path / "two")["before"] == 2
     cosigned = SignedCheckpoint.parse((tmp_path / "two").read_text("utf-8"))
     assert len(story.custodian.showing.cosigned(cosigned)) == 1
     assert f"by {WITNESS}" in station.does("inspect", tmp_path / "two")
