@@ -136,6 +136,24 @@ def test_the_store_is_free_while_a_transfer_is_judged_and_sent(story):
     assert all(each.count >= 2 for each in (*judges, relay))
 
 
+def test_the_store_is_free_while_a_passphrase_is_typed(story):
+    # What signs as the coordinator opens its key file when it is first needed, and asks a person for the passphrase.
+    key = Asked(story.cast.coordinator, free(story.store), "sign")
+    asked = Custodian(story.store, story.cast.digest, key, story.custodian._outside)
+    transfer_id = story.authorized()
+    asked.showing.checkpoint()
+    asked.evidence(transfer_id)
+    signed = key.count
+    for cosigner in (0, 1):
+        story.custodian.receive(transfer_id, story.signature(transfer_id, cosigner))
+    story.custodian.combine(transfer_id)
+    story.custodian.verify(transfer_id)
+    asked.release(transfer_id)
+    asked.seal()
+    list(asked.showing.log_file())
+    assert key.count > signed > 0
+
+
 def test_the_store_is_free_while_a_fee_is_asked_for(story):
     request = story.custodian.submit(story.request())
     relay = Asked(story.chain.view, free(story.store))
