@@ -150,8 +150,9 @@ class Delivery:
         failures: dict[bytes, BackendError | Refused] = {}
         history = self.logbook.read()
         left_out = stuck(history, rows)
+        stuck_ids = {each.transfer for each in left_out}
         for due in _parents_first(history, rows):
-            if due.row.transfer_id in {each.transfer for each in left_out}:
+            if due.row.transfer_id in stuck_ids:
                 continue
             try:
                 taken = self._deliver(due)

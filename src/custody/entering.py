@@ -13,12 +13,12 @@ from custody.bitcoin.transaction import OutPoint
 from custody.bitcoin.work import Displaced
 from custody.envelope import Envelope
 from custody.history import kinds, lists, tables
-from custody.history.holdings import holding
+from custody.history.holdings import holding, past_height
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
 from custody.history.tables import height_key, outpoint_key, outpoint_of
 from custody.logbook import Work
-from custody.looking import Place
+from custody.looking import OUTPOINT, Place
 from custody.transfer.observe import (
     ChainSeen,
     CoinMatured,
@@ -36,8 +36,7 @@ from custody.vault.coins import depth
 from custody.watching import Found
 
 DIGEST: Final = 32
-OUTPOINT: Final = 36
-"""Bytes of a TransferId, and of an outpoint; a past spend has one more."""
+"""Bytes of a TransferId; an outpoint has four more, and a past spend one more than that."""
 
 
 def places_above(history: History, fork: int) -> frozenset[Place]:
@@ -61,8 +60,8 @@ def take_back(work: Work, lost: frozenset[Place]) -> None:
     if not lost:
         return
     fork = min(place.height for place in lost) - 1
-    gone_with = [what for place, what in _standing_above(work.history, fork) if place in lost]
-    transfers = [work.history.transfer(what) for what in gone_with if len(what) == DIGEST]
+    gone_with = [(place, what) for place, what in _standing_above(work.history, fork) if place in lost]
+    transfers = [work.history.transfer(what) for _, what in gone_with if len(what) == DIGEST]
     for transfer in sorted(transfers, key=lambda each: each.row.drafted):
         seen = transfer.seen
         if seen is not None:
@@ -71,10 +70,10 @@ def take_back(work: Work, lost: frozenset[Place]) -> None:
             _hold_again(work, members(work.history, transfer.group))
             if not work.history.transfer(transfer.id).is_live:
                 work.free(transfer)
-    for place, what in [each for each in _standing_above(work.history, fork) if each[0] in lost]:
+    for place, what in gone_with:
         if len(what) > OUTPOINT:
             _reverse_past_spend(work, place, outpoint_of(what))
-    found = [holding(work.history, outpoint_of(what)) for what in gone_with if len(what) == OUTPOINT]
+    found = [holding(work.history, outpoint_of(what)) for _, what in gone_with if len(what) == OUTPOINT]
     for deposit in sorted((each for each in found if each is not None), key=lambda each: each.seen):
         reversed_ = DepositReversed(txid=deposit.txid, vout=deposit.vout, block=deposit.block, at=work.now)
         work.append(kinds.DEPOSIT_REVERSED, reversed_)
@@ -166,7 +165,7 @@ def _see_spend(work: Work, spend: Spend) -> None:
     if coin is None:
         return
     outpoint, spender, block = spend.outpoint, spend.spender, spend.header.hash
-    if transfer is None and spend.height <= work.history.past:
+    if transfer is None and spend.height <= past_height(work.history):
         if coin.spent_by != spender:
             past = PastSpend(
                 txid=outpoint.txid,
@@ -261,8 +260,7 @@ def abandon(work: Work, transfer: Transfer, signed: Envelope) -> None:
     dequeue(work, transfer)
     work.append(kinds.ABANDONED, signed)
     work.free(transfer)
-    for child in children(work.history, transfer):
-        supersede(work, child, f"with {transfer.id.hex()}, which it spends")
+    _supersede_children(work, transfer)
 
 
 def supersede(work: Work, transfer: Transfer, detail: str) -> None:
@@ -274,5 +272,9 @@ def supersede(work: Work, transfer: Transfer, detail: str) -> None:
         return
     dequeue(work, transfer)
     work.end(transfer, Ending.SUPERSEDED, detail)
+    _supersede_children(work, transfer)
+
+
+def _supersede_children(work: Work, transfer: Transfer) -> None:
     for child in children(work.history, transfer):
         supersede(work, child, f"with {transfer.id.hex()}, which it spends")

@@ -32,10 +32,7 @@ from custody.history.questions import History
 from custody.logbook import Logbook, Work
 from custody.looking import ChainMoved, Place, agreed_tip, displaced_blocks, fork_of, is_gone, newest_place, next_blocks
 from custody.ports import ChainView, Clock
-from custody.transfer.observe import (
-    BlockView,
-    Tip,
-)
+from custody.transfer.observe import BlockView, Tip
 from custody.watching import Found, find_ours
 
 Progress: TypeAlias = Callable[[int, int], None]

@@ -91,7 +91,7 @@ def _vaults(history: History, windows: Iterable[tuple[bytes, int]]) -> set[bytes
 
 
 def _used(history: History, vaults: Iterable[bytes]) -> dict[tuple[bytes, int], int]:
-    """The first index of each vault and branch beyond every one that was issued, drafted or seen to be paid."""
+    """The first index of each vault and branch beyond every one that was issued, asked to be signed or seen paid."""
     used = {(vault_id, branch.value): 0 for vault_id in vaults for branch in Branch}
     for table, beyond in ((tables.NEXT_INDEX, 0), (tables.FURTHEST, 1)):
         for key, row in history.state.scan(table):

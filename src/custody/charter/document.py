@@ -491,7 +491,7 @@ def verify_charter(envelope: Envelope, pinned: bytes) -> Charter:
     """
     check_type(envelope, Charter)
     # Before it is read: whoever wrote another one may have had hours of key derivation in mind (THREATS F23).
-    refuse_other_charter(tagged_hash(f"custody/{Charter.kind}/v1", envelope.body), pinned)
+    refuse_other_charter(Charter.digest_of(envelope.body), pinned)
     charter = read_charter(envelope)
     missing = _unsigned(envelope, charter)
     if missing:

@@ -409,11 +409,16 @@ def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], sta
 
 def _decided(transfer: Transfer, case: Case, charter: Charter, history: History, now: int) -> Decision:
     refuse_denied(case, charter, history.facts(now))
+    return _as_logged(transfer, case, charter, now)
+
+
+def _as_logged(transfer: Transfer, case: Case, charter: Charter, at: int) -> Decision:
+    """The decision that the rules give of a transfer, when it is the one in the log."""
     logged = transfer.decision
     if logged is None:
         raise NotLogged(what="the decision")
     # By the facts that it names, which the fold has found to be the log's at that size.
-    own = decide(transfer.id, case, charter, Facts.named(now, logged.size, logged.facts))
+    own = decide(transfer.id, case, charter, Facts.named(at, logged.size, logged.facts))
     if own != logged:
         raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
     return own
@@ -432,12 +437,10 @@ def check_parent(history: History, parent: Transfer) -> None:
         NotLogged, DecisionDiffers, ApprovalMissing, ...: as for a transfer of its own.
         ChildParent: it is not signed.
     """
-    proposal, logged, signing = history.proposal(parent), parent.decision, parent.signing
-    if logged is None or signing is None:
+    proposal, signing = history.proposal(parent), parent.signing
+    if signing is None:
         raise NotLogged(what="that signatures were asked for on the parent, and a child")
-    own = decide(parent.id, history.case(parent), proposal.charter, Facts.named(signing.at, logged.size, logged.facts))
-    if own != logged:
-        raise DecisionDiffers(logged=logged.digest().hex(), own=own.digest().hex())
+    own = _as_logged(parent, history.case(parent), proposal.charter, signing.at)
     authorization = parent.authorization
     check_authorized(parent, proposal, own, signing.at if authorization is None else authorization.at)
     refuse_unsigned(parent, proposal.vault)

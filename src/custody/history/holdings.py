@@ -83,6 +83,12 @@ def unused_from(history: History, vault_id: bytes, branch: int) -> int:
     return max(history.next_index(vault_id, branch), 0 if furthest is None else furthest.value + 1)
 
 
+def past_height(history: History) -> int:
+    """The height up to which spends are older than the charter; -1 when the log does not say."""
+    height = history.state.get(tables.PAST, tables.ONLY)
+    return -1 if height is None else height.value
+
+
 def is_paid(history: History, vault_id: bytes, branch: int, index: int) -> bool:
     """Whether anything was ever seen to come to an index, spent or taken back since or not."""
     return history.state.has(tables.PAID, place_key(vault_id, branch) + number(index))

@@ -120,12 +120,6 @@ class History:
         newest = next(self.state.scan(tables.FREEZE, backwards=True), None)
         return None if newest is None else newest[1]
 
-    @property
-    def past(self) -> int:
-        """The height up to which spends are older than the charter; -1 when the log does not say."""
-        height = self.state.get(tables.PAST, ONLY)
-        return -1 if height is None else height.value
-
     def facts(self, at: int) -> Facts:
         """What cases are judged on at `at` (Unix seconds)."""
         return Facts(at=at, size=self.size, frozen_by=self.frozen_by)

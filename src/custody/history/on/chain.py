@@ -18,6 +18,7 @@ from custody.bitcoin.transaction import OutPoint
 from custody.bitcoin.work import Displaced, headers_of
 from custody.history import tables
 from custody.history.entry import EntryKind, Misfit, Needed, require
+from custody.history.holdings import past_height
 from custody.history.questions import History
 from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
@@ -157,7 +158,7 @@ def _why_not_agreed(transfer: Transfer) -> str:
 
 def _see_past_spend(state: State, spend: PastSpend, _: int) -> State:
     outpoint = OutPoint(spend.txid, spend.vout)
-    require(spend.height <= History(state).past, "is of a block that came after the charter")
+    require(spend.height <= past_height(History(state)), "is of a block that came after the charter")
     state = state.put(tables.IN_BLOCKS, _past_key(outpoint, spend.height, spend.block), Nothing())
     return spend_holding(state, outpoint, spend.spender)
 

@@ -42,6 +42,11 @@ def _see_spend(state: State, seen: SpendSeen, at: int) -> State:
     require(transfer.row.seen is None, "sees a transaction in a second block")
     require(_is_released(transfer, seen.txid), _OTHER)
     state = become(state, replace(transfer.row, seen=at, status=Status.BROADCAST, newest=at))
+    return _place(state, transfer, seen)
+
+
+def _place(state: State, transfer: Transfer, seen: SpendSeen) -> State:
+    """Have a transfer stand in the block where it was seen."""
     state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, transfer.id), Nothing())
     # Spent from here on: its change is a deposit of the same block, and one coin must not be counted twice.
     return _spend(state, transfer, seen.txid)
@@ -57,9 +62,7 @@ def _see_early(state: State, seen: SpendSeen, at: int) -> State:
     # Whoever signed it was asked or not: what it moves has left, and counts.
     state = use_sent_indexes(commit(state, transfer), row)
     state = become(state, replace(row, seen=at, early=at, status=Status.BROADCAST, newest=at))
-    state = state.put(tables.RELEASED, seen.txid, Named(transfer.id))
-    state = state.put(tables.IN_BLOCKS, in_block(seen.height, seen.block, transfer.id), Nothing())
-    return _spend(state, transfer, seen.txid)
+    return _place(state.put(tables.RELEASED, seen.txid, Named(transfer.id)), transfer, seen)
 
 
 def _confirm(state: State, confirmation: Confirmation, at: int) -> State:

@@ -285,11 +285,17 @@ def note_reader(state: State, who: str | bytes, size: int) -> State:
     return state.put(tables.READERS, tables.reader_key(who), Number(max(size, seen.value)))
 
 
-def _withdraw(state: State, envelope: Envelope, at: int) -> State:
+def _given_up(state: State, envelope: Envelope) -> Transfer:
+    """The live transfer that somebody who may has signed away."""
     history = History(state)
     transfer = history.transfer(_withdrawal_of(envelope).transfer)
     check_withdrawal(envelope, history.proposal(transfer))
     require(transfer.is_live, f"comes while the transfer is {transfer.status}")
+    return transfer
+
+
+def _withdraw(state: State, envelope: Envelope, at: int) -> State:
+    transfer = _given_up(state, envelope)
     require(not transfer.is_bearer, "comes after signatures were requested")
     return _close(state, transfer, Ending.WITHDRAWN, at)
 
@@ -300,10 +306,7 @@ def _abandon(state: State, envelope: Envelope, at: int) -> State:
     That a coin of it is gone only a coordinator can know. It goes on being counted, and its request pays no second
     time.
     """
-    history = History(state)
-    transfer = history.transfer(_withdrawal_of(envelope).transfer)
-    check_withdrawal(envelope, history.proposal(transfer))
-    require(transfer.is_live, f"comes while the transfer is {transfer.status}")
+    transfer = _given_up(state, envelope)
     require(transfer.is_bearer, "comes before signatures were requested")
     require(transfer.row.seen is None, "comes while the transfer stands in a block")
     return _close(state, transfer, Ending.ABANDONED, at)
