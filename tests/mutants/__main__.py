@@ -51,7 +51,7 @@ def main() -> int:
     options = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
     campaign = _Campaign(options)
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal", "-W", "ignore", *options.tests]
+    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-W", "ignore", *options.tests]
     os.chdir(ROOT)
     pytest.main(arguments, plugins=[campaign])
     return campaign.status
@@ -71,6 +71,7 @@ class _Campaign:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
+        self._screen = session.config.get_terminal_writer()
         reached = _Reached(self._folder_of_reached(list(items.values())))
         chosen = self._chosen()
         self._say(f"{len(chosen)} mutants, {len(items)} tests")
@@ -203,6 +204,7 @@ class _Campaign:
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1):
                 os.dup2(silence, stream)
+            self._screen._file = os.fdopen(silence, "w")
             tempfile.tempdir = folder
             os.environ["TMPDIR"] = folder
             os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
