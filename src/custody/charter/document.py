@@ -28,7 +28,7 @@ from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
 from custody.toml import TomlInvalid, read_toml
 from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
-from custody.vault.descriptor import Branch, Vault, VaultIdentity
+from custody.vault.descriptor import Branch, Vault, likely_id
 from custody.vault.keys import PublicText, refuse_secrets
 from custody.vault.templates import MAX_KEYS
 
@@ -297,7 +297,7 @@ class _Index:
         """The vault whose id is `vault_id`, and what is said of it."""
         if self._by_id is None and len(self._vaults) < len(self.entries):
             if self._likely is None:
-                self._likely = {_likely_id(each, self._network): each.name for each in self.entries.values()}
+                self._likely = {likely_id(each.descriptor, self._network): each.name for each in self.entries.values()}
             entry = self.entries.get(self._likely.get(vault_id, ""))
             # A name under an id is where to look, and no more: the vault itself says which it is.
             if entry is not None and (vault := self.vault(entry)).id == vault_id:
@@ -306,11 +306,6 @@ class _Index:
             self._by_id = {self.vault(each).id: each.name for each in self.entries.values()}
         name = self._by_id.get(vault_id)
         return None if name is None else (self.entries[name], self._vaults[name])
-
-
-def _likely_id(entry: CharterVault, network: Network) -> bytes:
-    """The id of a vault whose text is already the canonical one; nothing is parsed for it."""
-    return VaultIdentity.model_construct(network=network, descriptor=entry.descriptor).digest()
 
 
 _KNOWN: Final[weakref.WeakValueDictionary[tuple[str, Network, int], Vault]] = weakref.WeakValueDictionary()

@@ -23,19 +23,18 @@ from enum import IntEnum
 from operator import itemgetter
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AfterValidator
-
 from custody.bitcoin import curve, script
 from custody.bitcoin.curve import PublicKey
 from custody.bitcoin.key_paths import KeyPath
 from custody.bitcoin.lock import Lock
 from custody.bitcoin.profile import ProfileInput, ProfileOutput
+from custody.bitcoin.script import base58check_decode
 from custody.bitcoin.serialize import compact_size, serialize_stack
 from custody.bitcoin.taproot import TaprootKeypath
-from custody.errors import InvalidInput, Refused
+from custody.errors import CustodyError, InvalidInput, Refused
 from custody.quorum import Quorum
-from custody.record import Record
-from custody.units import HARDENED, WITNESS_SCALE, IndexRange, Network, check_index
+from custody.record import SORTED, HexBytes, Record
+from custody.units import HARDENED, WITNESS_SCALE, Count, IndexRange, Network, check_index
 from custody.vault.internal_key import check_internal_key, internal_key_of, read_internal_key
 from custody.vault.keys import AccountKey, Cosigner, PathNonstandard, branches_of, refuse_duplicates, refuse_secrets
 from custody.vault.templates import ScriptType, Template, TemplateRefused, check_path, check_quorum, template_of
@@ -182,18 +181,47 @@ _BATCH: Final = 256
 """Places derived at a time: enough for columns to pay, few enough to stay in a processor's cache."""
 
 
-def _checked(descriptor: str) -> str:
-    check(descriptor)
-    return descriptor
-
-
 class VaultIdentity(Record):
-    """What a vault's id is the digest of. The birthday and the cosigners' names are not in it."""
+    """What a vault's id is the digest of: all that its addresses come from, and nothing else.
+
+    `keys` are the cosigners' account keys as chain code and public key (65 bytes each), sorted; `internal` is taproot's
+    internal key likewise. The order in which somebody lists the keys, where they say that these come from, their names
+    and the birthday change no address.
+    """
 
     kind: ClassVar[str] = "vault"
 
     network: Network
-    descriptor: Annotated[str, AfterValidator(_checked)]
+    script_type: ScriptType
+    threshold: Count
+    keys: Annotated[tuple[HexBytes, ...], SORTED]
+    internal: HexBytes | None
+
+
+def likely_id(descriptor: str, network: Network) -> bytes:
+    """The id of the vault that a descriptor is of, if it is of one: a hint, for which no point is looked at.
+
+    Empty where the text is too far from a descriptor's.
+    """
+    try:
+        script_type, internal, threshold, expressions = _outline(descriptor.rpartition("#")[0])
+        keys = sorted(_account(expression) for expression in expressions)
+        return _identity(network, script_type, threshold, keys, None if internal is None else _account(internal))
+    except (CustodyError, ValueError):
+        return b""
+
+
+def _account(expression: str) -> bytes:
+    """Chain code and public key of a key expression, unchecked."""
+    return base58check_decode(expression.rpartition("]")[2].partition("/")[0])[13:]
+
+
+def _identity(
+    network: Network, script_type: ScriptType, threshold: int, keys: Iterable[bytes], internal: bytes | None
+) -> bytes:
+    return VaultIdentity.model_construct(
+        network=network, script_type=script_type, threshold=threshold, keys=tuple(keys), internal=internal
+    ).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +259,7 @@ class Vault:
     descriptor: str = field(init=False, repr=False, compare=False)
     """Canonical text with checksum, cosigners in the order given."""
     id: bytes = field(init=False, compare=False)
-    """32 bytes: digest of the `VaultIdentity`."""
+    """32 bytes: digest of the `VaultIdentity`. One set of addresses has one."""
     _branches: tuple[tuple[curve.ParentKey, curve.ParentKey], ...] = field(init=False, repr=False, compare=False)
     _template: Template = field(init=False, repr=False, compare=False)
     _memo: dict[tuple[int, int], Place] = field(init=False, repr=False, compare=False)
@@ -256,7 +284,9 @@ class Vault:
             "_template": template_of(self.script_type, self.threshold, internal_key),
             "_memo": {},
         }
-        derived["id"] = VaultIdentity(network=self.network, descriptor=str(derived["descriptor"])).digest()
+        keys = sorted(each.key.material for each in self.cosigners)
+        internal = None if internal_key is None else internal_key.material
+        derived["id"] = _identity(self.network, self.script_type, self.threshold, keys, internal)
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 

@@ -158,6 +158,11 @@ class AccountKey:
         if not curve.is_public_key(self.public_key):
             raise ExtendedKeyInvalid(problem="it holds no compressed public key on the curve")
 
+    @property
+    def material(self) -> bytes:
+        """Chain code and public key, 65 bytes: all that its children come from."""
+        return self.chain_code + self.public_key
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an xpub or tpub.
