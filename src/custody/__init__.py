@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from custody.bitcoin.transaction import OutPoint, Transaction
     from custody.charter.card import PayerCard
     from custody.charter.decide import Decision, Verdict, decide
-    from custody.charter.document import Charter, parse_charter, verify_charter
+    from custody.charter.document import Charter, verify_charter
     from custody.charter.people import Role
+    from custody.charter.text import parse_charter
     from custody.custodian import Custodian, Outside
     from custody.envelope import Ed25519Signer, Envelope, sign
     from custody.errors import BackendError, CustodyError, IntegrityError, InvalidInput, Refused
@@ -62,7 +63,8 @@ _HOMES = {
     "custody.bitcoin.transaction": ("OutPoint", "Transaction"),
     "custody.charter.card": ("PayerCard",),
     "custody.charter.decide": ("Decision", "Verdict", "decide"),
-    "custody.charter.document": ("Charter", "parse_charter", "verify_charter"),
+    "custody.charter.document": ("Charter", "verify_charter"),
+    "custody.charter.text": ("parse_charter",),
     "custody.charter.people": ("Role",),
     "custody.custodian": ("Custodian", "Outside"),
     "custody.envelope": ("Ed25519Signer", "Envelope", "sign"),

@@ -17,7 +17,8 @@ from custody.apps.station_commands.desk import Desk
 from custody.backends.kernel import KernelJudge
 from custody.backends.keyfile import KeyFile, create_document_key, create_master_key, open_document_key
 from custody.bitcoin.psbt import Psbt
-from custody.charter.document import Charter, parse_charter
+from custody.charter.document import Charter
+from custody.charter.text import parse_charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.examine.evidence import Stage

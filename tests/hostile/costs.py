@@ -30,7 +30,8 @@ from custody.bitcoin.psbt import Psbt, read_psbt_file
 from custody.bitcoin.serialize import compact_size
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction, TxIn, TxOut, txid_of
 from custody.charter.card import PayerCard
-from custody.charter.document import Charter, parse_charter, verify_charter
+from custody.charter.document import Charter, verify_charter
+from custody.charter.text import parse_charter
 from custody.envelope import Envelope, parse_public_key, payload_type
 from custody.errors import CustodyError
 from custody.examine.catchup import LogFile

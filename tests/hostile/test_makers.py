@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from custody.charter.document import Charter, parse_charter
+from custody.charter.document import Charter
 from custody.charter.makers import CosignerDevice
+from custody.charter.text import parse_charter
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, make_cast, person_key

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from custody.bitcoin.script import p2wpkh, script_of
 from custody.bitcoin.transaction import TxOut
-from custody.charter.document import AddressPayee, parse_charter
+from custody.charter.document import AddressPayee
 from custody.charter.people import Person, Role, Witness
+from custody.charter.text import parse_charter
 from custody.envelope import Envelope, EnvelopeSignature, sign
 from custody.examine.evidence import Stage
 from custody.examine.examination import examine

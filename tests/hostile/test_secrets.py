@@ -18,7 +18,8 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.psbt import Psbt, PsbtMap
 from custody.bitcoin.psbt_fields import GlobalField, InputField, OutputField
 from custody.bitcoin.script import base58check_encode, script_of
-from custody.charter.document import Charter, parse_charter, read_charter
+from custody.charter.document import Charter, read_charter
+from custody.charter.text import parse_charter
 from custody.envelope import parse_public_key, sign
 from custody.errors import CustodyError
 from custody.record import canonical

@@ -19,7 +19,8 @@ import pytest
 from pydantic import ValidationError
 
 import custody
-from custody.charter.document import Charter, CharterVault, parse_charter
+from custody.charter.document import Charter, CharterVault
+from custody.charter.text import parse_charter
 from custody.errors import CustodyError
 from custody.examine.evidence import Stage
 from custody.history import kinds
@@ -173,7 +174,6 @@ FREE = {
     ("WitnessRequest", "checkpoint"): "a signed note",
     ("LogLine", "body"): "a record",
     ("Annex", "body"): "a record",
-    ("VaultIdentity", "descriptor"): "a descriptor with checksum",
     ("CharterVault", "descriptor"): "a descriptor with checksum, printable in any case",
 }
 """Fields of free text that are not `Text`, and what reads them."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from custody.charter.card import PayerCard, card_of
-from custody.charter.document import Charter, VaultPayee, parse_charter
+from custody.charter.document import Charter, VaultPayee
+from custody.charter.text import parse_charter
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, SUPPLIER, Setting, make_cast, payee_address, person_key

@@ -17,23 +17,20 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from custody.bitcoin.curve import is_public_key
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
-from custody.bounds import LimitExceeded
-from custody.charter.makers import CosignerDevice, maker_called, refuse_concentration
+from custody.charter.makers import CosignerDevice, refuse_concentration
 from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
-from custody.envelope import MAX_SIGNATURES, Envelope, check_type, parse_public_key, unsafe_payload, verify
+from custody.envelope import MAX_SIGNATURES, Envelope, check_type, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, Record, RecordInvalid, canonical, tagged_hash
-from custody.toml import TomlInvalid, read_toml
+from custody.record import Digest, Record, tagged_hash
 from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, likely_id
 from custody.vault.keys import PublicText, refuse_secrets
 from custody.vault.templates import MAX_KEYS
 
-MAX_CHARTER_TEXT: Final = 4_000_000
-"""Characters of the longest charter that people write: two thousand vaults of 3 of 7 take some."""
 DEFAULT_CONFIRMATIONS: Final = 6
 MAX_DESCRIPTOR: Final = 4_000
 PAYABLE: Final = (OutputType.P2PKH, OutputType.P2SH, OutputType.P2WPKH, OutputType.P2WSH, OutputType.P2TR)
@@ -90,6 +87,29 @@ class UnknownName(InvalidInput, code="NAME_UNKNOWN"):
     what: str
     name: str
     known: str
+
+
+class PayeeIsVault(InvalidInput, code="PAYEE_IS_VAULT"):
+    """An outside payee whose address belongs to one of the charter's own vaults."""
+
+    message = "payee {payee} is to be paid outside, and its address is {branch} index {index} of vault {vault}"
+    hint = 'Was it copied from the wrong list? To pay a vault write type = "vault" and vault = "{vault}" for the payee.'
+    payee: str
+    vault: str
+    branch: str
+    index: int
+
+
+class PayeeUnspendable(InvalidInput, code="PAYEE_UNSPENDABLE"):
+    """A taproot address whose key is no point: what is paid to it is lost (BIP 341)."""
+
+    message = "nobody can ever spend what is paid to {payee}: its taproot address holds no public key"
+    hint = "Have the payee send the address again: one character of it may have been made up with its checksum."
+    payee: str
+
+
+OWN_INDEXES: Final = 100
+"""So many addresses of each branch of each vault are compared with the payees'."""
 
 
 def _is_empty(devices: tuple[CosignerDevice, ...]) -> bool:
@@ -204,6 +224,7 @@ class Charter(Record):
         else:
             _check_twins(self)
             _check_vaults(self)
+            _check_addresses(self)
         _check_witnesses(self)
         _check_payees(self)
         _check_rules(self)
@@ -431,6 +452,19 @@ def _check_payees(charter: Charter) -> None:
             raise Lookalike(first=seen, second=payee.name, how=how)
 
 
+def _check_addresses(charter: Charter) -> None:
+    """What is paid outside leaves, and can be spent there."""
+    outside = {script_of(each.address, charter.network): each for each in charter.payees if each.type == "address"}
+    for script, payee in outside.items():
+        if output_type(script) is OutputType.P2TR and not is_public_key(b"\x02" + script[2:]):
+            raise PayeeUnspendable(payee=payee.name)
+    for entry, branch in itertools.product(charter.vaults if outside else (), Branch):
+        for index, script in enumerate(charter.vault(entry.name).scripts(branch, 0, OWN_INDEXES)):
+            if script in outside:
+                where = branch.name.lower()
+                raise PayeeIsVault(payee=outside[script].name, vault=entry.name, branch=where, index=index)
+
+
 def _check_rules(charter: Charter) -> None:
     payees = {payee.name for payee in charter.payees}
     for rule in charter.rules:
@@ -515,86 +549,3 @@ def _unsigned(envelope: Envelope, charter: Charter) -> tuple[str, ...]:
     claimed = set(envelope.claimed_keys).intersection(key for _, key in charter.signers())
     signed = verify(envelope, Charter, claimed)[1] if claimed else frozenset()
     return tuple(name for name, key in charter.signers() if key not in signed)
-
-
-# --- the text people write -------------------------------------------------------------------------------------------
-
-
-def parse_charter(text: str) -> Charter:
-    """A charter from its TOML text. Keys may be hex, OpenSSH or PEM; lists may stand in any order.
-
-    Raises:
-        CharterInvalid: what is wrong and where.
-        LimitExceeded: the text is too long, or costs more to read than its size.
-        SecretMaterial: private material anywhere in the text.
-        NetworkMismatch, DescriptorChecksum, KeyInvalid, ...: of the parts.
-    """
-    if len(text) > MAX_CHARTER_TEXT:
-        raise LimitExceeded(what="characters of a charter's text", count=len(text), most=MAX_CHARTER_TEXT)
-    refuse_secrets(text)
-    try:
-        tree = read_toml(text)
-    except TomlInvalid as error:
-        raise CharterInvalid(where=f"line {error.line}, {error.where}", problem=error.problem) from None
-    data = canonical(_record_of(tree))
-    try:
-        return Charter.from_bytes(data)
-    except RecordInvalid as error:
-        raise CharterInvalid(where=error.where, problem=error.problem) from None
-
-
-_LISTS: Final = {"person": "people", "witness": "witnesses", "vault": "vaults", "payee": "payees", "rule": "rules"}
-
-
-def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
-    """The record's JSON tree: lists named in the plural, sorted by name; keys as raw hex; defaults spelled out."""
-    filled: dict[str, object] = {"version": 1, "witness_threshold": 0, "faulty_witnesses": 0}
-    filled |= {name: value for name, value in tree.items() if name not in _LISTS}
-    if isinstance(filled.get("coordinator"), str):
-        filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
-    for singular, plural in _LISTS.items():
-        if plural in tree:
-            raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
-        entries = _tables(singular, tree.get(singular, []))
-        filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
-    return filled
-
-
-def _tables(name: str, written: object) -> list[dict[str, object]]:
-    if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
-        raise CharterInvalid(where=name, problem=f"write one [[{name}]] table for each")
-    return written
-
-
-def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]:
-    defaults = _DEFAULTS.get(str(written.get("type", singular)), {})
-    entry: dict[str, object] = {**defaults, **written}
-    if singular == "payee" and "type" not in entry:
-        entry["type"] = "vault" if "vault" in entry else "address"
-    if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
-        entry["key"] = parse_public_key(str(entry["key"])).hex()
-    if "devices" in entry:
-        raise CharterInvalid(where=f"{singular}.devices", problem="write one [[vault.device]] table for each")
-    if "device" in entry:
-        entry["devices"] = _devices_of(entry.pop("device"))
-    for name in ("roles", "vaults", "payees"):
-        listed = entry.get(name)
-        if isinstance(listed, list):
-            entry[name] = sorted(listed, key=str)
-    return entry
-
-
-def _devices_of(written: object) -> list[dict[str, object]]:
-    """A vault's devices as the record has them: makers under their one name, in the order of fingerprints."""
-    devices = [{**_DEFAULTS["device"], **each} for each in _tables("vault.device", written)]
-    for each in devices:
-        if isinstance(each.get("maker"), str):
-            each["maker"] = maker_called(str(each["maker"]))
-    return sorted(devices, key=lambda each: str(each.get("fingerprint")))
-
-
-_DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
-    "vault": {"birthday": 0, "confirmations": DEFAULT_CONFIRMATIONS, "max_inputs": 250},
-    "device": {"is_deterministic": False},
-    "approvals": {"from_amount": 0},
-}

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from custody.bitcoin import curve
 from custody.bitcoin.script import address
 from custody.charter.document import (
-    MAX_CHARTER_TEXT,
+    OWN_INDEXES,
     SHOWN_VAULTS,
     AddressPayee,
     Charter,
     VaultPayee,
-    parse_charter,
     read_charter,
     unsigned_by,
     verify_charter,
 )
 from custody.charter.people import Person, Role, Witness
 from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule
+from custody.charter.text import MAX_CHARTER_TEXT, parse_charter
 from custody.envelope import MAX_SIGNATURES, Envelope, payload_type, sign
 from custody.errors import CustodyError
 from custody.record import canonical, tagged_hash
@@ -42,7 +42,7 @@ from custody.testing.cast import (
     vault_of,
 )
 from custody.units import Network
-from custody.vault.descriptor import Vault, checksum
+from custody.vault.descriptor import Branch, Vault, checksum
 from custody.vault.keys import AccountKey, Cosigner, KeyOrigin
 from custody.vault.templates import ScriptType
 
@@ -639,3 +639,27 @@ def test_a_text_cut_anywhere_is_refused_by_name(cut):
 
 def test_fee_rules_are_not_optional_for_anybody():
     assert isinstance(named(GOOD.rules, "modest fees"), FeeRule)
+
+
+@pytest.mark.parametrize("branch", Branch)
+@pytest.mark.parametrize("index", [0, 3, OWN_INDEXES - 1])
+def test_an_outside_payee_is_at_no_address_of_an_own_vault(branch, index):
+    own = AddressPayee(name="Zed", address=CAST.vault.address(branch, index))
+    with refuses("PAYEE_IS_VAULT") as caught:
+        edited(GOOD, payees=(*GOOD.payees, own))
+    assert (caught.error.branch, caught.error.index) == (branch.name.lower(), index)
+    assert f'vault = "{caught.error.vault}"' in caught.error.advice()
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\xff" * 32, (5).to_bytes(32, "big")])
+def test_a_taproot_payee_has_a_key(key):
+    # 5 is the x of no point (BIP 340, test vectors: public key not on the curve).
+    lost = AddressPayee(name="Zed", address=address(b"\x51\x20" + key, Network.REGTEST))
+    with refuses("PAYEE_UNSPENDABLE"):
+        edited(GOOD, payees=(*GOOD.payees, lost))
+
+
+def test_a_taproot_payee_with_a_key_is_taken():
+    script = b"\x51\x20" + curve.public_key(bytes([7]) * 32)[1:]
+    kept = AddressPayee(name="Zed", address=address(script, Network.REGTEST))
+    assert kept in edited(GOOD, payees=(*GOOD.payees, kept)).payees

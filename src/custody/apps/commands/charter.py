@@ -16,7 +16,8 @@ from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import in_words, screen, spoken
 from custody.apps.views.statement import card_data, card_screen
 from custody.charter.card import card_of
-from custody.charter.document import MAX_CHARTER_TEXT, Charter, parse_charter, read_charter, unsigned_by
+from custody.charter.document import Charter, read_charter, unsigned_by
+from custody.charter.text import MAX_CHARTER_TEXT, parse_charter
 from custody.envelope import merged, sign
 from custody.errors import InvalidInput
 from custody.words import show_words
