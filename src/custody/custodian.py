@@ -12,7 +12,7 @@ The custodian is the coordinator's side and is trusted by nobody: stations judge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +22,7 @@ from custody.bitcoin.psbt import Psbt
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
 from custody.delivery import Delivery, Underway, refuse_denied_now
-from custody.drafter import choose, draft_chosen
+from custody.drafter import NOBODY_ASKED, choose, draft_chosen, rivals
 from custody.entering import abandon
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
@@ -59,6 +59,7 @@ from custody.transfer.approval import (
 from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen
 from custody.transfer.plain import leaving
+from custody.transfer.replacement import Waiting
 from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
 from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release
@@ -194,14 +195,24 @@ class Custodian:
         self._refuse_unready()
         wanted, below = rate_for(self._outside.relay, rate).rate, self._outside.below
         while True:
-            choice = choose(self._logbook.read(), request_id, wanted, below, self._outside.clock.now())
+            history = self._logbook.read()
+            choice = choose(history, request_id, wanted, below, self._outside.clock.now())
+            waiting = self._waiting(rivals(history, request_id))
             with self._work() as work:
                 # Whoever took one of the coins meanwhile has come first: others are chosen then, from what is left.
-                if (made := draft_chosen(work, choice, below)) is not None:
+                if (made := draft_chosen(work, choice, below, waiting)) is not None:
                     drafted, group = made
                     work.store.hold(drafted.outpoints, group)
                     work.append(kinds.DRAFTED, drafted)
                     return drafted
+
+    def _waiting(self, txids: Sequence[bytes]) -> Waiting:
+        """What the node would throw out for a replacement: a payee may have built on what waits (no log knows that)."""
+        if not txids:
+            return NOBODY_ASKED
+        relay = self._outside.relay
+        found = (relay.evicted(each) for each in txids)
+        return Waiting(tuple(each for each in found if each is not None), relay.step_rate())
 
     def decide(self, transfer_id: bytes) -> Decision:
         """Apply the rules. A denied draft ends at once and frees its coins."""

@@ -29,7 +29,7 @@ from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, draft, terms_of
 from custody.transfer.proposal import ReplaceNoConflict, check_conflicts, refuse_far
-from custody.transfer.replacement import Evicted, check_payees, check_relayed, check_replacement
+from custody.transfer.replacement import Evicted, Waiting, check_payees, check_relayed, check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
 from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything
 from custody.transfer.state import Transfer
@@ -37,6 +37,7 @@ from custody.units import rate_of
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
 
+NOBODY_ASKED: Final = Waiting()
 LONG_TERM_RATE: Final = 10_000
 """sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
 
@@ -77,12 +78,23 @@ def choose(history: History, request_id: bytes, rate: int, below: Below, now: in
     return Choice(history.size, request_id, rate, selection)
 
 
-def draft_chosen(work: Work, choice: Choice, below: Below) -> tuple[Draft, bytes] | None:
+def rivals(history: History, request_id: bytes) -> tuple[bytes, ...]:
+    """Txids of what a draft of the request would replace and nodes may hold: of all that was ever signed."""
+    replaced = replaced_by(history, check_request(history.request(request_id), history.charter))
+    return tuple(Transaction.parse(each.verified.raw).txid for each in replaced if each.verified is not None)
+
+
+def draft_chosen(
+    work: Work, choice: Choice, below: Below, waiting: Waiting = NOBODY_ASKED
+) -> tuple[Draft, bytes] | None:
     """The draft from chosen coins, and the id of its group; None when one of them is no longer free.
+
+    `waiting` is what a node says of its `rivals`.
 
     Raises:
         Frozen, RequestExpired, RequestInUse: nothing is drafted for it now.
-        ReplaceNoConflict, ReplacePayees, ReplaceInputs, ReplaceFeeLow: it may not replace what it names, or not so.
+        ReplaceNoConflict, ReplacePayees, ReplaceInputs, ReplaceFeeLow, ReplaceTooMany: it may not replace what it
+            names, or not so.
         ChildParent: what it names cannot be sped up any more.
     """
     history = work.history
@@ -93,7 +105,8 @@ def draft_chosen(work: Work, choice: Choice, below: Below) -> tuple[Draft, bytes
     drafted = draft(plan, choice.selection, below)
     check_conflicts(drafted, {each.id: each.draft for each in replaced})
     check_replacement(drafted, plan.request, replaced)
-    check_relayed(drafted, plan.vault, _evicted(history, replaced))
+    known = tuple(_evicted(history, replaced))
+    check_relayed(drafted, plan.vault, replace(waiting, evicted=(*known, *waiting.evicted)))
     return drafted, replaced[0].group if replaced else drafted.transfer_id
 
 
@@ -224,7 +237,7 @@ def _cancel(coins: _Coins, terms: Terms) -> Selection:
 
 
 def _evicted(history: History, replaced: Iterable[Transfer]) -> Iterator[Evicted]:
-    """What nodes may hold of the transfers to be replaced, each with the children that would go with it."""
+    """What nodes may hold of the transfers to be replaced, each with the children that would go with it, by the log."""
     for each in replaced:
         if each.verified is not None and each.release is not None and each.is_live:
             size = Transaction.parse(each.verified.raw).vsize

@@ -1,13 +1,15 @@
 """What every `ChainView` and `Relay` does alike: a chain inside the process, and a node."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.ports import Standing
 from custody.testing.asserts import refuses
-from custody.units import COIN, Network, fee_at
+from custody.transfer.replacement import Evicted
+from custody.units import COIN, Network, fee_at, rate_of
 
 ELSEWHERE = b"\x00\x14" + bytes(range(20))
 PAYEE = b"\x00\x20" + bytes(range(32))
@@ -206,6 +208,20 @@ def test_what_was_replaced_is_gone(chain):
     assert [chain.view.standing(each) for each in (first, second)] == [Standing.GONE, Standing.WAITING]
 
 
+def test_a_replacement_throws_out_all_that_spends_of_what_it_replaces(chain):
+    first = spend(chain, TxOut(50 * COIN - 10_000, chain.faucet_script))
+    assert chain.view.evicted(first.txid) is None
+    chain.view.send(first.serialize())
+    alone = Evicted(10_000, rate_of(10_000, first.vsize))
+    assert chain.view.evicted(first.txid) == alone
+    child = child_of(chain, first, 7_000)
+    chain.view.send(child.serialize())
+    assert chain.view.evicted(first.txid) == replace(alone, fee=17_000, count=2)
+    assert chain.view.evicted(child.txid) == Evicted(7_000, rate_of(7_000, child.vsize))
+    chain.mine()
+    assert chain.view.evicted(first.txid) is None
+
+
 def test_what_lost_its_block_waits_or_is_gone(chain):
     left_out, beaten = spend(chain, TxOut(49 * COIN, PAYEE)), spend(chain, TxOut(48 * COIN, PAYEE), coin=1)
     winner = spend(chain, TxOut(47 * COIN, ELSEWHERE), coin=1)
@@ -267,6 +283,7 @@ def test_a_chain_that_prunes_nothing_has_every_block(chain):
 
 def test_rates_are_whole_numbers_and_nothing_is_estimated_on_a_chain_without_competition(chain):
     assert chain.view.fee_rate() is None
+    assert chain.view.step_rate() in range(1, 1_001)
     rate = chain.view.min_fee_rate()
     assert isinstance(rate, int)
     assert rate > 0

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import TypeAdapter
 
-from custody.bitcoin.script import script_of
-from custody.bitcoin.transaction import OutPoint, Transaction
+import custody.testing.cast as cast_module
+from custody.bitcoin.script import address, script_of
+from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.decide import Verdict
 from custody.history import kinds, lists, tables
 from custody.history.fold import fold
@@ -351,6 +352,42 @@ def test_what_replaces_a_parent_pays_for_the_child_that_goes_with_it(story):
     with refuses("REPLACE_FEE_LOW") as caught:
         story.custodian.draft(request.digest(), HIGH)
     assert caught.error.evicted == fees(story, parent, child)
+
+
+@pytest.fixture
+def built_on(any_chain, monkeypatch):
+    """A payment that waits, whose payee has spent it again for a fee of 20,000 sat: no log knows of that."""
+    own = address(any_chain.faucet_script, Network.REGTEST)
+    monkeypatch.setattr(cast_module, "payee_address", lambda name: own if name == SUPPLIER else payee_address(name))
+    story = Scenario.funded(setting=GENEROUS, chain=any_chain)
+    sent = story.sent(rate=LOW)
+    paid = raw(story, sent)
+    index, output = next(
+        (at, each) for at, each in enumerate(paid.outputs) if each.script_pubkey == any_chain.faucet_script
+    )
+    spent = TxIn(OutPoint(paid.txid, index), b"", 0xFFFFFFFD)
+    theirs = Transaction(2, (spent,), (TxOut(output.amount - 20_000, any_chain.faucet_script),), 0)
+    any_chain.view.send(any_chain._sign(theirs, [output]).serialize())
+    return story, sent
+
+
+@pytest.mark.parametrize("make", [again, cancelled])
+def test_what_payees_built_on_a_payment_is_paid_for_before_anybody_approves(built_on, make):
+    story, sent = built_on
+    request = story.custodian.submit(make(story, sent))
+    with refuses("REPLACE_FEE_LOW") as caught:
+        story.custodian.draft(request.digest(), HIGH)
+    assert caught.error.evicted == fees(story, sent) + 20_000
+    assert lists.live(story.history()) == (story.transfer(sent),)
+    last = story.custodian.draft(request.digest(), caught.error.rate).transfer_id
+    story.custodian.decide(last)
+    story.approved(last)
+    story.custodian.authorize(last)
+    story.custodian.request_signatures(last)
+    story.signed(last)
+    story.custodian.release(last)
+    story.custodian.deliver()
+    assert waiting(story) == {txid(story, last)}
 
 
 def test_parent_and_child_are_live_again_when_what_replaced_them_loses_its_block(on_any):

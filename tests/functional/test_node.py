@@ -512,7 +512,7 @@ ALTERED = {
         lambda view: view.scan([b"\x52"]),
     ),
     "a rate below zero": (
-        {"getmempoolinfo": {"mempoolminfee": -1, "minrelaytxfee": 0}},
+        {"getmempoolinfo": {"mempoolminfee": -1, "minrelaytxfee": 0, "incrementalrelayfee": 0}},
         lambda view: BitcoindRelay(view).min_fee_rate(),
     ),
     "an opinion on another transaction": (
@@ -550,7 +550,7 @@ def test_an_answer_to_another_question_is_noticed(answers, ask):
 )
 def test_an_estimate_rounds_up_and_is_never_below_what_the_node_takes(feerate, rate):
     estimate = {"blocks": 6} if feerate is None else {"feerate": feerate, "blocks": 6}
-    pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001}
+    pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001, "incrementalrelayfee": 0.00001}
     with answering(regtest(estimatesmartfee=estimate, getmempoolinfo=pool)) as rpc:
         assert BitcoindRelay(BitcoindView(rpc, Network.REGTEST)).fee_rate() == rate
 

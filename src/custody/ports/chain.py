@@ -10,6 +10,7 @@ from custody.bitcoin.block import BlockHeader
 from custody.bitcoin.transaction import Transaction
 from custody.errors import BackendError, Refused
 from custody.transfer.observe import BlockView, Tip
+from custody.transfer.replacement import Evicted
 from custody.units import Network
 
 
@@ -132,6 +133,12 @@ class Relay(Protocol):
 
     def standing(self, transaction: Transaction) -> Standing:
         """Where `transaction` is now."""
+
+    def evicted(self, txid: bytes) -> Evicted | None:
+        """What a replacement of `txid` would throw out: it, and all that spends of it; None when it does not wait."""
+
+    def step_rate(self) -> int:
+        """sat/kvB that a replacement has to pay on top of what it throws out, for its own size; rounded up."""
 
     def fee_rate(self) -> int | None:
         """sat/kvB that confirm soon by the node's estimate, rounded up; None when it has none."""

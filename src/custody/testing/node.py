@@ -28,6 +28,7 @@ from custody.bitcoin.script import double_sha256
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.ports import NodeUnavailable, Standing, plain_reason
 from custody.testing.chain import RegtestChain
+from custody.transfer.replacement import Evicted
 from custody.units import Network
 
 _START_WITHIN: Final = 60
@@ -204,6 +205,14 @@ class NodeView(BitcoindView):
     def standing(self, transaction: Transaction) -> Standing:
         """As `BitcoindRelay.standing`."""
         return self.relay.standing(transaction)
+
+    def evicted(self, txid: bytes) -> Evicted | None:
+        """As `BitcoindRelay.evicted`."""
+        return self.relay.evicted(txid)
+
+    def step_rate(self) -> int:
+        """As `BitcoindRelay.step_rate`."""
+        return self.relay.step_rate()
 
     def fee_rate(self) -> int | None:
         """As `BitcoindRelay.fee_rate`."""

@@ -36,6 +36,7 @@ from custody.testing.cast import OFFICERS, REQUESTER, STRANGER, SUPPLIER, Cast, 
 from custody.testing.chain import build_block
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Opinion, Withdrawal, WithdrawalPaper, authorize
+from custody.transfer.replacement import INCREMENTAL_RATE, Evicted
 from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
 from custody.transfer.settlement import Ending, broadcast, release
 from custody.transfer.signing import SigningRequested, accept, combine
@@ -153,6 +154,15 @@ class MadeUpChain:
         """Everything waits."""
         del transaction
         return Standing.WAITING
+
+    def evicted(self, txid: bytes) -> Evicted | None:
+        """Nothing is known of what waits."""
+        del txid
+        return None
+
+    def step_rate(self) -> int:
+        """What nodes ask for by default, sat/kvB."""
+        return INCREMENTAL_RATE
 
     def fee_rate(self) -> int | None:
         """No estimate."""

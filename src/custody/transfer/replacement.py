@@ -3,8 +3,8 @@
 1. It is for the same, and pays the same payees the same amounts, unless it is a cancellation or replaces one.
 2. It takes no coin that none of them takes, as long as their coins are enough.
 3. All their fees are one fee to the charter's ceiling in sats (`fees_before`, judged by the fee rules).
-4. Nodes will take it: more in sats and a better rate than what it throws out. Asked when it is drafted, and only there:
-   what nodes hold stands in no log.
+4. Nodes will take it: more in sats and a better rate than what it throws out, which a payee may have built on and no
+   log knows. Asked when it is drafted, and only there: what nodes hold stands in no log.
 
 1 to 3 follow from the log, so whoever judges a draft judges them. That each spends a coin of the others is for the fold
 (`history`). Amounts in sats, rates in sat/kvB. Sources: BIP 125, rules 3 and 4; Bitcoin Core, policy/rbf.cpp.
@@ -26,6 +26,8 @@ from custody.vault.descriptor import Vault
 
 INCREMENTAL_RATE: Final = 1_000
 """sat/kvB that a replacement pays on top for its own size. Newer nodes ask for less; those they pass it to may not."""
+MAX_EVICTED: Final = 100
+"""Transactions that nodes throw out for one (BIP 125, rule 5)."""
 _SAME_COINS: Final = (Purpose.SWEEP, Purpose.CONSOLIDATION)
 
 
@@ -64,12 +66,30 @@ class ReplaceFeeLow(Refused, code="REPLACE_FEE_LOW"):
     rate: int
 
 
+class ReplaceTooMany(Refused, code="REPLACE_TOO_MANY"):
+    """A replacement for which nodes would have to throw out more than they do."""
+
+    message = "{count} transactions wait on what should be replaced, and nodes throw out {most} at most for another"
+    hint = "Wait until it stands in a block, or speed up what waits with a child: custody transfer child TRANSFER."
+    count: int
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """What nodes throw out with one transaction: its fee and those of all that spend it; its own rate."""
+    """What nodes throw out with one transaction: its fee and those of all that spend it; its own rate; how many."""
 
     fee: int
     rate: int
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a node says of what a draft replaces: `step` is the rate that it asks for on top (sat/kvB)."""
+
+    evicted: tuple[Evicted, ...] = ()
+    step: int = INCREMENTAL_RATE
 
 
 def check_replacement(drafted: Draft, request: TransferRequest, replaced: Sequence[Transfer]) -> None:
@@ -110,15 +130,17 @@ def fees_before(transfer: Transfer) -> int:
     return sum(max(0, each.draft.fee) for each in before.values())
 
 
-def check_relayed(drafted: Draft, vault: Vault, evicted: Iterable[Evicted]) -> None:
+def check_relayed(drafted: Draft, vault: Vault, waiting: Waiting) -> None:
     """Rule 4, for each transaction that nodes may hold now; they conflict, so at most one of them waits anywhere.
 
     Raises:
-        ReplaceFeeLow: nodes would keep one of them.
+        ReplaceTooMany, ReplaceFeeLow: nodes would keep one of them.
     """
     size = vsize(signed_weight(drafted, vault))
-    for each in evicted:
-        needed = each.fee + fee_at(INCREMENTAL_RATE, size)
+    for each in waiting.evicted:
+        if each.count > MAX_EVICTED:
+            raise ReplaceTooMany(count=each.count, most=MAX_EVICTED)
+        needed = each.fee + fee_at(max(waiting.step, INCREMENTAL_RATE), size)
         if drafted.fee < needed or rate_of(drafted.fee, size) <= each.rate:
             rate = max(rate_of(needed, size), each.rate + 1)
             raise ReplaceFeeLow(fee=drafted.fee, evicted=each.fee, needed=needed, rate=rate)

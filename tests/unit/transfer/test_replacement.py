@@ -11,7 +11,9 @@ from custody.testing.cast import SUPPLIER, TAX_OFFICE
 from custody.transfer.draft import signed_weight
 from custody.transfer.replacement import (
     INCREMENTAL_RATE,
+    MAX_EVICTED,
     Evicted,
+    Waiting,
     check_payees,
     check_relayed,
     check_replacement,
@@ -93,29 +95,45 @@ def test_nodes_take_it_from_the_rate_that_is_named(told, redrafted, evicted, rat
     def paying(fee):
         return redrafted(told.draft, outputs=[replace(output, amount=spent - fee)])
 
-    waiting = Evicted(evicted, rate)
+    waiting = Waiting((Evicted(evicted, rate),))
     vault = told.cast.vault
     # One output instead of two: smaller than `size`, which is all the same for what is compared.
     size = vsize(signed_weight(paying(1), vault))
     with refuses("REPLACE_FEE_LOW") as caught:
-        check_relayed(paying(min(evicted, 1)), vault, [waiting])
+        check_relayed(paying(min(evicted, 1)), vault, waiting)
     least = caught.error.rate
-    check_relayed(paying(fee_at(least, size)), vault, [waiting])
+    check_relayed(paying(fee_at(least, size)), vault, waiting)
     enough = fee_at(least, size)
     assert enough >= evicted + fee_at(INCREMENTAL_RATE, size)
     assert enough * 1000 > rate * size
     with refuses("REPLACE_FEE_LOW"):
-        check_relayed(paying(enough - 2 * size // 1000 - 2), vault, [waiting])
+        check_relayed(paying(enough - 2 * size // 1000 - 2), vault, waiting)
 
 
 def test_where_nothing_waits_any_fee_will_do(told):
-    check_relayed(told.draft, told.cast.vault, ())
+    check_relayed(told.draft, told.cast.vault, Waiting())
 
 
 def test_of_several_that_may_wait_each_must_be_outbid(told):
     fee = told.draft.fee
     low, high = Evicted(fee // 4, 1), Evicted(fee, 1)
-    check_relayed(told.draft, told.cast.vault, [low])
+    check_relayed(told.draft, told.cast.vault, Waiting((low,)))
     with refuses("REPLACE_FEE_LOW") as caught:
-        check_relayed(told.draft, told.cast.vault, [low, high])
+        check_relayed(told.draft, told.cast.vault, Waiting((low, high)))
     assert caught.error.evicted == fee
+
+
+def test_what_a_node_asks_for_on_top_counts_where_it_is_more(told):
+    size = vsize(signed_weight(told.draft, told.cast.vault))
+    fee = told.draft.fee
+    nearly = Evicted(fee - fee_at(INCREMENTAL_RATE, size), 1)
+    for step in (1, INCREMENTAL_RATE):
+        check_relayed(told.draft, told.cast.vault, Waiting((nearly,), step))
+    with refuses("REPLACE_FEE_LOW"):
+        check_relayed(told.draft, told.cast.vault, Waiting((nearly,), INCREMENTAL_RATE + 1_000))
+
+
+def test_nodes_throw_out_a_hundred_for_one_and_no_more(told):
+    check_relayed(told.draft, told.cast.vault, Waiting((Evicted(0, 0, MAX_EVICTED),)))
+    with refuses("REPLACE_TOO_MANY"):
+        check_relayed(told.draft, told.cast.vault, Waiting((Evicted(0, 0, MAX_EVICTED + 1),)))

@@ -80,6 +80,7 @@ class Fees(_Answer):
 
     base: Amount
     ancestor: Amount
+    descendant: Amount
 
 
 class MempoolEntry(_Answer):
@@ -87,6 +88,7 @@ class MempoolEntry(_Answer):
 
     vsize: int
     ancestor_size: int = Field(alias="ancestorsize")
+    descendants: int = Field(alias="descendantcount")
     fees: Fees
 
 
@@ -144,10 +146,11 @@ class FeeEstimate(_Answer):
 
 
 class MempoolInfo(_Answer):
-    """getmempoolinfo: what is taken now, and what is relayed at all."""
+    """getmempoolinfo: what is taken now, what is relayed at all, and what replaces something pays on top."""
 
     min_fee: Rate = Field(alias="mempoolminfee")
     min_relay_fee: Rate = Field(alias="minrelaytxfee")
+    step: Rate = Field(alias="incrementalrelayfee")
 
 
 class Acceptance(_Answer):

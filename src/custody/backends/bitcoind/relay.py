@@ -22,6 +22,8 @@ from custody.backends.bitcoind.view import BitcoindView
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.ports import BlockUnknown, RelayRefused, Standing, plain_reason
+from custody.transfer.replacement import Evicted
+from custody.units import rate_of
 
 CONFIRM_WITHIN: Final = 6
 """Blocks within which a fee estimate is for: about an hour."""
@@ -91,6 +93,17 @@ class BitcoindRelay:
         """
         estimate = self._node.ask(answers.FEE_ESTIMATE, "estimatesmartfee", CONFIRM_WITHIN)
         return max(estimate.rate, self.min_fee_rate()) if estimate.rate else None
+
+    def evicted(self, txid: bytes) -> Evicted | None:
+        """What a replacement of `txid` would throw out; None when it does not wait."""
+        entry = self._view.waiting(txid)
+        if entry is None:
+            return None
+        return Evicted(entry.descendant_fee, rate_of(entry.fee, entry.vsize), entry.descendants)
+
+    def step_rate(self) -> int:
+        """sat/kvB that a replacement has to pay on top, for its own size."""
+        return self._node.ask(answers.MEMPOOL_INFO, "getmempoolinfo").step
 
     def min_fee_rate(self) -> int:
         """sat/kvB below which the node takes nothing now; it rises while the mempool is full."""

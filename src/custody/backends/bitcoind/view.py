@@ -56,13 +56,18 @@ class ChainStatus:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTransaction:
-    """A transaction in the mempool: sats and vbytes of its own, and with everything unconfirmed that it spends."""
+    """A transaction in the mempool: sats and vbytes of its own, and with everything unconfirmed that it spends.
+
+    `descendants` are itself and all that spends of it, `descendant_fee` what these pay together.
+    """
 
     txid: bytes
     fee: int
     vsize: int
     package_fee: int
     package_vsize: int
+    descendant_fee: int
+    descendants: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,10 @@ class BitcoindView:
             if entry.code != _NOT_FOUND:
                 raise self.node.failed(f"getmempoolentry: {entry.reason}")
             return None
-        return WaitingTransaction(txid, entry.fees.base, entry.vsize, entry.fees.ancestor, entry.ancestor_size)
+        fees = entry.fees
+        return WaitingTransaction(
+            txid, fees.base, entry.vsize, fees.ancestor, entry.ancestor_size, fees.descendant, entry.descendants
+        )
 
     def waiting_transaction(self, txid: bytes) -> Transaction | None:
         """The transaction `txid` itself while it is in the mempool."""

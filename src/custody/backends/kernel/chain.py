@@ -39,7 +39,8 @@ from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import MinedTransaction, OutPoint, Transaction
 from custody.errors import Refused
 from custody.ports import BlockUnknown, BlockView, NodeUnavailable, RelayRefused, Standing, Tip
-from custody.units import Network
+from custody.transfer.replacement import Evicted
+from custody.units import Network, rate_of
 
 HEADER_SIZE: Final = 80
 _MEDIAN_SPAN: Final = 11
@@ -242,6 +243,19 @@ class KernelChain:
         reason = self._judge.judge(raw, [each.output for each in spent])
         if reason is not None:
             raise Refusal(f"mandatory-script-verify-flag-failed ({reason})")
+
+    def evicted(self, txid: bytes) -> Evicted | None:
+        """What a replacement of `txid` would throw out; None when it does not wait."""
+        found = {each.transaction.txid: each for each in self._pool.with_spenders(txid)}
+        if not found:
+            return None
+        own = found[txid]
+        rate = rate_of(own.fee, own.transaction.vsize)
+        return Evicted(sum(each.fee for each in found.values()), rate, len(found))
+
+    def step_rate(self) -> int:
+        """sat/kvB that a replacement has to pay on top, for its own size."""
+        return MIN_FEE_RATE
 
     def fee_rate(self) -> int | None:
         """None: nobody competes for block space here."""

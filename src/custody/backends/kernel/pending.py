@@ -175,9 +175,17 @@ class PendingPool:
         for each in transaction.inputs:
             del self._spenders[each.outpoint]
 
+    def with_spenders(self, txid: bytes) -> tuple[Waiting, ...]:
+        """What waits under `txid`, and all that spends what it would create; nothing when it does not wait."""
+        return tuple(self._waiting[each] for each in self._with_spenders({txid} & self._waiting.keys()))
+
     def _conflicts(self, transaction: Transaction) -> frozenset[bytes]:
         """Waiting transactions that spend the same coins, and all that spend what those would create."""
-        found = {self._spenders[each.outpoint] for each in transaction.inputs if each.outpoint in self._spenders}
+        return self._with_spenders(
+            {self._spenders[each.outpoint] for each in transaction.inputs if each.outpoint in self._spenders}
+        )
+
+    def _with_spenders(self, found: set[bytes]) -> frozenset[bytes]:
         for txid, waiting in self._waiting.items():
             # In their order, so parents come first.
             if any(each.outpoint.txid in found for each in waiting.transaction.inputs):
