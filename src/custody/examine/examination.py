@@ -46,7 +46,7 @@ from custody.examine.shown import (
     witness_finding,
 )
 from custody.history.questions import History
-from custody.history.relations import VetoedAlike, refuse_vetoed_request, vetoed_alike
+from custody.history.relations import PaidAlike, VetoedAlike, paid_alike, refuse_vetoed_request, vetoed_alike
 from custody.history.state import State
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Tally
@@ -99,8 +99,8 @@ class Step:
 class Examination:
     """What a reader knows after every step has passed. `shown` is the log it must remember.
 
-    `vetoed_alike` is who has said no to the same payments before, in other requests; `reason` is why the transfer was
-    asked for, None when that was erased or withheld.
+    `vetoed_alike` is who has said no to the same payments before, in other requests, and `paid_alike` what else may
+    still make them; `reason` is why the transfer was asked for, None when that was erased or withheld.
     """
 
     stage: Stage
@@ -116,6 +116,7 @@ class Examination:
     body_digest: bytes
     steps: tuple[Step, ...]
     vetoed_alike: tuple[VetoedAlike, ...] = field(default=())
+    paid_alike: tuple[PaidAlike, ...] = field(default=())
     not_checked: tuple[str, ...] = field(default=())
 
     @property
@@ -310,6 +311,7 @@ def _examine(
         body_digest=body_digest,
         steps=tuple(steps),
         vetoed_alike=vetoed_alike(history, request),
+        paid_alike=paid_alike(history, request),
         not_checked=_not_checked(charter, transfer, reason, now),
     )
 

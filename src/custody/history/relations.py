@@ -20,7 +20,7 @@ from custody.transfer.state import Status, Transfer
 _NEVER: Final = (Ending.SUPERSEDED, Ending.ABANDONED)
 """Endings after which what spends the outputs of a transfer cannot confirm either."""
 MOST_ALIKE: Final = 5
-"""Vetoes of one payment that are named."""
+"""Vetoes of one payment that are named, and transfers that may still pay it."""
 
 
 class RequestInUse(Refused, code="REQUEST_IN_USE"):
@@ -73,6 +73,32 @@ def vetoed_alike(history: History, request: TransferRequest) -> tuple[VetoedAlik
             transfer = history.transfer(row.value)
             officers = dict.fromkeys(one.officer for one in transfer.opinions if one.verdict is Opinion.VETO)
             found += [VetoedAlike(officer, transfer.id, each.payee, each.amount) for officer in officers]
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class PaidAlike:
+    """A transfer that may still pay the same, sats (None: all there is), to the same payee."""
+
+    transfer: bytes
+    status: Status
+    payee: str
+    amount: int | None
+
+
+def paid_alike(history: History, request: TransferRequest) -> tuple[PaidAlike, ...]:
+    """What else may pay the same payee the same, the newest first and few of each: of two, one may be a mistake.
+
+    Not what the request is drafted as or takes the place of: of these, one at most can confirm.
+    """
+    rivals = (*lists.drafts_of(history, request.digest()), *map(history.transfer, request.replaces))
+    groups = {each.group for each in rivals}
+    found: list[PaidAlike] = []
+    for each in request.payments:
+        rows = history.state.under(tables.PAYING, tables.payment_key(each.payee, each.amount), backwards=True)
+        transfers = (history.transfer(row.value) for _, row in rows)
+        others = (other for other in transfers if other.group not in groups)
+        found += [PaidAlike(one.id, one.status, each.payee, each.amount) for one in islice(others, MOST_ALIKE)]
     return tuple(dict.fromkeys(found))
 
 

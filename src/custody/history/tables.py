@@ -176,6 +176,8 @@ VETOES: Final = Table("vetoes", Named)
 """TransferIds of those that an officer vetoed, by RequestId and the entry that says so."""
 VETOED: Final = Table("vetoed", Named)
 """The same by `payment_key` of what they would have paid, and that entry."""
+PAYING: Final = Table("paying", Named)
+"""Live transfers by `payment_key` of what each pays, and the entry that drafted it."""
 NONCES: Final = Table("nonces", NonceRow)
 """By nonce of a cosigner's signature (r, 32 bytes)."""
 
@@ -243,6 +245,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     SPOKEN,
     VETOES,
     VETOED,
+    PAYING,
     NONCES,
     READERS,
     PAST,

@@ -12,12 +12,13 @@ from custody.history.relations import (
     is_stranded,
     is_superseded,
     members,
+    paid_alike,
     refuse_drafted,
 )
 from custody.history.tables import HoldingRow, outpoint_of
 from custody.testing.cast import OFFICERS
 from custody.transfer.address import AddressAnnex, AddressIssued
-from custody.transfer.request import read_request
+from custody.transfer.request import TransferRequest, read_request
 from custody.transfer.settlement import Ending
 from custody.transfer.state import Transfer
 from custody.vault.descriptor import Branch
@@ -52,6 +53,7 @@ def answers(history: History) -> Answers:
         "unconfirmed": {outpoint: coin.amount for outpoint, coin in change.items() if coin is not None},
         "undrafted": [read_request(each).digest() for each in lists.undrafted(history)],
         "in_use": {each for each in requests if _is_in_use(history, each)},
+        "alike": {each.id: _alike(history, each.request) for each in transfers},
         "frozen_by": history.frozen_by,
         "blocks": [(height, row.block) for height, row in lists.blocks(history)],
         "next": {(vault.id, branch): history.next_index(vault.id, branch) for vault in vaults for branch in Branch},
@@ -65,6 +67,10 @@ def answers(history: History) -> Answers:
         "annexes": {named: history.annexed_at(named) for named, _ in history.state.scan(tables.ANNEXES)},
         "erased": {int.from_bytes(key, "big"): row.value for key, row in history.state.scan(tables.ERASED)},
     }
+
+
+def _alike(history: History, request: TransferRequest) -> set[tuple[bytes, str, int | None]]:
+    return {(each.transfer, each.payee, each.amount) for each in paid_alike(history, request)}
 
 
 def answers_of_bodies(history: History) -> Answers:

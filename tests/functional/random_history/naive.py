@@ -483,6 +483,7 @@ class Naive:
             "unconfirmed": dict(self._unconfirmed_change()),
             "undrafted": [each for each in self.requests if each not in drafted],
             "in_use": {each.draft.identity.request for each in self.transfers if each.is_live or each.is_bearer},
+            "alike": {each.id: self._alike(each) for each in self.transfers},
             "frozen_by": None if self.frozen is None else self.frozen[0],
             "blocks": [(each.height, each.block) for each in reversed(self.blocks)],
             "next": {place: self.next_index(*place) for place in places},
@@ -495,6 +496,16 @@ class Naive:
             "annexes": dict(self.annexes),
             "erased": dict(self.erased),
         }
+
+    def _alike(self, told: Told) -> set[tuple[bytes, str, int | None]]:
+        """Live transfers of other groups that pay a payee of this one the same; the five newest of each payment."""
+        own = {(each.payee, each.amount) for each in told.request.payments}
+        groups = {each.group for each in self.transfers if each.draft.identity.request == told.draft.identity.request}
+        groups |= {each.group for each in self.transfers if each.id in told.request.replaces}
+        others = [each for each in self.transfers if each.is_live and each.group not in groups]
+        paid = {each.id: {(one.payee, one.amount) for one in each.request.payments} & own for each in others}
+        newest = {one: [each.id for each in others if one in paid[each.id]][-5:] for one in own}
+        return {(each, *one) for one, ids in newest.items() for each in ids}
 
     def _unconfirmed_change(self) -> Iterator[tuple[OutPoint, int]]:
         for each in self.transfers:

@@ -16,6 +16,7 @@ from custody.apps.commands.transfer_ask import person_of
 from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key
 from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
+from custody.apps.views.alike import known_blocks, known_data
 from custody.apps.views.consolidation import left_behind
 from custody.apps.views.judgement import decision_data
 from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
@@ -76,8 +77,13 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "fee_rate": transfer.draft.rate,
             "fee_rate_source": None if chosen is None else chosen.source.value,
             "left_behind": None if left is None else asdict(left),
+            **known_data(transfer.request, history),
         },
-        lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
+        lambda: screen(
+            transfer_text(transfer, history),
+            block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"]),
+            *known_blocks(transfer.request, history),
+        ),
     )
     for line in left.lines() if left is not None else ():
         output().talk(line)

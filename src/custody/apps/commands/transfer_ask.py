@@ -17,7 +17,8 @@ from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open
 from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
-from custody.apps.views.layout import SHORT, spoken
+from custody.apps.views.alike import known_blocks, known_data
+from custody.apps.views.layout import SHORT, screen, spoken
 from custody.apps.views.request import request_data, request_text
 from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
@@ -171,14 +172,23 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     signed, paper = check_request(envelope, charter), RequestPaper(signed=envelope, annex=annex)
     if out is not None:
         write_output(out, paper.to_bytes())
-    if desk is not None:
-        with desk.work() as work:
-            work.custodian.submit(paper)
-    output().emit(request_data(signed, reason), lambda: request_text(signed, reason))
     if desk is None:
+        output().emit(request_data(signed, reason), lambda: request_text(signed, reason))
         output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
-    else:
-        output().next_step(f"custody transfer draft {signed.digest().hex()[:SHORT]}")
+        return
+    with desk.work() as work:
+        work.custodian.submit(paper)
+        history = work.custodian.history()
+    _show_entered(signed, reason, history)
+
+
+def _show_entered(request: TransferRequest, reason: str | None, history: History) -> None:
+    """A request that is in the log, and what else the log knows of such payments."""
+    output().emit(
+        {**request_data(request, reason), **known_data(request, history)},
+        lambda: screen(request_text(request, reason), *known_blocks(request, history)),
+    )
+    output().next_step(f"custody transfer draft {request.digest().hex()[:SHORT]}")
 
 
 def _wanted(  # noqa: PLR0913 - one for each option
@@ -294,6 +304,5 @@ def submit(*, file: str) -> None:
     paper = read_alone(RequestPaper, file)
     with coordinator().work() as work:
         submitted = work.custodian.submit(paper)
-    reason = read_reason(submitted.annex, paper.annex)
-    output().emit(request_data(submitted, reason), lambda: request_text(submitted, reason))
-    output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")
+        history = work.custodian.history()
+    _show_entered(submitted, read_reason(submitted.annex, paper.annex), history)

@@ -9,6 +9,7 @@ import click
 from custody.apps.commands.telling import tell_next, warn_dropped, warn_frozen
 from custody.apps.coordinator import Coordinator, coordinator, find_request, find_transfer
 from custody.apps.terminal import Verb, output
+from custody.apps.views.alike import known_blocks, known_data
 from custody.apps.views.layout import INDENT, SHORT, block, screen
 from custody.apps.views.request import request_data, request_text
 from custody.apps.views.sending import standing_text
@@ -69,17 +70,21 @@ def show(*, transfer_id: str) -> None:
         request = read_request(history.request(found))
         reason = reason_of(request, history)
         annexed = history.annexed_at(request.annex)
-        output().emit({**request_data(request, reason), "annex_entry": annexed}, lambda: request_text(request, reason))
+        output().emit(
+            {**request_data(request, reason), **known_data(request, history), "annex_entry": annexed},
+            lambda: screen(request_text(request, reason), *known_blocks(request, history)),
+        )
         output().next_step(f"custody transfer draft {found.hex()[:SHORT]}")
         return
     transfer = history.transfer(found)
     sent = _underway(desk, transfer)
     standing = sent[0].standing if sent else None
     output().emit(
-        {**transfer_data(transfer, history), "standing": standing},
+        {**transfer_data(transfer, history), **known_data(transfer.request, history), "standing": standing},
         lambda: screen(
             transfer_text(transfer, history),
             block("At the node", [] if standing is None else [f"{INDENT}{standing_text(standing)}"]),
+            *(known_blocks(transfer.request, history) if transfer.is_live else ()),
         ),
     )
     warn_dropped(sent)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from custody.apps.terminal import JsonValue
+from custody.apps.views.alike import alike_blocks, alike_data
 from custody.apps.views.judgement import approvals_data, decision_data
 from custody.apps.views.layout import (
     INDENT,
@@ -39,7 +40,6 @@ from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.bitcoin.script import address
 from custody.examine.evidence import Stage
 from custody.examine.examination import Examination, Step
-from custody.history.relations import VetoedAlike
 from custody.transfer.approval import CLOCK_SKEW, RoleTally
 from custody.transfer.request import Purpose
 from custody.units import rate_of
@@ -58,20 +58,11 @@ def examination_screen(found: Examination, now: int) -> str:
         f"Transfer to {task}: {headline(found)}",
         block("Examined here", steps_table(found.steps)),
         *transfer_blocks(found, now),
-        block("Vetoed before", listed(vetoed_lines(found.vetoed_alike))),
+        *alike_blocks(found.vetoed_alike, found.paid_alike),
         block("Not checked here", listed(found.not_checked)),
         "" if found.is_witnessed else NOT_WITNESSED,
         words_block("Transfer", found.transfer_id),
     )
-
-
-def vetoed_lines(vetoed: Iterable[VetoedAlike]) -> list[str]:
-    """One line for each veto of the same payment."""
-    return [
-        f"{each.officer} vetoed {'everything' if each.amount is None else sats(each.amount)} to {each.payee}: "
-        f"transfer {each.transfer.hex()}"
-        for each in vetoed
-    ]
 
 
 def headline(found: Examination) -> str:
@@ -209,11 +200,8 @@ def _signatures(found: Examination) -> list[str]:
 
 def examination_data(found: Examination) -> Data:
     """What `examination_screen` shows, for a program."""
-    vetoed: list[JsonValue] = [
-        {"officer": each.officer, "transfer": each.transfer.hex(), "payee": each.payee, "amount": each.amount}
-        for each in found.vetoed_alike
-    ]
-    return {**transfer_data(found), "proved": True, "vetoed_before": vetoed, "not_checked": list(found.not_checked)}
+    alike = alike_data(found.vetoed_alike, found.paid_alike)
+    return {**transfer_data(found), "proved": True, **alike, "not_checked": list(found.not_checked)}
 
 
 def transfer_data(found: Examination) -> Data:

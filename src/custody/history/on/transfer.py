@@ -51,12 +51,15 @@ def at_status(state: State, transfer_id: bytes, *allowed: Status) -> Transfer:
 
 
 def become(state: State, row: TransferRow) -> State:
-    """Put this row in the place of the transfer's; it holds its coins while it is live, and not after."""
+    """Put this row in the place of the transfer's; it holds its coins and may pay while it is live, and not after."""
     was_live, is_live = state.has(tables.LIVE, number(row.drafted)), _is_live(row)
     state = state.put(tables.TRANSFERS, row.id, row)
     if was_live == is_live:
         return state
-    state = state.put(tables.LIVE, number(row.drafted), Named(row.id) if is_live else None)
+    named = Named(row.id) if is_live else None
+    state = state.put(tables.LIVE, number(row.drafted), named)
+    for each in History(state).transfer(row.id).request.payments:
+        state = state.put(tables.PAYING, tables.payment_key(each.payee, each.amount) + number(row.drafted), named)
     return _hold(state, row) if is_live else _let_go(state, row)
 
 
