@@ -24,6 +24,7 @@ from custody.envelope import Envelope, payload_type
 from custody.errors import InvalidInput
 from custody.ports import FileExists, FileTooLarge
 from custody.record import MAX_RECORD, FileRecord, Record
+from custody.saved import text_in
 
 F = TypeVar("F", bound=FileRecord)
 
@@ -42,14 +43,6 @@ class WrongFile(InvalidInput, code="FILE_KIND"):
         """Where the file belongs, if there is such a place."""
         text = super().advice() if self.taken_by else "Check which file you gave: no command here takes it."
         return text[:1].upper() + text[1:]
-
-
-class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
-    """A file of bytes where text belongs."""
-
-    message = "{what} is not plain text"
-    hint = "Check which file you gave: this command reads text as it was exported."
-    what: str
 
 
 class FileKind(StrEnum):
@@ -203,18 +196,15 @@ def read_foreign(path: str, cap: int, expected: FileKind, what: str = "") -> byt
 
 
 def read_text(path: str, cap: int, what: str, expected: FileKind = FileKind.UNKNOWN) -> str:
-    """The text in the file at `path` (`-` is stdin), in UTF-8; `what` it should be is for messages.
+    """The text in the file at `path` (`-` is stdin), as `custody.saved` reads it; `what` it should be is for messages.
 
     Raises:
         WrongFile: it is a file of ours, of another kind than `expected`.
-        FileNotText: it is not UTF-8.
+        FileNotText: it is not UTF-8; what it looks like is told.
         FileMissing, FileTooLarge, FileUnusable: it cannot be read.
     """
     data = read_foreign(path, cap, expected, what if expected is FileKind.UNKNOWN else "")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileNotText(what=what) from None
+    return text_in(data, what)
 
 
 def refuse_other(data: bytes, path: str, expected: FileKind) -> None:

@@ -31,6 +31,7 @@ from custody.ports.station import (
     Signer,
     SignerRefused,
     SnapshotStart,
+    StationDamaged,
     StationMemory,
     StationState,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Standing",
     "StateChanged",
     "StateGone",
+    "StationDamaged",
     "StationMemory",
     "StationState",
     "Store",

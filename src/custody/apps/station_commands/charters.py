@@ -14,6 +14,7 @@ from custody.apps.devices import check_emulator, device_option, device_signer, e
 from custody.apps.files import read_signed, read_text, refuse_existing
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.station_commands.desk import desk
+from custody.apps.pasted import Spoken
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -40,8 +41,8 @@ MAX_DESCRIPTOR_FILE: Final = 64 * 1024
 
 @click.command(cls=Verb, epilog="Example: custody-station trust charter.json  (the 24 words are then asked for)")
 @click.argument("charter_file")
-@click.argument("words", nargs=-1)
-@click.option("--digest", metavar="HEX", help="The digest as 64 hexadecimal digits, in place of 24 words.")
+@click.argument("words", nargs=-1, type=Spoken())
+@click.option("--digest", type=Spoken(), metavar="HEX", help="The digest as 64 hexadecimal digits, in place of 24 words.")
 def trust(*, charter_file: str, words: tuple[str, ...], digest: str | None) -> None:
     """Trust the charter whose 24 words were told to you by voice.
 
