@@ -4,7 +4,7 @@ Every file says itself what it is, and nothing is guessed from its name or from 
 
 - a record that travels alone begins with its `_type`, such as `custody/payer-card/v1` (`record.FileRecord`);
 - a signed document is a DSSE envelope, whose `payloadType` names what it carries (`custody.envelope`);
-- a PSBT begins with its magic bytes, in base64 too (BIP 174), and a checkpoint ends in signature lines (C2SP
+- a PSBT begins with its magic bytes, in whichever form (`bitcoin.psbt_forms`), and a checkpoint ends in signature lines (C2SP
   signed-note).
 
 What a file claims to be is not believed: reading it checks the same field again, and everything else. Sizes are bytes.
@@ -18,8 +18,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from custody.apps.terminal import STANDARD, read_input, shown
+from custody.apps.terminal import STANDARD, output, read_input, shown
 from custody.bitcoin.psbt import MAGIC
+from custody.bitcoin.psbt_forms import Unwrapped, is_wrapped_psbt, unwrap
 from custody.envelope import Envelope, payload_type
 from custody.errors import InvalidInput
 from custody.ports import FileExists, FileTooLarge
@@ -112,8 +113,6 @@ _TAKEN_BY: Final = {
     FileKind.CONFIRMATION: "custody log snapshot",
     FileKind.PSBT: "custody transfer combine and custody transfer import",
 }
-_PSBT_TEXT: Final = b"cHNidP"
-"""How the base64 of every PSBT begins."""
 _NOTE_SIGNATURE: Final = "\n\n\u2014 ".encode()
 _TYPE: Final = re.compile(rb'\s*\{\s*"_type"\s*:\s*"custody/([a-z-]{1,40})/v1"')
 _PAYLOAD_TYPE: Final = re.compile(rb'"payloadType"\s*:\s*"([!-~]{1,120}?)"')
@@ -121,7 +120,7 @@ _PAYLOAD_TYPE: Final = re.compile(rb'"payloadType"\s*:\s*"([!-~]{1,120}?)"')
 
 def kind_of(data: bytes) -> FileKind:
     """What a file claims to be. Whether it is that, reading it shows."""
-    if data.startswith(MAGIC) or data.lstrip()[: len(_PSBT_TEXT)] == _PSBT_TEXT:
+    if data.startswith(MAGIC) or is_wrapped_psbt(data):
         return FileKind.PSBT
     if alone := _TYPE.match(data):
         return _ALONE.get(alone[1].decode("ascii"), FileKind.UNKNOWN)
@@ -193,6 +192,36 @@ def read_foreign(path: str, cap: int, expected: FileKind, what: str = "") -> byt
             raise wrong_file(path, found, what or expected)
 
     return _read(path, cap, refuse)
+
+
+def read_psbt(path: str, cap: int) -> bytes:
+    """The PSBT in the file at `path` (`-` is stdin), in its binary or base64 spelling.
+
+    Other programs wrap it in other forms; in which one it came is told.
+
+    Raises:
+        WrongFile: it says that it is something else.
+        PsbtEncoding, FileNotText: it holds no PSBT, or more than one.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+    return psbt_in(read_foreign(path, cap, FileKind.PSBT), path)
+
+
+def psbt_in(data: bytes, path: str) -> bytes:
+    """The PSBT that `data` holds; `path` is for messages. Raises as `read_psbt`."""
+    return _unwrapped(data, path).psbt
+
+
+def read_psbt_or_transaction(path: str, cap: int) -> bytes:
+    """The same, or a transaction in hexadecimal. Raises as `read_psbt`."""
+    return _unwrapped(read_foreign(path, cap, FileKind.PSBT, "a PSBT or a transaction"), path).data
+
+
+def _unwrapped(data: bytes, path: str) -> Unwrapped:
+    found = unwrap(data)
+    if found.form:
+        output().talk(f"{_named(path)}: read from {found.form}")
+    return found
 
 
 def read_text(path: str, cap: int, what: str, expected: FileKind = FileKind.UNKNOWN) -> str:

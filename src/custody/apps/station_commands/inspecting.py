@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from custody.apps.files import FileKind, alone_in, kind_of, wrong_file
+from custody.apps.files import FileKind, alone_in, kind_of, psbt_in, wrong_file
 from custody.apps.station_commands.desk import Desk, desk
 from custody.apps.terminal import STANDARD, JsonValue, Verb, output, read_input, shown
 from custody.apps.views.examination import examination_data, examination_screen
@@ -227,7 +227,7 @@ def _paper(
         case FileKind.CARD:
             return card_paper(alone_in(data, PayerCard, path), charter)
         case FileKind.PSBT:
-            psbt = read_transfer_file(data, Direction.FROM_SIGNER)
+            psbt = read_transfer_file(psbt_in(data, path), Direction.FROM_SIGNER)
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
         case FileKind.WITNESS_REQUEST:
             request = alone_in(data, WitnessRequest, path)
