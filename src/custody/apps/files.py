@@ -4,8 +4,8 @@ Every file says itself what it is, and nothing is guessed from its name or from 
 
 - a record that travels alone begins with its `_type`, such as `custody/payer-card/v1` (`record.FileRecord`);
 - a signed document is a DSSE envelope, whose `payloadType` names what it carries (`custody.envelope`);
-- a PSBT begins with its magic bytes, in whichever form (`bitcoin.psbt_forms`), and a checkpoint ends in signature lines (C2SP
-  signed-note).
+- a PSBT begins with its magic bytes, in whichever form another program wrote it (BIP 174, `bitcoin.psbt_forms`), and a
+  checkpoint ends in signature lines (C2SP signed-note).
 
 What a file claims to be is not believed: reading it checks the same field again, and everything else. Sizes are bytes.
 """

@@ -69,8 +69,8 @@ class PassphraseWrong(InvalidInput, code="PASSPHRASE_WRONG"):
 
     message = "this passphrase does not open the key file {name!r}"
     hint = (
-        "Type it again, and check the keyboard's layout and language. The file reads as it was written; if you are sure "
-        "of the passphrase, try it on the file's backup, in case somebody changed this one on purpose."
+        "Type it again, and check the keyboard's layout and language. The file reads as it was written; if you are "
+        "sure of the passphrase, try it on the file's backup, in case somebody changed this one on purpose."
     )
     name: str
 

@@ -84,8 +84,9 @@ Examples:
 def import_files(*, words: tuple[str, ...]) -> None:
     """Take signatures from what any software gives back.
 
-    A FILE is a PSBT (version 0 or 2), finished or not, or the transaction in hexadecimal. The PSBT may be binary, base64,
-    hexadecimal, or stand in the JSON that hwi or bitcoin-cli printed; which it was is said. Signatures by the vault's keys are taken from it, each verified, and nothing else of it is believed. Whose transfer it is, its
+    A FILE is a PSBT (version 0 or 2), finished or not, or the transaction in hexadecimal. The PSBT may be binary,
+    base64 or hexadecimal, or stand in the JSON that hwi or bitcoin-cli printed; which it was is said. Signatures by
+    the vault's keys are taken from it, each verified, and nothing else of it is believed. Whose transfer it is, its
     transaction says; with ID it must be that one. A cosigner counts whose signature is on every input.
 
     With enough of them the transaction is finished and judged by every independent judge, as by transfer combine.

@@ -10,8 +10,8 @@ import click
 
 from custody.apps.files import read_alone, read_signed, refuse_existing
 from custody.apps.keys import open_person, read_key_file
-from custody.apps.station_commands.desk import desk
 from custody.apps.pasted import Spoken
+from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import (
     Verb,
     confirm,
@@ -49,7 +49,10 @@ from custody.words import check_spoken
 @click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The officer's key file.")
 @click.option("--signed", "signed_file", metavar="FILE", help="The statement with other officers' signatures.")
 @click.option(
-    "--words", type=Spoken(), metavar="TEXT", help="The statement's 24 words as another officer reads them: others are refused."
+    "--words",
+    type=Spoken(),
+    metavar="TEXT",
+    help="The statement's 24 words as another officer reads them: others are refused.",
 )
 @out_option("the signed statement, for the payer or the next officer")
 @yes_option()

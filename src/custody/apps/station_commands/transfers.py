@@ -15,8 +15,8 @@ import click
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
 from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_cosigner, open_person, read_key_file
-from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.pasted import Spoken
+from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
     Verb,
     confirm,
