@@ -1,4 +1,4 @@
-"""A command has acted; what it prints or notes afterwards cannot be printed or noted: that is no failure of the step."""
+"""What a command prints or notes after it has acted, and cannot: that is no failure of the step."""
 
 import json
 import os
@@ -154,7 +154,7 @@ def test_a_request_that_was_written_and_not_entered_says_how_to_enter_it(office)
     office.refuses("FILE_EXISTS", *asks(office), "-o", out)
 
 
-def test_a_station_leaves_no_core_behind(office):
+def test_a_station_leaves_no_core_behind():
     code = (
         "import resource\n"
         "from custody.apps import station\n"

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,20 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "fsync", full)
     with refuses("FILE_UNUSABLE"):
         write_new(tmp_path / "a.psbt", b"data")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", [write_new, replace_atomically])
+def test_a_file_that_does_not_fit_is_told_of_as_itself(tmp_path, write):
+    # A limit on the size of files stands for a full medium: writing fails, and so does closing what was not written.
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+    try:
+        with refuses("FILE_UNUSABLE") as caught:
+            write(tmp_path / "a.psbt", b"more than ten bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "too large" in str(caught.error)
     assert names(tmp_path) == []
 
 

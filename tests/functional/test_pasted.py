@@ -1,4 +1,4 @@
-"""A secret on the command line (THREATS C9): wherever it stands, it is refused, not echoed, not kept, not acted upon."""
+"""A secret on the command line (THREATS C9): wherever it stands, it is refused, not echoed and not kept."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SECRETS = [MNEMONIC, XPRV, WIF]
 
 def argument_places(program, path=()):
     """Every argument and option of every command that takes a text, as it would be typed, S in the secret's place."""
-    for name, each in program.table.items():
+    for name in program.table:
         command = program.get_command(None, name)
         if hasattr(command, "table"):
             yield from argument_places(command, (*path, name))

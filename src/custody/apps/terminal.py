@@ -8,8 +8,8 @@
    break our lines either: where they are too long, they are broken here, and what goes on is marked.
 4. No file is overwritten; `-` is stdin or stdout.
 5. `--help` loads nothing but click: a group knows its commands by name and first line, and imports one to use it.
-6. Nothing that prints can fail (`streams`): when a command is over, it is told with the exit code 5 that stdout did
-   not hold all of it. A reader who left is no failure.
+6. Nothing that prints can fail (`streams`): when a command is over, the exit code 5 says that stdout did not hold all
+   of it. A reader who left is no failure.
 7. No secret that was pasted where it does not belong is printed, kept or acted upon (`pasted`).
 
 How a passphrase is read stands in `passphrase`. What the commands do stands elsewhere. Exit codes: see `custody.errors`.

@@ -190,19 +190,22 @@ def _temporary(path: Path, data: bytes | Iterable[bytes], mode: int) -> Iterator
         raise FileMissing(path=_shown(path.parent)) from None
     except OSError as error:
         raise _unusable(path, error) from None
+    file = open(descriptor, "wb")  # noqa: PTH123, SIM115 - the descriptor that O_EXCL made, closed below
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - the descriptor that O_EXCL made
-            try:
-                file.writelines([data] if isinstance(data, bytes) else data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as error:
-                raise _unusable(path, error) from None
-            yield temporary
+        try:
+            file.writelines([data] if isinstance(data, bytes) else data)
+            file.flush()
+            os.fsync(descriptor)
+        except OSError as error:
+            raise _unusable(path, error) from None
+        yield temporary
     finally:
         # Also when whatever gives the data failed: half of it must not stay. It is gone already where it was renamed.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        # What did not fit is tried once more by closing, and fails once more.
+        with suppress(OSError):
+            file.close()
 
 
 def _created(path: Path, mode: int) -> tuple[Path, int]:
