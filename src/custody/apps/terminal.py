@@ -12,7 +12,7 @@
    of it. A reader who left is no failure.
 7. No secret that was pasted where it does not belong is printed, kept or acted upon (`pasted`).
 
-How a passphrase is read stands in `passphrase`. What the commands do stands elsewhere. Exit codes: see `custody.errors`.
+How a passphrase is read stands in `passphrase`. What the commands do stands elsewhere. Exit codes: `custody.errors`.
 """
 
 from __future__ import annotations
