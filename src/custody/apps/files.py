@@ -25,7 +25,7 @@ from custody.envelope import Envelope, payload_type
 from custody.errors import InvalidInput
 from custody.ports import FileExists, FileTooLarge
 from custody.record import MAX_RECORD, FileRecord, Record
-from custody.saved import text_in
+from custody.saved import looks_like, text_in
 
 F = TypeVar("F", bound=FileRecord)
 
@@ -243,8 +243,24 @@ def refuse_other(data: bytes, path: str, expected: FileKind) -> None:
         WrongFile: it does not.
     """
     found = kind_of(data)
-    if found is not expected:
-        raise wrong_file(path, found, expected)
+    if found is expected:
+        return
+    saved_as = _saved_as(data) if found is FileKind.UNKNOWN else None
+    if saved_as is not None:
+        # A record has one spelling: it is copied, and never saved from an editor.
+        raise WrongFile(path=_named(path), found=saved_as, taken_by="", expected=expected)
+    raise wrong_file(path, found, expected)
+
+
+def _saved_as(data: bytes) -> str | None:
+    """What an editor or a mail program made of a file, if it was one; None when nothing shows that."""
+    if data.startswith(_BYTE_ORDER_MARK):
+        return "a text that an editor has saved again, with a byte order mark"
+    found = looks_like(data)
+    return None if found is None else f"nothing that this program knows: it looks like {found}"
+
+
+_BYTE_ORDER_MARK: Final = "\ufeff".encode()
 
 
 def _read(path: str, cap: int, refuse: Callable[[bytes], None]) -> bytes:
