@@ -163,3 +163,23 @@ def test_a_station_leaves_no_core_behind():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert ended.stdout.strip() == b"(0, 0)"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{}", b"\xff\xfe{", b"not a charter"])
+def test_a_damaged_file_of_a_station_is_named_as_itself(office, damaged):
+    office.trusted_by("Aigerim")
+    request = office.new_path("request.json")
+    office.does(*asks(office), "-o", request)
+    copy = Path(office.path("station-Aigerim")) / "charter.json"
+    copy.write_bytes(damaged)
+    assert "charter.json" in office.refused_at("Aigerim", "STATION_DAMAGED", "inspect", request)
+    (Path(office.path("station-Aigerim")) / "station.db").write_bytes(damaged + b"no database")
+    assert "station.db" in office.refused_at("Aigerim", "STATION_DAMAGED", "status")
+
+
+def test_what_a_killed_station_left_behind_is_gone_after_the_next(office):
+    office.trusted_by("Aigerim")
+    left = Path(office.path("station-Aigerim")) / ".witness-0011223344556677.json.0123456789abcdef.tmp"
+    left.write_bytes(b"half")
+    office.at_station("Aigerim", "trust", office.path("charter.json"), *office.words)
+    assert not left.exists()
