@@ -2,6 +2,7 @@
 
 import errno
 import io
+import subprocess
 import sys
 
 import click
@@ -70,3 +71,12 @@ def test_click_writes_through_it_and_bytes_stand_after_the_text_before_them():
     finally:
         sys.stdout = before
     assert below.getvalue() == b"\\xe9\ntext \xff"
+
+
+def test_no_file_gets_the_number_of_a_standard_stream_that_was_closed():
+    code = "import os, sys; from custody.apps.streams import occupy_closed; {}; sys.stderr.write(str(os.open('/', 0)))"
+    numbers = []
+    for before in ("pass", "occupy_closed()"):
+        line = ["/bin/sh", "-c", '"$0" -c "$1" >&- <&-', sys.executable, code.format(before)]
+        numbers.append(int(subprocess.run(line, capture_output=True, check=True).stderr))
+    assert numbers[0] < 3 <= numbers[1]
