@@ -39,6 +39,11 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _NOT_PLAIN: Final = "a date or a word stands there; write whole numbers, true, false, or text in quotes"
+_OF_WORD_PROCESSORS: Final = {
+    **dict.fromkeys("\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb", 'a quote of a word processor stands there; write "'),
+    **dict.fromkeys("\u00a0\u202f\u2009\u200b", "a blank of a word processor stands there; write a plain one"),
+}
+"""What is drawn like a sign of TOML, and is none."""
 _WHOLE: Final = re.compile(r"true|false|[+-]?[0-9][0-9_]*|0[xob][0-9a-fA-F_]+")
 
 
@@ -99,6 +104,8 @@ class _Walk:
             elif kind == "line":
                 self._line += 1
                 self._end_line()
+            elif found in _OF_WORD_PROCESSORS:
+                raise self._wrong(_OF_WORD_PROCESSORS[found])
 
     def _mark(self, mark: str) -> None:
         match mark:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from custody.apps.files import FileKind, kind_of
 from custody.testing.cast import WITNESS
 
@@ -114,3 +116,13 @@ def test_every_command_names_a_file_of_another_kind_and_where_it_goes(office):
             assert f" is {kind}; this command needs " in message
             assert f"Give it to {kind.taken_by}. custody-station inspect FILE" in message
     assert not Path(office.path("never.out")).exists()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-8-sig", "an editor has saved again"), ("utf-16", "UTF-16"), ("utf-32", "UTF-32")]
+)
+def test_a_record_that_an_editor_saved_again_is_named_as_that(office, encoding, said):
+    saved = Path(office.new_path("request.json"))
+    saved.write_bytes((FIXTURES / "request.json").read_text(encoding="utf-8").encode(encoding))
+    office.set_up()
+    assert said in office.refuses("FILE_KIND", "transfer", "submit", saved)

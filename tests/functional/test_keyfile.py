@@ -13,7 +13,9 @@ from custody.backends.files import read_file, write_new
 from custody.backends.kernel import KernelJudge
 from custody.backends.keyfile import (
     KeyFile,
+    KeyFileHeader,
     KeyFileSigner,
+    checksum_of,
     create_document_key,
     create_master_key,
     open_document_key,
@@ -50,7 +52,17 @@ def document_file(seed: bytes = SEED[:32]) -> KeyFile:
     return create_document_key(PASSPHRASE, name="Officer Ada", network=Network.REGTEST, seed=seed, cost=CHEAP)
 
 
+def forged(header: KeyFileHeader, ciphertext: bytes) -> KeyFile:
+    """A file that somebody altered who knows how its checksum is made."""
+    return KeyFile(header=header, ciphertext=ciphertext, checksum=checksum_of(header, ciphertext))
+
+
 DOCUMENT_FILE = document_file().to_bytes()
+
+
+def forged_from(data: dict) -> KeyFile:
+    read = KeyFile.from_bytes(canonical(data))
+    return forged(read.header, read.ciphertext)
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +162,13 @@ def test_another_passphrase_opens_nothing(wrong):
 def test_no_part_of_the_header_can_be_exchanged(change):
     file = document_file()
     values = {name: getattr(file.header, name) for name in type(file.header).model_fields} | change
-    with refuses("PASSPHRASE_WRONG"):
-        open_document_key(KeyFile(header=type(file.header)(**values), ciphertext=file.ciphertext), PASSPHRASE)
+    header = type(file.header)(**values)
+    with refuses("PASSPHRASE_WRONG") as caught:
+        open_document_key(forged(header, file.ciphertext), PASSPHRASE)
+    # The cipher cannot tell a wrong passphrase from a file that somebody changed with care: neither is said to be so.
+    assert "backup" in caught.error.advice()
+    with refuses("KEY_FILE_DAMAGED"):
+        open_document_key(KeyFile(header=header, ciphertext=file.ciphertext, checksum=file.checksum), PASSPHRASE)
 
 
 def test_a_flipped_bit_of_the_ciphertext_is_found():
@@ -159,8 +176,19 @@ def test_a_flipped_bit_of_the_ciphertext_is_found():
     for at in (0, 20, len(file.ciphertext) - 1):
         flipped = bytearray(file.ciphertext)
         flipped[at] ^= 0x80
+        damaged = KeyFile(header=file.header, ciphertext=bytes(flipped), checksum=file.checksum)
+        for passphrase in (PASSPHRASE, b"another passphrase"):
+            with refuses("KEY_FILE_DAMAGED"):
+                open_document_key(damaged, passphrase)
         with refuses("PASSPHRASE_WRONG"):
-            open_document_key(KeyFile(header=file.header, ciphertext=bytes(flipped)), PASSPHRASE)
+            open_document_key(forged(file.header, bytes(flipped)), PASSPHRASE)
+
+
+def test_a_wrong_passphrase_is_never_said_to_be_an_altered_file():
+    with refuses("PASSPHRASE_WRONG") as caught:
+        open_document_key(document_file(), b"another passphrase")
+    assert "altered" not in f"{caught.error} {caught.error.advice()}"
+    assert "The file reads as it was written" in caught.error.advice()
 
 
 def test_a_key_for_documents_signs_no_coins_and_the_other_way_round():
@@ -175,9 +203,9 @@ def test_a_key_for_documents_signs_no_coins_and_the_other_way_round():
 def test_a_key_under_the_wrong_name_is_found_even_by_its_own_passphrase():
     header = document_file().header
     values = {name: getattr(header, name) for name in type(header).model_fields} | {"identity": b"\x01" * 32}
-    forged = keyfile._seal(SEED[:32], PASSPHRASE, type(header)(**values))
+    made = keyfile._seal(SEED[:32], PASSPHRASE, type(header)(**values))
     with refuses("KEY_FILE_INVALID"):
-        open_document_key(forged, PASSPHRASE)
+        open_document_key(made, PASSPHRASE)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +228,7 @@ def test_a_hostile_cost_is_refused_before_any_work_is_done(monkeypatch, cost, ne
     data = json.loads(DOCUMENT_FILE)
     data["header"] |= {"cost": cost, "network": network}
     with refuses(code):
-        open_document_key(KeyFile.from_bytes(canonical(data)), PASSPHRASE)
+        open_document_key(forged_from(data), PASSPHRASE)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +256,7 @@ def test_a_nonce_or_a_ciphertext_of_another_size_is_refused(field, value):
     data = json.loads(DOCUMENT_FILE)
     (data["header"] if field == "nonce" else data)[field] = value.hex()
     with refuses("KEY_FILE_INVALID"):
-        open_document_key(KeyFile.from_bytes(canonical(data)), PASSPHRASE)
+        open_document_key(forged_from(data), PASSPHRASE)
 
 
 def test_a_short_passphrase_is_for_regtest_only():

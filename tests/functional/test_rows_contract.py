@@ -247,7 +247,7 @@ def test_rows_under_nobody_whom_the_station_trusts_are_damage(tmp_path):
     memory.save(TRUSTED, told(State.over(memory.rows(), PINNED)))
     with closing(sqlite3.connect(tmp_path / "station.db")) as connection, connection:
         connection.execute("DELETE FROM trusted")
-    with refuses("STATE_CORRUPT"):
+    with refuses("STATION_DAMAGED"):
         memory.load()
 
 
@@ -270,7 +270,7 @@ def test_what_was_not_written_is_not_remembered(tmp_path):
 def test_a_damaged_station_file_is_never_taken_for_a_first_time(tmp_path, damaged):
     (tmp_path / "station.db").write_bytes(damaged)
     memory = FileStationMemory(tmp_path / "station.db")
-    with refuses("STATE_CORRUPT"):
+    with refuses("STATION_DAMAGED"):
         memory.load()
-    with refuses("STATE_CORRUPT"):
+    with refuses("STATION_DAMAGED"):
         memory.rows()

@@ -17,6 +17,7 @@ from custody.apps.terminal import shown
 from custody.backends.files import read_file
 from custody.errors import InvalidInput
 from custody.ports import ChainView, Judge, NodeUnavailable, Relay, RelayRefused
+from custody.saved import FileNotText, text_in
 from custody.units import Network
 
 # The node's client and the consensus library take long to load: each is imported where it is used.
@@ -240,7 +241,7 @@ def _credentials(settings: Settings) -> CookieFile | UserPassword:
     # The settings have a password file wherever there is no cookie.
     path = Path(settings.rpc_password_file or "")
     try:
-        password = read_file(path, _MAX_PASSWORD).decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ConfigInvalid(path=shown(path), problem="the node's password in it is not UTF-8") from None
+        password = text_in(read_file(path, _MAX_PASSWORD), "the node's password in it").rstrip("\n")
+    except FileNotText as error:
+        raise ConfigInvalid(path=shown(path), problem=str(error)) from None
     return UserPassword(settings.rpc_user or "", password)

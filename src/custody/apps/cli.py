@@ -18,6 +18,9 @@ NETWORKS: Final = ("main", "testnet4", "signet", "regtest")
 
 _VAULT: Final = {
     "create": Lazy(f"{_COMMANDS}.vault:create", "Make a vault's descriptor from its cosigners' keys."),
+    "import": Lazy(
+        f"{_COMMANDS}.vault:import_vault", "Read a vault from what another program exported, and print its descriptor."
+    ),
     "list": Lazy(f"{_COMMANDS}.vault:list_vaults", "List the charter's vaults and what they hold."),
     "show": Lazy(f"{_COMMANDS}.vault:show", "Show one vault: signers, limits, descriptor, words."),
     "address": Lazy(f"{_COMMANDS}.deposit:address", "Issue a vault's next deposit address."),

@@ -24,10 +24,11 @@ from pydantic import model_validator
 
 from custody.apps.terminal import shown
 from custody.backends.files import create_directory, read_file, replace_atomically, write_new
-from custody.errors import InvalidInput, Refused
+from custody.errors import IntegrityError, InvalidInput, Refused
 from custody.logbook import RolledBack
-from custody.ports import FileMissing, StoreView
+from custody.ports import FileMissing, FileTooLarge, StoreView
 from custody.record import Digest, HexBytes, Record, RecordInvalid, RecordNotCanonical, canonical
+from custody.saved import FileNotText, text_in
 from custody.toml import TomlInvalid, read_toml
 from custody.units import Count, Network
 
@@ -62,6 +63,18 @@ class ConfigInvalid(InvalidInput, code="CONFIG_INVALID"):
 
     message = "{path}: {problem}"
     hint = "Restore the file from a copy. Never take a charter's digest from the store: have it read to you."
+    path: str
+    problem: str
+
+
+class SeenDamaged(IntegrityError, code="SEEN_DAMAGED"):
+    """The note of how far the log was seen here, and nobody can read it."""
+
+    message = "{path}, which says how far the log was seen here, is damaged: {problem}"
+    hint = (
+        "Find out what damaged it, and whether the log is whole: custody log verify on a copy of the folder, and a "
+        "checkpoint that a witness holds. Then move this one file away; it is written anew."
+    )
     path: str
     problem: str
 
@@ -215,7 +228,11 @@ class Folders:
             raise RolledBack(size=seen.size, expected=seen.root.hex(), actual=f"{view.size} entries")
 
     def remember_seen(self, view: StoreView) -> None:
-        """Keep how far the log has come. Two commands at once may keep the shorter: it is a beginning of the longer."""
+        """Keep how far the log has come. Two commands at once may keep the shorter: it is a beginning of the longer.
+
+        Raises:
+            FileUnusable, SeenDamaged: it cannot be kept.
+        """
         if self._last_seen() != (seen := LogSeen(size=view.size, root=view.root)):
             replace_atomically(self._seen, seen.to_bytes())
 
@@ -224,6 +241,8 @@ class Folders:
             return LogSeen.from_bytes(read_file(self._seen, MAX_CONFIG))
         except FileMissing:
             return None
+        except (RecordInvalid, RecordNotCanonical, FileTooLarge) as error:
+            raise SeenDamaged(path=shown(self._seen), problem=str(error)) from None
 
 
 def folders(network: Network | None = None) -> Folders:
@@ -248,9 +267,9 @@ def _usual_network(root: Path) -> Network:
 def _read_toml(path: Path, record: type[R], defaults: dict[str, object]) -> R:
     data = read_file(path, MAX_CONFIG)
     try:
-        return record.from_bytes(canonical(defaults | read_toml(data.decode("utf-8"))))
-    except UnicodeDecodeError:
-        raise ConfigInvalid(path=shown(path), problem="it is not TOML: it is no text in UTF-8") from None
+        return record.from_bytes(canonical(defaults | read_toml(text_in(data, "it"))))
+    except FileNotText as error:
+        raise ConfigInvalid(path=shown(path), problem=f"it is not TOML: {error}") from None
     except (TomlInvalid, RecordInvalid, RecordNotCanonical) as error:
         raise ConfigInvalid(path=shown(path), problem=str(error)) from None
 

@@ -20,11 +20,13 @@ from typing import Any, Final
 from custody.apps.chains import Chain, open_chain
 from custody.apps.config import Folders, Settings, folders
 from custody.apps.keys import open_person, read_key_file
+from custody.apps.terminal import output
 from custody.backends.clock import SystemClock
+from custody.backends.files import remove_leftovers
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
-from custody.errors import InvalidInput
+from custody.errors import CustodyError, InvalidInput
 from custody.history import tables
 from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
@@ -132,8 +134,18 @@ class Coordinator:
             try:
                 yield OpenCoordinator(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
-                with self.store.read() as view:
-                    self.folders.remember_seen(view)
+                self._remember()
+
+    def _remember(self) -> None:
+        """Keep how far the log has come; what cannot be kept is told, and makes no failure of what was done."""
+        try:
+            with self.store.read() as view:
+                self.folders.remember_seen(view)
+        except CustodyError as error:
+            output().talk(
+                f"warning: the step stands, but how far the log has come could not be noted here: {error}\n"
+                "  what to do: mend that before the next step; until then a store that was put back is noticed later"
+            )
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
@@ -162,6 +174,7 @@ def coordinator() -> Coordinator:
 
     where = folders()
     settings = where.settings()
+    remove_leftovers(where.folder)
     store = open_store(where.store, where.network)
     with store.read() as view:
         where.check_seen(view)

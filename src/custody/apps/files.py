@@ -4,8 +4,8 @@ Every file says itself what it is, and nothing is guessed from its name or from 
 
 - a record that travels alone begins with its `_type`, such as `custody/payer-card/v1` (`record.FileRecord`);
 - a signed document is a DSSE envelope, whose `payloadType` names what it carries (`custody.envelope`);
-- a PSBT begins with its magic bytes, in base64 too (BIP 174), and a checkpoint ends in signature lines (C2SP
-  signed-note).
+- a PSBT begins with its magic bytes, in whichever form another program wrote it (BIP 174, `bitcoin.psbt_forms`), and a
+  checkpoint ends in signature lines (C2SP signed-note).
 
 What a file claims to be is not believed: reading it checks the same field again, and everything else. Sizes are bytes.
 """
@@ -18,12 +18,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from custody.apps.terminal import STANDARD, read_input, shown
+from custody.apps.terminal import STANDARD, output, read_input, shown
 from custody.bitcoin.psbt import MAGIC
+from custody.bitcoin.psbt_forms import Unwrapped, is_wrapped_psbt, unwrap
 from custody.envelope import Envelope, payload_type
 from custody.errors import InvalidInput
 from custody.ports import FileExists, FileTooLarge
 from custody.record import MAX_RECORD, FileRecord, Record
+from custody.saved import looks_like, text_in
 
 F = TypeVar("F", bound=FileRecord)
 
@@ -42,14 +44,6 @@ class WrongFile(InvalidInput, code="FILE_KIND"):
         """Where the file belongs, if there is such a place."""
         text = super().advice() if self.taken_by else "Check which file you gave: no command here takes it."
         return text[:1].upper() + text[1:]
-
-
-class FileNotText(InvalidInput, code="FILE_NOT_TEXT"):
-    """A file of bytes where text belongs."""
-
-    message = "{what} is not plain text"
-    hint = "Check which file you gave: this command reads text as it was exported."
-    what: str
 
 
 class FileKind(StrEnum):
@@ -119,8 +113,6 @@ _TAKEN_BY: Final = {
     FileKind.CONFIRMATION: "custody log snapshot",
     FileKind.PSBT: "custody transfer combine and custody transfer import",
 }
-_PSBT_TEXT: Final = b"cHNidP"
-"""How the base64 of every PSBT begins."""
 _NOTE_SIGNATURE: Final = "\n\n\u2014 ".encode()
 _TYPE: Final = re.compile(rb'\s*\{\s*"_type"\s*:\s*"custody/([a-z-]{1,40})/v1"')
 _PAYLOAD_TYPE: Final = re.compile(rb'"payloadType"\s*:\s*"([!-~]{1,120}?)"')
@@ -128,7 +120,7 @@ _PAYLOAD_TYPE: Final = re.compile(rb'"payloadType"\s*:\s*"([!-~]{1,120}?)"')
 
 def kind_of(data: bytes) -> FileKind:
     """What a file claims to be. Whether it is that, reading it shows."""
-    if data.startswith(MAGIC) or data.lstrip()[: len(_PSBT_TEXT)] == _PSBT_TEXT:
+    if data.startswith(MAGIC) or is_wrapped_psbt(data):
         return FileKind.PSBT
     if alone := _TYPE.match(data):
         return _ALONE.get(alone[1].decode("ascii"), FileKind.UNKNOWN)
@@ -202,19 +194,46 @@ def read_foreign(path: str, cap: int, expected: FileKind, what: str = "") -> byt
     return _read(path, cap, refuse)
 
 
+def read_psbt(path: str, cap: int) -> bytes:
+    """The PSBT in the file at `path` (`-` is stdin), in its binary or base64 spelling.
+
+    Other programs wrap it in other forms; in which one it came is told.
+
+    Raises:
+        WrongFile: it says that it is something else.
+        PsbtEncoding, FileNotText: it holds no PSBT, or more than one.
+        FileMissing, FileTooLarge, FileUnusable: it cannot be read.
+    """
+    return psbt_in(read_foreign(path, cap, FileKind.PSBT), path)
+
+
+def psbt_in(data: bytes, path: str) -> bytes:
+    """The PSBT that `data` holds; `path` is for messages. Raises as `read_psbt`."""
+    return _unwrapped(data, path).psbt
+
+
+def read_psbt_or_transaction(path: str, cap: int) -> bytes:
+    """The same, or a transaction in hexadecimal. Raises as `read_psbt`."""
+    return _unwrapped(read_foreign(path, cap, FileKind.PSBT, "a PSBT or a transaction"), path).data
+
+
+def _unwrapped(data: bytes, path: str) -> Unwrapped:
+    found = unwrap(data)
+    if found.form:
+        output().talk(f"{_named(path)}: read from {found.form}")
+    return found
+
+
 def read_text(path: str, cap: int, what: str, expected: FileKind = FileKind.UNKNOWN) -> str:
-    """The text in the file at `path` (`-` is stdin), in UTF-8; `what` it should be is for messages.
+    """The text in the file at `path` (`-` is stdin), as `custody.saved` reads it; `what` it should be is for messages.
 
     Raises:
         WrongFile: it is a file of ours, of another kind than `expected`.
-        FileNotText: it is not UTF-8.
+        FileNotText: it is not UTF-8; what it looks like is told.
         FileMissing, FileTooLarge, FileUnusable: it cannot be read.
     """
     data = read_foreign(path, cap, expected, what if expected is FileKind.UNKNOWN else "")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise FileNotText(what=what) from None
+    return text_in(data, what)
 
 
 def refuse_other(data: bytes, path: str, expected: FileKind) -> None:
@@ -224,8 +243,24 @@ def refuse_other(data: bytes, path: str, expected: FileKind) -> None:
         WrongFile: it does not.
     """
     found = kind_of(data)
-    if found is not expected:
-        raise wrong_file(path, found, expected)
+    if found is expected:
+        return
+    saved_as = _saved_as(data) if found is FileKind.UNKNOWN else None
+    if saved_as is not None:
+        # A record has one spelling: it is copied, and never saved from an editor.
+        raise WrongFile(path=_named(path), found=saved_as, taken_by="", expected=expected)
+    raise wrong_file(path, found, expected)
+
+
+def _saved_as(data: bytes) -> str | None:
+    """What an editor or a mail program made of a file, if it was one; None when nothing shows that."""
+    if data.startswith(_BYTE_ORDER_MARK):
+        return "a text that an editor has saved again, with a byte order mark"
+    found = looks_like(data)
+    return None if found is None else f"nothing that this program knows: it looks like {found}"
+
+
+_BYTE_ORDER_MARK: Final = "\ufeff".encode()
 
 
 def _read(path: str, cap: int, refuse: Callable[[bytes], None]) -> bytes:

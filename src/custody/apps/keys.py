@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from custody.apps.files import read_alone
-from custody.apps.terminal import read_passphrase
+from custody.apps.passphrase import read_passphrase
 from custody.backends.keyfile import MAX_KEY_FILE, KeyFile, KeyFileSigner, open_document_key
 from custody.envelope import Ed25519Signer
 from custody.errors import Refused

@@ -10,6 +10,7 @@ Commands are in `station_commands`, imported one at a time; what they decide is 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from typing import Final, NoReturn
 
@@ -102,6 +103,8 @@ program: Final = Program(
 def main() -> NoReturn:
     """Run the program, offline."""
     refuse_outside()
+    # What a process knows is written to the disk when it crashes: keys and passphrases too.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # pydantic would load what any installed package announces as a plugin, and show it every record.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     run(program)

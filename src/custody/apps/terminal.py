@@ -6,17 +6,20 @@
    refused, 5 outside, 6 integrity. 2 is wrong usage, 130 an interruption, 1 a bug.
 3. No character that a terminal acts on is ever printed: files and the log carry text from outside. A terminal does not
    break our lines either: where they are too long, they are broken here, and what goes on is marked.
-4. No file is overwritten; `-` is stdin or stdout. Passphrases come from a hidden prompt or a file, never from an
-   argument.
+4. No file is overwritten; `-` is stdin or stdout.
 5. `--help` loads nothing but click: a group knows its commands by name and first line, and imports one to use it.
+6. Nothing that prints can fail (`streams`): when a command is over, the exit code 5 says that stdout did not hold all
+   of it. A reader who left is no failure.
+7. No secret that was pasted where it does not belong is printed, kept or acted upon (`pasted`).
 
-What the commands do stands elsewhere. Exit codes: see `custody.errors`.
+How a passphrase is read stands in `passphrase`. What the commands do stands elsewhere. Exit codes: `custody.errors`.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import locale
 import os
 import shutil
 import sys
@@ -29,7 +32,9 @@ from typing import IO, Any, Final, NoReturn, TypeAlias, TypeVar
 
 import click
 
-from custody.errors import CustodyError, InvalidInput, Refused
+from custody.apps.pasted import refuse_pasted, refuse_pasted_in
+from custody.apps.streams import Patient, occupy_closed, patient
+from custody.errors import BackendError, CustodyError, InvalidInput, Refused
 
 JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
@@ -37,25 +42,16 @@ USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 PASSPHRASE_VARIABLE: Final = "CUSTODY_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
 DEBUG_VARIABLE: Final = "CUSTODY_DEBUG"
-MAX_PASSPHRASE_FILE: Final = 4096
 STANDARD: Final = "-"
 """The file name that stands for stdin or stdout."""
 
 
-class PassphraseNeeded(InvalidInput, code="PASSPHRASE_NEEDED"):
-    """A passphrase is needed and nobody is there to type it."""
+class TypedUnreadable(InvalidInput, code="TYPED_UNREADABLE"):
+    """Letters that were typed and that the terminal's encoding cannot tell."""
 
-    message = "the passphrase of {what} is needed, and there is no terminal to ask on"
-    hint = "Give --passphrase-file FILE (its first line is the passphrase), or set CUSTODY_PASSPHRASE_FILE."
-    what: str
-
-
-class PassphraseDiffers(InvalidInput, code="PASSPHRASE_DIFFERS"):
-    """A new passphrase that was typed differently the second time."""
-
-    message = "the passphrase for {what} was typed differently the second time"
-    hint = "Nothing was written. Start again, and type it the same way twice."
-    what: str
+    message = "what was typed holds letters that this terminal's encoding ({encoding}) does not have"
+    hint = "Nothing was done. Set the terminal and LC_ALL to UTF-8 (LC_ALL=C.UTF-8), then type it again."
+    encoding: str
 
 
 class TerminalNeeded(InvalidInput, code="TERMINAL_NEEDED"):
@@ -88,6 +84,24 @@ class NotConfirmed(Refused, code="NOT_CONFIRMED"):
     message = "'{question}' was not answered with yes"
     hint = "Nothing was done. Run the command again when you are sure."
     question: str
+
+
+class OutputLost(BackendError, code="OUTPUT_LOST"):
+    """Output that did not arrive where stdout leads."""
+
+    message = "not all that this command had to say could be written to stdout: {reason}"
+    hint = (
+        "What the command does, it has done: look at what stands in the log before you repeat it (custody transfer "
+        "list, custody vault addresses). Then write to where there is room, or to a file with -o."
+    )
+    reason: str
+
+
+class ReaderLeft(BackendError, code="READER_LEFT"):
+    """Whoever read what was written has left before its end. They know: it is the one error that is not told."""
+
+    message = "whoever read stdout left before all of it was written"
+    hint = "Read all of it, or write to a file with -o FILE."
 
 
 class ExtraMissing(InvalidInput, code="EXTRA_MISSING"):
@@ -211,11 +225,14 @@ def read_input(path: str, cap: int) -> bytes:
         FileMissing, FileTooLarge, FileUnusable: see `backends.files`.
     """
     from custody.backends.files import read_file  # noqa: PLC0415 - records take long to load, and --help needs none
-    from custody.ports import FileTooLarge  # noqa: PLC0415
+    from custody.ports import FileTooLarge, FileUnusable  # noqa: PLC0415
 
     if path != STANDARD:
         return read_file(Path(path), cap)
-    data = sys.stdin.buffer.read(cap + 1)
+    try:
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(cap + 1)
+    except OSError as error:
+        raise FileUnusable(path="stdin", reason=error.strerror or type(error).__name__) from None
     if len(data) > cap:
         raise FileTooLarge(path="stdin", limit=cap)
     return data
@@ -226,6 +243,7 @@ def write_output(path: str, data: bytes | Iterable[bytes]) -> None:
 
     Raises:
         FileExists, FileMissing, FileUnusable: see `backends.files`.
+        OutputLost, ReaderLeft: stdout did not take all of it, and nothing else may come of it.
     """
     from custody.backends.files import write_new  # noqa: PLC0415 - as above
 
@@ -233,29 +251,34 @@ def write_output(path: str, data: bytes | Iterable[bytes]) -> None:
         write_new(Path(path), data)
         return
     output().is_stdout_taken = True
-    sys.stdout.buffer.writelines([data] if isinstance(data, bytes) else data)
+    for piece in [data] if isinstance(data, bytes) else data:
+        sys.stdout.buffer.write(piece)
+        refuse_lost(sys.stdout, needs_reader=True)
     sys.stdout.buffer.flush()
+    refuse_lost(sys.stdout, needs_reader=True)
 
 
 # --- what a person types ----------------------------------------------------------------------------------------------
 
 
-def read_passphrase(path: str | None, what: str, *, is_new: bool = False) -> bytes:
-    """A passphrase in UTF-8: the first line of the file at `path`, or typed unseen; twice when it `is_new`.
+def ask(question: str, *, is_unseen: bool = False, default: str | None = None) -> str:
+    """What a person types at this terminal as an answer to `question`.
 
     Raises:
-        PassphraseNeeded: no file is given and there is no terminal.
-        PassphraseDiffers: the two are not the same.
-        FileMissing, FileTooLarge, FileUnusable: the file cannot be read.
+        TypedUnreadable: it holds letters that the terminal's encoding does not have.
     """
-    if path is not None:
-        return read_input(path, MAX_PASSPHRASE_FILE).split(b"\n", 1)[0].removesuffix(b"\r")
-    if not _is_attended():
-        raise PassphraseNeeded(what=what)
-    typed: str = click.prompt(f"Passphrase of {plain(what)}", hide_input=True, err=True)
-    if is_new and click.prompt("The same again", hide_input=True, err=True) != typed:
-        raise PassphraseDiffers(what=what)
-    return typed.encode("utf-8")
+    if is_unseen:
+        # Written past stdout and stderr, strictly, in the machine's own encoding.
+        own = locale.getpreferredencoding(False)  # noqa: FBT003 - the signature of the standard library
+        question = question.encode(own, "backslashreplace").decode(own)
+    try:
+        typed: str = click.prompt(question, hide_input=is_unseen, default=default, show_default=False, err=True)
+    except UnicodeDecodeError as error:
+        raise TypedUnreadable(encoding=error.encoding) from None
+    if not typed.isascii() and any("\ud800" <= each <= "\udfff" for each in typed):
+        # A byte that is no letter, carried as half of one: another machine would read other letters.
+        raise TypedUnreadable(encoding=sys.stdin.encoding)
+    return typed
 
 
 def read_unseen(what: str) -> str:
@@ -264,10 +287,9 @@ def read_unseen(what: str) -> str:
     Raises:
         TerminalNeeded: there is no terminal.
     """
-    if not _is_attended():
+    if not is_attended():
         raise TerminalNeeded(what=what)
-    typed: str = click.prompt(plain(what), hide_input=True, err=True)
-    return typed
+    return ask(plain(what), is_unseen=True)
 
 
 def read_words(given: Iterable[str], what: str) -> str:
@@ -284,11 +306,11 @@ def read_words(given: Iterable[str], what: str) -> str:
     joined = " ".join(given).strip()
     if joined:
         return joined
-    if not _is_attended():
+    if not is_attended():
         raise WordsNeeded(what=what)
-    typed: str = click.prompt(f"The {WORD_COUNT} words of {plain(what)}, as read to you", err=True)
+    typed = ask(f"The {WORD_COUNT} words of {plain(what)}, as read to you")
     while (count := words_so_far(typed)) < WORD_COUNT:
-        more: str = click.prompt(f"Word {count + 1} and on", default="", show_default=False, err=True)
+        more = ask(f"Word {count + 1} and on", default="")
         if not more.strip():
             break
         typed = f"{typed}\n{more}"
@@ -304,9 +326,9 @@ def confirm(question: str, *, is_given: bool) -> None:
     """
     if is_given:
         return
-    if not _is_attended():
+    if not is_attended():
         raise ConfirmationNeeded(question=question)
-    answer: str = click.prompt(f"{plain(question)} Type yes to go on", default="no", show_default=False, err=True)
+    answer = ask(f"{plain(question)} Type yes to go on", default="no")
     if answer.strip().lower() != "yes":
         raise NotConfirmed(question=question)
 
@@ -314,12 +336,13 @@ def confirm(question: str, *, is_given: bool) -> None:
 def wait_for_person(text: str) -> None:
     """Say what a person has to do, and wait at a terminal until they press Enter; elsewhere go on at once."""
     output().talk(text)
-    if _is_attended():
-        click.prompt("Press Enter to go on", default="", show_default=False, err=True)
+    if is_attended():
+        ask("Press Enter to go on", default="")
 
 
-def _is_attended() -> bool:
-    return sys.stdin.isatty()
+def is_attended() -> bool:
+    """Whether a person sits at a terminal here."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -373,6 +396,11 @@ class Verb(click.Command):
         keywords["context_settings"] = {**_CONTEXT, **(keywords.get("context_settings") or {})}
         super().__init__(*arguments, **keywords)
         self.params.append(json_option())
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command, unless a secret stands among what it was given."""
+        refuse_pasted(ctx)
+        return super().invoke(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,21 +467,47 @@ class Program(LazyGroup):
         extra.pop("standalone_mode", None)
         given = list(sys.argv[1:] if args is None else args)
         is_json = "--json" in given
+        with patient() as (out, _):
+            ended = self._ended(given, prog_name or self.name, complete_var, extra, is_json=is_json)
+            out.flush()
+            try:
+                refuse_lost(out)
+            except OutputLost as error:
+                # After an error of its own there is no more to say than that.
+                ended = ended or _told(error, is_json=False)
+        sys.exit(ended)
+
+    def _ended(
+        self,
+        given: Sequence[str],
+        prog_name: str | None,
+        complete_var: str | None,
+        extra: Mapping[str, Any],
+        *,
+        is_json: bool,
+    ) -> int:
+        """Run the command; whatever became of it is told, and gives the exit code."""
         try:
-            ended = self._run(given, prog_name or self.name, complete_var, extra)
+            ended = self._run(given, prog_name, complete_var, extra)
+        except ReaderLeft as error:
+            return error.exit_code
         except CustodyError as error:
-            print_error(error.code, str(error), error.advice(), is_json=is_json)
-            sys.exit(error.exit_code)
+            return _told(error, is_json=is_json)
         except click.Abort:
             click.echo("stopped; what was not finished was not written", err=True)
-            sys.exit(INTERRUPTED_EXIT)
+            return INTERRUPTED_EXIT
         except click.ClickException as error:
+            try:
+                # What could not be read as a command may hold what should never have been typed, and is shown as it is.
+                refuse_pasted_in(given, error)
+            except CustodyError as refused:
+                return _told(refused, is_json=is_json)
             if is_json:
                 print_error("USAGE", error.format_message(), "See --help.", is_json=True)
             else:
                 error.show()
-            sys.exit(error.exit_code)
-        sys.exit(ended if isinstance(ended, int) else 0)
+            return error.exit_code
+        return ended if isinstance(ended, int) else 0
 
     def _run(
         self, args: Sequence[str], prog_name: str | None, complete_var: str | None, extra: Mapping[str, Any]
@@ -472,7 +526,27 @@ def run(program: Program) -> NoReturn:
     """Run `program` with this process's arguments; what nobody foresaw is reported in a line, as the bug that it is."""
     if os.environ.get(DEBUG_VARIABLE) != "1":
         sys.excepthook = _report_bug
+    occupy_closed()
     program.main()
+
+
+def _told(error: CustodyError, *, is_json: bool) -> int:
+    """Tell of an error; gives its exit code."""
+    print_error(error.code, str(error), error.advice(), is_json=is_json)
+    return error.exit_code
+
+
+def refuse_lost(stream: object, *, needs_reader: bool = False) -> None:
+    """Pass when `stream` has held everything so far, or its reader has left who is not needed.
+
+    Raises:
+        OutputLost: it has not.
+        ReaderLeft: its reader left.
+    """
+    lost = stream.lost if isinstance(stream, Patient) else None
+    if lost is None or (lost.is_left and not needs_reader):
+        return
+    raise ReaderLeft if lost.is_left else OutputLost(reason=lost.reason)
 
 
 def print_error(code: str, message: str, hint: str, *, is_json: bool) -> None:
@@ -480,7 +554,8 @@ def print_error(code: str, message: str, hint: str, *, is_json: bool) -> None:
     if is_json:
         error: JsonValue = {"error": {"code": code, "message": message, "hint": hint}}
         click.echo(json.dumps(error, sort_keys=True, indent=2))
-        return
+        if not (isinstance(sys.stdout, Patient) and sys.stdout.lost):
+            return
     label = click.style("error", fg="red", bold=True) if _has_colour(sys.stderr) else "error"
     told = broken(f"{plain(code)}: {plain(message)}\n  what to do: {plain(hint)}", sys.stderr)
     click.echo(f"{label} {told}", err=True)
@@ -492,12 +567,13 @@ def _report_bug(kind: type[BaseException], error: BaseException, trace: Tracebac
         trace = trace.tb_next
     place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "unknown place"
     del error
-    print_error(
-        "UNEXPECTED",
-        f"this is a bug in the program ({kind.__name__} at {place})",
-        f"Report it with the command that was run. {DEBUG_VARIABLE}=1 shows the whole trace.",
-        is_json="--json" in sys.argv,
-    )
+    with patient():
+        print_error(
+            "UNEXPECTED",
+            f"this is a bug in the program ({kind.__name__} at {place})",
+            f"Report it with the command that was run. {DEBUG_VARIABLE}=1 shows the whole trace.",
+            is_json="--json" in sys.argv,
+        )
 
 
 def _has_colour(stream: IO[str]) -> bool:

@@ -10,6 +10,9 @@ The rules:
    under a key made from the passphrase, with the header's bytes as associated data, so no part of it can be exchanged.
 2. The work that opening costs is bounded before it begins: a hostile file cannot ask for 64 GiB.
 3. After decryption the public part is computed again and compared with the header.
+   Before it a checksum tells a file that was damaged from a passphrase that is wrong: a cipher cannot, and somebody who
+   is told the one when it is the other gives up a good key. Who alters a file on purpose makes its checksum anew: the
+   cipher then refuses it.
 4. The secret stands in no error, no repr and no record.
 5. A key file signs only what BIP 174 lets a signer sign: the amount comes from the previous transaction, the scripts
    hash to what is spent, and the key that is named is the key that the path gives. Whose coins these are, and whether
@@ -43,7 +46,7 @@ from custody.bounds import LimitExceeded
 from custody.envelope import Ed25519Signer
 from custody.errors import InvalidInput, Refused
 from custody.ports import SignerRefused
-from custody.record import Digest, FileRecord, HexBytes, Record, Text
+from custody.record import Digest, FileRecord, HexBytes, Record, Text, tagged_hash
 from custody.units import HARDENED, Count, Network
 from custody.vault.keys import AccountKey, KeyOrigin, fingerprint, show_path
 from custody.vault.ownership import PrevtxMissing, UtxoConflict
@@ -65,7 +68,18 @@ class PassphraseWrong(InvalidInput, code="PASSPHRASE_WRONG"):
     """The passphrase does not open the key file."""
 
     message = "this passphrase does not open the key file {name!r}"
-    hint = "Type it again, and check the keyboard layout. If you are sure of it the file was altered: use its backup."
+    hint = (
+        "Type it again, and check the keyboard's layout and language. The file reads as it was written; if you are "
+        "sure of the passphrase, try it on the file's backup, in case somebody changed this one on purpose."
+    )
+    name: str
+
+
+class KeyFileDamaged(InvalidInput, code="KEY_FILE_DAMAGED"):
+    """A key file in which something is not as it was written."""
+
+    message = "the key file {name!r} is damaged: its checksum is not that of what stands in it"
+    hint = "No passphrase opens it like this, and yours may be right. Use the file's backup, from another medium."
     name: str
 
 
@@ -134,12 +148,16 @@ class KeyFileHeader(Record):
 
 
 class KeyFile(FileRecord):
-    """A key file: `to_bytes()` is what stands on disk. The ciphertext ends in its 16-byte tag."""
+    """A key file: `to_bytes()` is what stands on disk. The ciphertext ends in its 16-byte tag.
+
+    `checksum` is over header and ciphertext; anybody can make it.
+    """
 
     kind: ClassVar[str] = "key-file"
 
     header: KeyFileHeader
     ciphertext: HexBytes
+    checksum: Digest
 
 
 def create_document_key(
@@ -181,7 +199,8 @@ def open_document_key(file: KeyFile, passphrase: bytes | bytearray) -> Ed25519Si
     """The signer inside.
 
     Raises:
-        PassphraseWrong: the passphrase, or something in the file, is not what it was.
+        KeyFileDamaged: something in the file is not what it was.
+        PassphraseWrong: the passphrase is another, or the file was altered on purpose.
         KeyFileInvalid: it is a key for coins.
         KeyFileWeak, LimitExceeded: its scrypt cost is out of bounds.
     """
@@ -195,7 +214,8 @@ class KeyFileSigner:
 
     Raises:
         NetworkUnsafe: the file is for another network than regtest, and the caller has not accepted that.
-        PassphraseWrong: the passphrase, or something in the file, is not what it was.
+        KeyFileDamaged: something in the file is not what it was.
+        PassphraseWrong: the passphrase is another, or the file was altered on purpose.
         KeyFileInvalid: it is a key for documents.
         KeyFileWeak, LimitExceeded: its scrypt cost is out of bounds.
     """
@@ -387,11 +407,19 @@ def _seal(secret: bytes, passphrase: bytes | bytearray, header: KeyFileHeader) -
     if len(passphrase) < least:
         raise PassphraseShort(size=len(passphrase), least=least)
     cipher = ChaCha20Poly1305(_derive(header, passphrase))
-    return KeyFile(header=header, ciphertext=cipher.encrypt(header.nonce, secret, header.to_bytes()))
+    ciphertext = cipher.encrypt(header.nonce, secret, header.to_bytes())
+    return KeyFile(header=header, ciphertext=ciphertext, checksum=checksum_of(header, ciphertext))
+
+
+def checksum_of(header: KeyFileHeader, ciphertext: bytes) -> bytes:
+    """The checksum of a key file with these, 32 bytes."""
+    return tagged_hash("custody/key-file-checksum/v1", header.digest() + ciphertext)
 
 
 def _open(file: KeyFile, passphrase: bytes | bytearray, purpose: Purpose, size: int) -> bytes:
     header = file.header
+    if checksum_of(header, file.ciphertext) != file.checksum:
+        raise KeyFileDamaged(name=header.name)
     if header.purpose is not purpose:
         raise KeyFileInvalid(name=header.name, problem=f"it is for {header.purpose.value}, not for {purpose.value}")
     if len(header.nonce) != _NONCE_SIZE or len(file.ciphertext) != size + 16:

@@ -26,12 +26,18 @@ from custody.history.rows import KEY_NAMES, Head, Key, NoRows, Row, Rows, StateC
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
-from custody.ports import FileUnusable, StateChanged, StateGone, StationState
+from custody.ports import FileUnusable, StateChanged, StateGone, StationDamaged, StationState
+from custody.record import RecordInvalid, RecordNotCanonical
 
 FORMAT: Final = 2
 PAGE: Final = 200
 """Rows fetched at once."""
 _FOREVER: Final = 2**62
+_BEGIN_AGAIN: Final = (
+    "Then let the station begin in a new folder: trust the charter by words told by voice, and catch up with the log "
+    "from a file, before it signs anything. What was seen here last, somebody must compare: custody-station status "
+    "elsewhere."
+)
 _BUSY_SECONDS: Final = 10
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=DELETE",
@@ -82,7 +88,7 @@ class FileStationMemory:
         """Whom this station trusts; None before anything was saved, the file having been made or not.
 
         Raises:
-            RecordInvalid, RecordNotCanonical, StateCorrupt: the file is damaged.
+            StationDamaged: the file is damaged.
             FileUnusable: it cannot be read.
         """
         if not os.path.lexists(self._path):
@@ -93,8 +99,11 @@ class FileStationMemory:
         if is_new:
             return None
         if row is None:
-            raise StateCorrupt(table="trusted", key="", problem="it is missing")
-        return StationState.from_bytes(row[0])
+            raise self._damaged("it does not say which charter is trusted")
+        try:
+            return StationState.from_bytes(row[0])
+        except (RecordInvalid, RecordNotCanonical) as error:
+            raise self._damaged(f"what it says of the trusted charter does not read: {error}") from None
 
     def rows(self) -> Rows:
         """What the log says, as far as it was seen.
@@ -180,8 +189,12 @@ class FileStationMemory:
         except sqlite3.Error as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             if name in _DAMAGE:
-                raise StateCorrupt(table="station", key="", problem=f"SQLite reports {name}") from None
+                raise self._damaged(f"SQLite reports {name}") from None
             raise FileUnusable(path=_shown(self._path), reason=f"SQLite reports {name}") from None
+
+    def _damaged(self, problem: str) -> StationDamaged:
+        what = "which holds what this station trusts and has seen"
+        return StationDamaged(path=self.shown, what=what, problem=problem, then=_BEGIN_AGAIN)
 
     def _open(self) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode=rw"

@@ -65,7 +65,10 @@ class PsbtEncoding(InvalidInput, code="PSBT_ENCODING"):
     """Bytes or text that are not one PSBT in its one spelling."""
 
     message = "not a valid PSBT: {where}: {what}"
-    hint = "Export the PSBT again from the program or device that made it; it may have been altered on the way."
+    hint = (
+        "Export the PSBT again from the program or device that made it, as a .psbt file or as base64 text; it may have "
+        "been altered on the way."
+    )
     where: str
     what: str
 
@@ -230,7 +233,7 @@ class Psbt:
         psbt = object.__new__(cls)
         inputs, outputs = walk.inputs(head), walk.outputs(head)
         if walk.remaining:
-            raise PsbtEncoding(where="end", what=f"{walk.remaining} bytes follow the last map")
+            raise PsbtEncoding(where="end", what=_after(data[-walk.remaining :]))
         psbt._fill(head, inputs, outputs)
         psbt._check_previous(walk.previous)
         return psbt
@@ -327,6 +330,16 @@ def read_psbt_file(data: bytes, *, most: int = MAX_MAPS) -> Psbt:
 
 
 # Walking over maps ----------------------------------------------------------------------------------------------------
+
+
+def _after(rest: bytes) -> str:
+    """What follows the last map, where nothing may."""
+    looks = ""
+    if rest.startswith(MAGIC):
+        looks = ": another PSBT, which belongs in a file of its own"
+    elif not rest.strip(b"\r\n"):
+        looks = ": a line break, as programs add it to text"
+    return f"{len(rest)} bytes follow the last map{looks}"
 
 
 class _Walk:

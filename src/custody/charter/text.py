@@ -5,7 +5,7 @@ Keys may be hex, OpenSSH or PEM; lists may stand in any order; what has a defaul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from custody.bounds import LimitExceeded
@@ -14,14 +14,19 @@ from custody.charter.makers import maker_called
 from custody.envelope import parse_public_key
 from custody.record import RecordInvalid, canonical
 from custody.toml import TomlInvalid, read_toml
+from custody.units import Network
+from custody.vault.formats import own_descriptor
 from custody.vault.keys import refuse_secrets
 
 MAX_CHARTER_TEXT: Final = 4_000_000
 """Characters of the longest charter that people write: two thousand vaults of 3 of 7 take some."""
 
 
-def parse_charter(text: str) -> Charter:
+def parse_charter(text: str, told: Callable[[str], None] = lambda _: None) -> Charter:
     """A charter from its TOML text. Keys may be hex, OpenSSH or PEM; lists may stand in any order.
+
+    A vault may be spelled as another program writes it (`vault.formats`), if its text shows that it was not mistyped;
+    the record has its one spelling. What was read as something else is `told`.
 
     Raises:
         CharterInvalid: what is wrong and where.
@@ -36,7 +41,7 @@ def parse_charter(text: str) -> Charter:
         tree = read_toml(text)
     except TomlInvalid as error:
         raise CharterInvalid(where=f"line {error.line}, {error.where}", problem=error.problem) from None
-    data = canonical(_record_of(tree))
+    data = canonical(_record_of(tree, told))
     try:
         return Charter.from_bytes(data)
     except RecordInvalid as error:
@@ -46,7 +51,7 @@ def parse_charter(text: str) -> Charter:
 _LISTS: Final = {"person": "people", "witness": "witnesses", "vault": "vaults", "payee": "payees", "rule": "rules"}
 
 
-def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
+def _record_of(tree: Mapping[str, object], told: Callable[[str], None]) -> dict[str, object]:
     """The record's JSON tree: lists named in the plural, sorted by name; keys as raw hex; defaults spelled out."""
     filled: dict[str, object] = {"version": 1, "witness_threshold": 0, "faulty_witnesses": 0}
     filled |= {name: value for name, value in tree.items() if name not in _LISTS}
@@ -57,7 +62,18 @@ def _record_of(tree: Mapping[str, object]) -> dict[str, object]:
             raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
         entries = _tables(singular, tree.get(singular, []))
         filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
+    _spell_vaults(filled, told)
     return filled
+
+
+def _spell_vaults(filled: Mapping[str, object], told: Callable[[str], None]) -> None:
+    """Write each vault's descriptor in its one spelling; what is no text, or of no network, is left to be refused."""
+    network, vaults = filled.get("network"), filled["vaults"]
+    for entry in vaults if isinstance(vaults, list) and network in set(Network) else ():
+        if isinstance(entry.get("descriptor"), str):
+            entry["descriptor"], notes = own_descriptor(entry["descriptor"], Network(str(network)))
+            for note in notes:
+                told(f"vault {entry.get('name')}: {note}")
 
 
 def _tables(name: str, written: object) -> list[dict[str, object]]:
@@ -67,10 +83,13 @@ def _tables(name: str, written: object) -> list[dict[str, object]]:
 
 
 def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]:
-    defaults = _DEFAULTS.get(str(written.get("type", singular)), {})
+    # A rule's kind has defaults of its own; what else has a type is no less a payee for it.
+    defaults = _DEFAULTS.get(str(written.get("type")) if singular == "rule" else singular, {})
     entry: dict[str, object] = {**defaults, **written}
     if singular == "payee" and "type" not in entry:
         entry["type"] = "vault" if "vault" in entry else "address"
+    if singular == "payee":
+        _check_address(entry)
     if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
         entry["key"] = parse_public_key(str(entry["key"])).hex()
     if "devices" in entry:
@@ -82,6 +101,16 @@ def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]
         if isinstance(listed, list):
             entry[name] = sorted(listed, key=str)
     return entry
+
+
+def _check_address(entry: Mapping[str, object]) -> None:
+    """Say what an address looks like that is not written alone."""
+    address = entry.get("address")
+    if not isinstance(address, str) or address.isalnum():
+        return
+    found = "a payment link (BIP 21)" if address.lower().startswith("bitcoin:") else "more than an address"
+    where = f"payee {entry.get('name')}, address"
+    raise CharterInvalid(where=where, problem=f"it looks like {found}; write the address alone, without blanks")
 
 
 def _devices_of(written: object) -> list[dict[str, object]]:

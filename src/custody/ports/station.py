@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from custody.bitcoin.psbt import Psbt
-from custody.errors import BackendError, InvalidInput, Refused
+from custody.errors import BackendError, IntegrityError, InvalidInput, Refused
 from custody.history.rows import Head, Rows
 from custody.history.snapshot import Written
 from custody.history.state import State
@@ -77,6 +77,17 @@ class FileUnusable(BackendError, code="FILE_UNUSABLE"):
     hint = "Check the path, its permissions and the space left on the medium."
     path: str
     reason: str
+
+
+class StationDamaged(IntegrityError, code="STATION_DAMAGED"):
+    """A file of a station's own that does not read as what was written."""
+
+    message = "{path}, {what}, is damaged: {problem}"
+    hint = "Find out what damaged it, and keep it as it is. {then}"
+    path: str
+    what: str
+    problem: str
+    then: str
 
 
 class SnapshotStart(Record):

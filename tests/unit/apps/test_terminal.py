@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.apps import terminal
+from custody.apps import passphrase, terminal
+from custody.apps.passphrase import read_passphrase
 from custody.apps.terminal import (
     GOES_ON,
     Lazy,
@@ -23,7 +24,6 @@ from custody.apps.terminal import (
     output,
     passphrase_option,
     plain,
-    read_passphrase,
     read_words,
     write_output,
 )
@@ -177,8 +177,13 @@ def test_words_from_the_command_line_are_joined_and_asked_for_otherwise():
         read_words([], "the charter")
 
 
+def attended(monkeypatch, *, is_so: bool) -> None:
+    for each in (terminal, passphrase):
+        monkeypatch.setattr(each, "is_attended", lambda: is_so)
+
+
 def test_nobody_there_to_ask_is_an_error_and_not_a_default(monkeypatch):
-    monkeypatch.setattr(terminal, "_is_attended", lambda: False)
+    attended(monkeypatch, is_so=False)
     with refuses("PASSPHRASE_NEEDED"):
         read_passphrase(None, "the key file Dana")
     with refuses("CONFIRMATION_NEEDED"):
@@ -188,7 +193,7 @@ def test_nobody_there_to_ask_is_an_error_and_not_a_default(monkeypatch):
 
 @pytest.mark.parametrize(("answer", "passes"), [("yes", True), (" YES ", True), ("y", False), ("no", False)])
 def test_only_yes_is_yes(monkeypatch, answer, passes):
-    monkeypatch.setattr(terminal, "_is_attended", lambda: True)
+    attended(monkeypatch, is_so=True)
     monkeypatch.setattr(click, "prompt", lambda *_, **__: answer)
     if passes:
         confirm("Approve?", is_given=False)
@@ -198,7 +203,7 @@ def test_only_yes_is_yes(monkeypatch, answer, passes):
 
 
 def test_a_new_passphrase_is_typed_twice_the_same(monkeypatch):
-    monkeypatch.setattr(terminal, "_is_attended", lambda: True)
+    attended(monkeypatch, is_so=True)
     typed = iter(["correct horse", "correct horse", "correct horse", "correct house"])
     monkeypatch.setattr(click, "prompt", lambda *_, **__: next(typed))
     assert read_passphrase(None, "the key", is_new=True) == b"correct horse"
@@ -210,7 +215,7 @@ def test_a_new_passphrase_is_typed_twice_the_same(monkeypatch):
 def test_every_error_of_the_terminal_says_what_to_do():
     own = [each for each in vars(terminal).values() if isinstance(each, type) and issubclass(each, CustodyError)]
     leaves = [each for each in own if each.__module__ == terminal.__name__]
-    assert len(leaves) == 7
+    assert len(leaves) == 8
     assert all(each.hint and each.message for each in leaves)
 
 

@@ -52,7 +52,7 @@ def new(*, toml_file: str, out: str) -> None:
     The text is checked as a whole: names, keys, vaults, payees, and that no vault is left without approvals or a cap on
     fees. What is written carries no signature yet.
     """
-    charter = parse_charter(read_text(toml_file, MAX_CHARTER_TEXT, "the charter's text"))
+    charter = parse_charter(read_text(toml_file, MAX_CHARTER_TEXT, "the charter's text"), _note)
     envelope = sign(charter)
     write_output(out, envelope.to_bytes())
     _tell(charter, unsigned_by(envelope))
@@ -115,6 +115,10 @@ def show(*, file: str | None) -> None:
         charter_data(charter, missing),
         lambda: screen(charter_screen(charter, missing), in_words(charter.digest())),
     )
+
+
+def _note(told: str) -> None:
+    output().talk(f"note: {told}")
 
 
 def _tell(charter: Charter, missing: tuple[str, ...]) -> None:

@@ -12,14 +12,12 @@ import click
 
 from custody.apps.commands.telling import warn_frozen
 from custody.apps.coordinator import coordinator
-from custody.apps.files import read_text
 from custody.apps.terminal import Verb, output
+from custody.apps.vaults import compare_vault_in
 from custody.apps.views.deposit import given_data, given_out, given_table
 from custody.history import lists
 from custody.history.questions import History
-from custody.station import compare_vault
 from custody.transfer.address import AddressAnnex, AddressIssued, ExpectedDeposit
-from custody.vault.descriptor import MAX_DESCRIPTOR
 
 _LOOKED_BACK = 100
 """Addresses that are looked at to find one that was given for the same."""
@@ -52,7 +50,7 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
     expected = ExpectedDeposit(payer, purpose, coin_class)
     desk = coordinator()
     if descriptor_file is not None:
-        compare_vault(desk.charter(), name, read_text(descriptor_file, MAX_DESCRIPTOR, "the descriptor's file").strip())
+        compare_vault_in(descriptor_file, desk.charter(), name)
     with desk.work() as work:
         history = work.custodian.history()
         warn_frozen(history)

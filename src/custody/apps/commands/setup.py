@@ -17,6 +17,7 @@ from custody.apps.config import Folders, Settings, folders
 from custody.apps.coordinator import absolute, coordinator, outside
 from custody.apps.files import read_signed
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.pasted import Spoken
 from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
 from custody.apps.views.layout import spoken
 from custody.backends.files import create_directory
@@ -52,7 +53,7 @@ def _challenge(_: click.Context, __: click.Parameter, value: str | None) -> byte
     "--node http://127.0.0.1:8332 --cookie ~/.bitcoin/.cookie",
 )
 @click.argument("charter_file", metavar="CHARTER")
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, type=Spoken())
 @click.option("--coordinator-key", "keyfile", metavar="KEYFILE", required=True, help="The coordinator's key file.")
 @passphrase_option("the coordinator's key")
 @click.option("--node", "url", metavar="URL", help="A bitcoind: http://HOST:PORT, with no credentials in it.")

@@ -24,9 +24,10 @@ from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
 from custody.envelope import show_key, sign
-from custody.errors import InvalidInput
+from custody.errors import CustodyError, InvalidInput
 from custody.history.questions import History
 from custody.log.entry import SALT_SIZE
+from custody.ports import FileExists
 from custody.transfer.annex import Annex
 from custody.transfer.request import (
     MAX_PAYMENTS,
@@ -60,6 +61,16 @@ class VaultUnclear(InvalidInput, code="VAULT_UNCLEAR"):
     message = "the charter has several vaults: {names}"
     hint = "Say which one pays: --vault NAME."
     names: str
+
+
+class RequestWritten(InvalidInput, code="REQUEST_WRITTEN"):
+    """A signed request that stands already where one was to be written, as after a command that was interrupted."""
+
+    message = "a signed request stands in {path} already, and may not be entered yet"
+    hint = (
+        "Enter it: custody transfer submit {path}, which twice does no harm. For another request choose another name."
+    )
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     if is_offline and (charter_file is None or out is None):
         raise click.UsageError("--offline needs --charter FILE and -o FILE")
     if out is not None:
-        refuse_existing(out)
+        _refuse_written(out)
     desk = None if is_offline else coordinator()
     history = None if desk is None else desk.history()
     charter = _offline_charter(charter_file or "") if history is None else history.charter
@@ -189,6 +200,29 @@ def _show_entered(request: TransferRequest, reason: str | None, history: History
         lambda: screen(request_text(request, reason), *known_blocks(request, history)),
     )
     output().next_step(f"custody transfer draft {request.digest().hex()[:SHORT]}")
+
+
+def _refuse_written(out: str) -> None:
+    """Pass when nothing stands where the request is to be written.
+
+    Raises:
+        RequestWritten: a request does: the command was given before, and perhaps stopped between the file and the log.
+        FileExists: something else does.
+    """
+    try:
+        refuse_existing(out)
+    except FileExists:
+        if not _is_request(out):
+            raise
+        raise RequestWritten(path=shown(out)) from None
+
+
+def _is_request(path: str) -> bool:
+    try:
+        read_alone(RequestPaper, path)
+    except CustodyError:
+        return False
+    return True
 
 
 def _wanted(  # noqa: PLR0913 - one for each option

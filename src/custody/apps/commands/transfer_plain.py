@@ -13,7 +13,7 @@ import click
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_sign import advance
 from custody.apps.coordinator import NEWEST, OpenCoordinator, coordinator, find_transfer
-from custody.apps.files import FileKind, read_foreign, refuse_existing
+from custody.apps.files import read_psbt_or_transaction, refuse_existing
 from custody.apps.terminal import (
     Verb,
     out_option,
@@ -84,8 +84,9 @@ Examples:
 def import_files(*, words: tuple[str, ...]) -> None:
     """Take signatures from what any software gives back.
 
-    A FILE is a PSBT (version 0 or 2, binary or base64), finished or not, or the transaction in hexadecimal. Signatures
-    by the vault's keys are taken from it, each verified, and nothing else of it is believed. Whose transfer it is, its
+    A FILE is a PSBT (version 0 or 2), finished or not, or the transaction in hexadecimal. The PSBT may be binary,
+    base64 or hexadecimal, or stand in the JSON that hwi or bitcoin-cli printed; which it was is said. Signatures by
+    the vault's keys are taken from it, each verified, and nothing else of it is believed. Whose transfer it is, its
     transaction says; with ID it must be that one. A cosigner counts whose signature is on every input.
 
     With enough of them the transaction is finished and judged by every independent judge, as by transfer combine.
@@ -119,7 +120,7 @@ def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _take(work: OpenCoordinator, path: str, named: bytes | None) -> Taken:
-    returned = read_returned(read_foreign(path, MAX_FILE, FileKind.PSBT, "a PSBT or a transaction"))
+    returned = read_returned(read_psbt_or_transaction(path, MAX_FILE))
     history = work.custodian.history()
     unsigned = returned.unsigned_transaction.stripped()
     transfer = lists.transfer_of(history, unsigned) if named is None else history.transfer(named)

@@ -11,7 +11,7 @@ import click
 from custody.apps.commands.readers import reader_options, since_of
 from custody.apps.commands.telling import tell_next, warn_stuck
 from custody.apps.coordinator import OpenCoordinator, coordinator, find_transfer
-from custody.apps.files import FileKind, read_foreign, refuse_existing
+from custody.apps.files import read_psbt, refuse_existing
 from custody.apps.terminal import (
     Verb,
     out_option,
@@ -131,7 +131,7 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
     with coordinator().work() as work:
         found = find_transfer(transfer_id, work.custodian.history())
         for path in files:
-            signed = work.custodian.receive(found, read_psbt_file(read_foreign(path, MAX_FILE, FileKind.PSBT)))
+            signed = work.custodian.receive(found, read_psbt_file(read_psbt(path, MAX_FILE)))
             output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
         signatures = advance(work, found)
     output().emit(signatures_data(signatures), lambda: signatures_text(signatures))

@@ -11,10 +11,11 @@ from custody.apps.config import folders
 from custody.apps.coordinator import coordinator
 from custody.apps.devices import check_emulator, device_cosigners, device_option, emulator_option
 from custody.apps.terminal import Verb, out_option, output, write_output
+from custody.apps.vaults import cosigner_in, vault_in
+from custody.apps.views.layout import Data
 from custody.apps.views.vault import created_data, created_text, makers_of, vault_data, vault_text, vaults_table
 from custody.units import Network
 from custody.vault.descriptor import Vault
-from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
 
 
@@ -62,12 +63,40 @@ def create(  # noqa: PLR0913 - click gives each option by its name
     if not cosigners and not devices:
         raise click.UsageError("give each cosigner's key, with --cosigner or --device")
     check_emulator(bool(devices), is_emulator=is_emulator)
-    typed = tuple(Cosigner.parse(each.strip()) for each in cosigners)
+    typed = tuple(cosigner_in(each, ScriptType(script_type)) for each in cosigners)
     where = folders(None if network is None else Network(network)).network
     read = device_cosigners(devices, ScriptType(script_type), where, is_emulator=is_emulator)
     keys = (*typed, *(cosigner for cosigner, _ in read))
     vault = Vault.create(threshold, keys, ScriptType(script_type), where, birthday)
     makers = makers_of(vault, {device.fingerprint: device for _, device in read})
+    _give(vault, birthday, makers, out)
+
+
+@click.command(
+    name="import",
+    cls=Verb,
+    epilog="""\b
+Examples:
+  custody vault import from-sparrow.txt --network main
+  custody vault import coldcard-multisig.txt -o reserve.descriptor.txt""",
+)
+@click.argument("file")
+@click.option("--network", type=click.Choice([each.value for each in Network]), help="The network the vault is for.")
+@click.option("--birthday", type=int, default=0, show_default=True, help="First block that can hold a coin of it.")
+@out_option("the descriptor", is_required=False)
+def import_vault(*, file: str, network: str | None, birthday: int, out: str | None) -> None:
+    """Read a vault from what another program exported, and print its descriptor.
+
+    FILE is a descriptor, with both branches or one descriptor for each, a BSMS record, Coldcard's multisig file, or the
+    JSON of Specter, Caravan or bitcoind. Whatever was read as something else is said. Nothing is stored: the descriptor
+    goes into the charter once every cosigner has compared the vault's 24 words on their own device.
+    """
+    where = folders(None if network is None else Network(network)).network
+    vault = vault_in(file, where, birthday).vault
+    _give(vault, birthday, makers_of(vault, {}), out)
+
+
+def _give(vault: Vault, birthday: int, makers: tuple[Data, ...], out: str | None) -> None:
     if out is not None:
         write_output(out, f"{vault.descriptor}\n".encode("ascii"))
     output().emit(

@@ -6,13 +6,12 @@ words first would be asking a person to repeat them.
 
 from __future__ import annotations
 
-from typing import Final
-
 import click
 
 from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
-from custody.apps.files import read_signed, read_text, refuse_existing
+from custody.apps.files import read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
+from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import (
     Verb,
@@ -25,23 +24,23 @@ from custody.apps.terminal import (
     write_output,
     yes_option,
 )
+from custody.apps.vaults import compare_vault_in
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import block, grouped, in_words, moment, screen, table, words_block
 from custody.apps.views.station import began, began_data
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
 from custody.envelope import add_signature, show_key
-from custody.station import compare_vault
 from custody.vault.descriptor import Branch
 from custody.words import show_words
-
-MAX_DESCRIPTOR_FILE: Final = 64 * 1024
 
 
 @click.command(cls=Verb, epilog="Example: custody-station trust charter.json  (the 24 words are then asked for)")
 @click.argument("charter_file")
-@click.argument("words", nargs=-1)
-@click.option("--digest", metavar="HEX", help="The digest as 64 hexadecimal digits, in place of 24 words.")
+@click.argument("words", nargs=-1, type=Spoken())
+@click.option(
+    "--digest", type=Spoken(), metavar="HEX", help="The digest as 64 hexadecimal digits, in place of 24 words."
+)
 def trust(*, charter_file: str, words: tuple[str, ...], digest: str | None) -> None:
     """Trust the charter whose 24 words were told to you by voice.
 
@@ -141,8 +140,7 @@ def address(  # noqa: PLR0913 - click gives each option by its name
     place = desk()
     envelope = read_signed(Charter, charter_file)
     if descriptor is not None:
-        text = read_text(descriptor, MAX_DESCRIPTOR_FILE, "the descriptor's file").strip()
-        compare_vault(verify_charter(envelope, place.station.state().charter), vault, text)
+        compare_vault_in(descriptor, verify_charter(envelope, place.station.state().charter), vault)
     branch = Branch.CHANGE if is_change else Branch.RECEIVE
     derived = place.station.address(envelope, vault, branch, index)
     if device is not None:

@@ -20,22 +20,30 @@ import click
 import platformdirs
 from pydantic import model_validator
 
-from custody.apps.files import signed_in
+from custody.apps.files import WrongFile, signed_in
 from custody.apps.terminal import read_input, shown
 from custody.backends.clock import SystemClock
-from custody.backends.files import create_directory, read_file, replace_atomically
+from custody.backends.files import create_directory, read_file, remove_leftovers, replace_atomically
 from custody.backends.station import FileStationMemory
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import BackendError
 from custody.log import Frontier
-from custody.ports import Clock, FileMissing, Untrusted
-from custody.record import MAX_RECORD, Digest, Record, Text, tagged_hash
+from custody.ports import Clock, FileMissing, StationDamaged, Untrusted
+from custody.record import MAX_RECORD, Digest, Record, RecordInvalid, RecordNotCanonical, Text, tagged_hash
 from custody.units import Count
 
 if TYPE_CHECKING:
     from custody.station import Station
 
+_CHARTER_AGAIN: Final = (
+    "Then trust the charter again, from its signed file and the words told by voice: "
+    "custody-station trust. What this station has seen of the log stays."
+)
+_WITNESS_STOPS: Final = (
+    "Cosign nothing more with this key: what it has cosigned is forgotten, and two histories could be. Restore the "
+    "file, or have a charter made with another witness."
+)
 PROGRAM: Final = "custody-station"
 MAX_STATE: Final = 4096
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -105,9 +113,22 @@ class Desk:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StationBusy(path=shown(self.folder)) from None
+            remove_leftovers(self.folder)
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def _own(self, path: Path, what: str, then: str) -> Iterator[None]:
+        """Read a file of the station's own: what is wrong with it is told of it by name.
+
+        Raises:
+            StationDamaged: it is not what this program wrote.
+        """
+        try:
+            yield
+        except (RecordInvalid, RecordNotCanonical, WrongFile) as error:
+            raise StationDamaged(path=shown(path), what=what, problem=str(error), then=then) from None
 
     # --- the charter ------------------------------------------------------------------------------------------------
 
@@ -127,8 +148,9 @@ class Desk:
             raise Untrusted
         if path is None:
             # The copy of what `trust` has verified: that it is still the same is all that has to be asked.
-            kept = signed_in(read_file(self._charter, MAX_RECORD), Charter, str(self._charter))
-            return Charter.unsafe_from_verified(kept.body, known.charter)
+            with self._own(self._charter, "the charter's copy", _CHARTER_AGAIN):
+                kept = signed_in(read_file(self._charter, MAX_RECORD), Charter, str(self._charter))
+                return Charter.unsafe_from_verified(kept.body, known.charter)
         return verify_charter(signed_in(read_input(path, MAX_RECORD), Charter, path), known.charter)
 
     def known_charter(self, path: str | None = None) -> Charter | None:
@@ -153,7 +175,8 @@ class Desk:
             data = read_file(self._witness(charter, name), MAX_STATE)
         except FileMissing:
             return None
-        return WitnessMemory.from_bytes(data).frontier()
+        with self._own(self._witness(charter, name), f"what the witness {name} has cosigned", _WITNESS_STOPS):
+            return WitnessMemory.from_bytes(data).frontier()
 
     def remember_witnessed(self, charter: Charter, name: str, state: Frontier) -> None:
         """Keep what the witness has seen. Do it before the cosignature leaves."""

@@ -14,8 +14,9 @@ import click
 from custody.apps.devices import check_one_key, device_cosigner, device_option, emulator_option
 from custody.apps.files import refuse_existing
 from custody.apps.keys import open_cosigner, open_person, read_key_file
+from custody.apps.passphrase import read_passphrase
 from custody.apps.station_commands.desk import unsafe_option
-from custody.apps.terminal import Verb, out_option, output, passphrase_option, read_passphrase, shown, write_output
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.backends.keyfile import KeyFile, KeyFileHeader, Purpose, create_document_key, create_master_key
 from custody.record import check_text
 from custody.units import HARDENED, Network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from custody.apps.files import FileKind, alone_in, wrong_file
+from custody.apps.files import FileKind, alone_in, psbt_in, wrong_file
 from custody.apps.terminal import JsonValue
 from custody.apps.views.files import PsbtPaper, card_paper, checkpoint_paper, document_paper, key_paper, psbt_paper
 from custody.backends.keyfile import KeyFile
@@ -30,7 +30,7 @@ def other_paper(
         case FileKind.CARD:
             return card_paper(alone_in(data, PayerCard, path), charter)
         case FileKind.PSBT:
-            psbt = read_transfer_file(data, Direction.FROM_SIGNER)
+            psbt = read_transfer_file(psbt_in(data, path), Direction.FROM_SIGNER)
             return psbt_paper(PsbtPaper.of(psbt, charter, vault))
         case FileKind.WITNESS_REQUEST:
             request = alone_in(data, WitnessRequest, path)

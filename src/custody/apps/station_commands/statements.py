@@ -10,6 +10,7 @@ import click
 
 from custody.apps.files import read_alone, read_signed, refuse_existing
 from custody.apps.keys import open_person, read_key_file
+from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import (
     Verb,
@@ -48,7 +49,10 @@ from custody.words import check_spoken
 @click.option("--key", "keyfile", metavar="KEYFILE", required=True, help="The officer's key file.")
 @click.option("--signed", "signed_file", metavar="FILE", help="The statement with other officers' signatures.")
 @click.option(
-    "--words", metavar="TEXT", help="The statement's 24 words as another officer reads them: others are refused."
+    "--words",
+    type=Spoken(),
+    metavar="TEXT",
+    help="The statement's 24 words as another officer reads them: others are refused.",
 )
 @out_option("the signed statement, for the payer or the next officer")
 @yes_option()
@@ -106,7 +110,7 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
 )
 @click.argument("statement_file", metavar="STATEMENT")
 @click.argument("card_file", metavar="CARD")
-@click.option("--words", metavar="TEXT", help="The card's 24 words, as the institution told them.")
+@click.option("--words", type=Spoken(), metavar="TEXT", help="The card's 24 words, as the institution told them.")
 @click.option("--payer", metavar="TEXT", help="Who you are: a statement for another payer is refused.")
 @click.option("--address", "pay_to", metavar="ADDRESS", help="What your wallet is about to pay: others are refused.")
 def verify(*, statement_file: str, card_file: str, words: str | None, payer: str | None, pay_to: str | None) -> None:

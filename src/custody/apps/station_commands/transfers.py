@@ -15,6 +15,7 @@ import click
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
 from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_cosigner, open_person, read_key_file
+from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import (
     Verb,
@@ -50,6 +51,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 def _words_option() -> Callable[[_Command], _Command]:
     return click.option(
         "--words",
+        type=Spoken(),
         metavar="TEXT",
         help="The transfer's 24 words as somebody else reads them: another transfer is then refused.",
     )

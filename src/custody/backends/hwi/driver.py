@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import hwilib.devices
@@ -92,7 +92,9 @@ def _opened(request: DeviceRequest, chain: Chain) -> Iterator[HardwareWalletClie
     try:
         yield client
     finally:
-        client.close()
+        # What was done is done, and what failed has failed, whatever letting go of the device says.
+        with suppress(Exception):
+            client.close()
 
 
 # --- operations -------------------------------------------------------------------------------------------------------

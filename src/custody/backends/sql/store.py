@@ -15,7 +15,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,7 +75,9 @@ def create_store(path: Path, network: Network, origin: str, busy_seconds: int = 
             _fill(temporary, network, origin, busy_seconds)
             os.link(temporary, path, follow_symlinks=False)
         finally:
-            temporary.unlink()
+            # A clean-up that fails must not hide why.
+            with suppress(OSError):
+                temporary.unlink()
         _sync_directory(path.parent)
     except FileExistsError:
         raise FileExists(path=sqlite.shown(path)) from None
