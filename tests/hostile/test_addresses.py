@@ -53,7 +53,6 @@ def swapped_vaults() -> dict[str, Vault]:
         "another script type": vault_of(NAMES, 2, ScriptType.SH_WSH)[0],
         "a key less": vault_of(NAMES[:2], 2)[0],
         "a key more": vault_of((*NAMES, "eve"), 2)[0],
-        "keys in another order": vault_of(NAMES[::-1], 2)[0],
     }
 
 

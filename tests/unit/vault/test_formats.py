@@ -6,7 +6,7 @@ import re
 import pytest
 
 from custody.bitcoin.script import base58check_decode, base58check_encode
-from custody.charter.document import parse_charter
+from custody.charter.text import parse_charter
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, make_cast
 from custody.units import Network
