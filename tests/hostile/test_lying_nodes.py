@@ -204,7 +204,7 @@ def test_a_branch_from_a_block_that_was_told_of_afterwards_does_not_end_a_freeze
     # True blocks that lie below the theft, said to stand above it: no work of anybody's is needed for that.
     frozen, reversed_ = taken_back
     height = frozen.height
-    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), at=0)
+    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), time=0, at=0)
     lied = after(frozen, kinds.CHAIN_SEEN, anchor)
     headers = tuple(story.chain.view.header(each).raw for each in (height - 5, height - 4))
     with refuses("HISTORY_INVALID"):
@@ -215,7 +215,7 @@ def test_a_theft_that_is_told_again_is_still_older_than_what_was_told_in_between
     frozen, reversed_ = taken_back
     height = frozen.height
     theft = frozen.read(kinds.UNEXPLAINED_SPEND.record, frozen.freeze.at)
-    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), at=0)
+    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), time=0, at=0)
     lied = after(after(frozen, kinds.CHAIN_SEEN, anchor), kinds.UNEXPLAINED_SPEND, theft)
     headers = tuple(story.chain.view.header(each).raw for each in (height - 5, height - 4))
     with refuses("HISTORY_INVALID"):

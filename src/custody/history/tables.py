@@ -38,9 +38,13 @@ class FreezeRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A block up to which the chain was looked at: its hash, when (Unix seconds), and the entry that first said so."""
+    """A block up to which the chain was looked at: its hash, its own time, and when (Unix seconds) by the coordinator.
+
+    `first` is the entry that first said so.
+    """
 
     block: bytes
+    time: int
     at: int
     first: int
 

@@ -18,11 +18,11 @@ import click
 from custody.apps.config import Folders, folders
 from custody.apps.terminal import Verb, output, shown
 from custody.apps.views.charter import MAKERS_NOT_STATED
-from custody.apps.views.layout import INDENT, moment, table
+from custody.apps.views.layout import INDENT, table
 from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
+from custody.dates import moment
 from custody.errors import CustodyError, IntegrityError
-from custody.ports import NodeNotReady
 
 _PACKAGES = (
     "custody",
@@ -182,12 +182,11 @@ def _store(where: Folders) -> str:
 
 def _chain(where: Folders) -> str:
     from custody.apps.chains import open_chain  # noqa: PLC0415 - as above
-    from custody.custodian import why_unready  # noqa: PLC0415
+    from custody.custodian import refuse_unready  # noqa: PLC0415
 
     with closing(open_chain(where, where.settings())) as chain:
         tip = chain.view.tip()
-        if reason := why_unready(chain.view, SystemClock().now()):
-            raise NodeNotReady(reason=reason)
+        refuse_unready(chain.view, SystemClock().now())
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
 
 

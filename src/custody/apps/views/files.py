@@ -24,7 +24,6 @@ from custody.apps.views.layout import (
     grouped,
     in_words,
     listed,
-    moment,
     said,
     sats,
     table,
@@ -47,6 +46,7 @@ from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
+from custody.dates import moment
 from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers, verify_one
 from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.statement import AddressStatement, count_signers

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from custody.apps.views.layout import Data, moment, rate, span, table, txid
+from custody.apps.views.layout import Data, rate, span, table, txid
 from custody.apps.views.sending import rate_text, standing_text, underway_data
+from custody.dates import moment
 from custody.delivery import Underway
 from custody.history.questions import History
 from custody.ports import Tip

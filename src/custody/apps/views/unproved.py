@@ -30,7 +30,6 @@ from custody.apps.views.layout import (
     counted,
     grouped,
     listed,
-    moment,
     plain,
     said,
     sats,
@@ -47,6 +46,7 @@ from custody.bitcoin.script import OutputTypeRefused, address
 from custody.bitcoin.transaction import TxOut
 from custody.charter.card import card_of
 from custody.charter.document import Charter
+from custody.dates import moment
 from custody.examine.examination import Examination, Step
 from custody.examine.statement import StatementExamination, signed_so_far
 from custody.examine.unproved import (
