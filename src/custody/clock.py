@@ -37,8 +37,8 @@ class ClockSkew(Refused, code="CLOCK_SKEW"):
 
     message = "this machine's clock says {now!t}, but {what} {told!t}"
     hint = (
-        "Nothing was entered or signed. Compare this machine's clock with two others, in UTC, set it, and try again. If "
-        "it is right, ask another node, or whoever dated the other what their clock says."
+        "Nothing was entered or signed. Compare this machine's clock with two others, in UTC, set it, and try again. "
+        "If it is right, ask another node, or whoever dated the other what their clock says."
     )
     now: int
     what: str

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction
+from custody.charter.decide import refuse_frozen
 from custody.charter.document import refuse_other_charter
 from custody.clock import Told, by_block, by_witnesses, refuse_behind
 from custody.errors import CustodyError, IntegrityError, Refused
@@ -111,9 +112,12 @@ class Work:
         Its index. Payer and purpose go into an annex.
 
         Raises:
+            Frozen: everything stands still.
             IndexesPaid: too many have been paid already.
         """
         history = self.history
+        # Somebody else holds enough keys of a vault: what is paid in now may be theirs.
+        refuse_frozen(history.frozen_by)
         due, height = history.next_index(vault_id, Branch.RECEIVE), max(height, history.height)
         free = (each for each in range(due, due + MOST_SKIPPED) if not is_paid(history, vault_id, Branch.RECEIVE, each))
         index = next(free, None)

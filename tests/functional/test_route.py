@@ -735,7 +735,7 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
 def looked(story: Scenario) -> ChainSeen:
     """A look at the chain that shows nothing new."""
     height, row = lists.newest_block(story.history())
-    return ChainSeen(height=height, block=row.block, time=row.at, at=row.at)
+    return ChainSeen(height=height, block=row.block, time=row.time, at=row.at)
 
 
 def test_what_is_not_written_yet_is_read_by_nobody(story):

@@ -4,14 +4,15 @@ Reading needs the store alone. Whatever changes something gets a custodian, with
 chain is opened when somebody first looks at it, and the coordinator's key when it first signs: most commands need
 neither, and so do not wait for one another.
 
-Before a store is believed it is compared with what commands here have seen of it before.
+Before a store is believed it is compared with what commands here have seen of it before. Whether everything stands
+still is looked up here too, before a command and after it, so that every answer says so.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,11 +21,12 @@ from typing import Any, Final
 from custody.apps.chains import Chain, open_chain
 from custody.apps.config import Folders, Settings, folders
 from custody.apps.keys import open_person, read_key_file
+from custody.apps.terminal import output
 from custody.backends.clock import SystemClock
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
-from custody.errors import InvalidInput
+from custody.errors import CustodyError, InvalidInput
 from custody.history import tables
 from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
@@ -134,6 +136,13 @@ class Coordinator:
             finally:
                 with self.store.read() as view:
                     self.folders.remember_seen(view)
+                self.tell_frozen()
+
+    def tell_frozen(self) -> None:
+        """Have every answer of this command say whether everything stands still, as of now."""
+        # Rows that are not the log's, or another charter: what a command is about it says itself.
+        with suppress(CustodyError):
+            output().freeze(self.history().frozen_by)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
@@ -165,7 +174,9 @@ def coordinator() -> Coordinator:
     store = open_store(where.store, where.network)
     with store.read() as view:
         where.check_seen(view)
-    return Coordinator(where, settings, store)
+    desk = Coordinator(where, settings, store)
+    desk.tell_frozen()
+    return desk
 
 
 def outside(chain: Chain) -> Outside:

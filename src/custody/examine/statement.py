@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 
 from custody.bitcoin.script import script_of
 from custody.charter.card import PayerCard, statement_quorum
-from custody.charter.decide import Frozen
+from custody.charter.decide import refuse_frozen
 from custody.charter.document import Charter
 from custody.clock import CLOCK_SKEW
 from custody.envelope import Envelope, unsafe_payload, verify
@@ -318,9 +318,8 @@ def _examine(
     if row is None or row.issued >= asked.log_size:
         raise AddressNotIssued(vault=vault_name, index=asked.index, size=asked.log_size)
     compare_issuing(asked, history.read(AddressIssued, row.issued), annex)
-    if history.frozen_by is not None:
-        # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
-        raise Frozen(why=history.frozen_by)
+    # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
+    refuse_frozen(history.frozen_by)
     steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
     # 6
     steps.append(judge_time(asked, reader.now))

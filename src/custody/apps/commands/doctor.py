@@ -21,6 +21,7 @@ from custody.apps.views.charter import MAKERS_NOT_STATED
 from custody.apps.views.layout import INDENT, table
 from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
+from custody.charter.decide import refuse_frozen
 from custody.dates import moment
 from custody.errors import CustodyError, IntegrityError
 
@@ -68,7 +69,7 @@ class Check:
 def doctor() -> None:
     """Check the installation, charter, store and chain.
 
-    Exits with 6 when something is wrong. Run it after every update and before funds are moved.
+    Exits with 6 when something is wrong, or everything is frozen. Run it after every update and before funds are moved.
     """
     where = folders()
     checks = [_checked(name, look) for name, look in _looks(where)]
@@ -111,6 +112,7 @@ def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "disk", lambda: _disk(where)
     yield "charter", lambda: _charter(where)
     yield "store", lambda: _store(where)
+    yield "freeze", lambda: _freeze(where)
     yield "chain", lambda: _chain(where)
     yield "blocks", lambda: _blocks(where)
 
@@ -174,10 +176,15 @@ def _store(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
 
     where.settings()
-    desk = coordinator()
-    frontier = desk.store.verify()
-    frozen = desk.history().frozen_by
-    return f"{frontier.size} entries, every one verified{'' if frozen is None else f'; FROZEN: {frozen}'}"
+    return f"{coordinator().store.verify().size} entries, every one verified"
+
+
+def _freeze(where: Folders) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+
+    where.settings()
+    refuse_frozen(coordinator().history().frozen_by)
+    return "nothing stands still"
 
 
 def _chain(where: Folders) -> str:
