@@ -204,7 +204,7 @@ class Office:
         self.verified(transfer)
         self.witnessed()
         self.does("transfer", "release", transfer)
-        sent = self.does("transfer", "deliver")
+        sent = self.does("transfer", "deliver")["sent"]
         return str(sent[0]["txid"])
 
 

@@ -228,7 +228,7 @@ def test_a_transfer_goes_by_commands_from_a_deposit_to_a_block_of_the_node(place
     assert combined["judges"] == ["libbitcoinkernel", "python-bitcointx", "testmempoolaccept"]
     placed.witnessed()
     placed.does("transfer", "release", transfer)
-    (sent,) = placed.does("transfer", "deliver")
+    (sent,) = placed.does("transfer", "deliver")["sent"]
     assert [each.txid_hex for each in chain.view.pending()] == [sent["txid"]]
     chain.mine()
     placed.does("observe")

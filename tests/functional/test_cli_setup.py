@@ -94,7 +94,7 @@ def test_words_and_passphrase_are_asked_for_on_a_terminal(office, converse):
     assert show_words(office.cast.digest) not in before
     assert "Set up in" in after
     assert "correct horse" not in shown
-    assert office.does("vault", "list")[0]["name"] == "reserve"
+    assert office.does("vault", "list")["vaults"][0]["name"] == "reserve"
 
 
 def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):

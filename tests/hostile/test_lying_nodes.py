@@ -12,7 +12,7 @@ from custody.history.fold import fold
 from custody.history.questions import History
 from custody.ports import BlockUnknown, BlockView, Tip
 from custody.testing.asserts import refuses
-from custody.testing.chain import build_block
+from custody.testing.chain import SPACING, START, build_block
 from custody.testing.forge import sealed
 from custody.testing.scenario import Scenario
 from custody.testing.theft import steal
@@ -57,7 +57,8 @@ class LyingNode:
         return self.block(height).hash
 
 
-def block(previous, height, *transactions, time=2_000_000_000):
+def block(previous, height, *transactions, ahead=0):
+    time = START + SPACING * height + ahead
     raw = build_block(previous=previous, height=height, time=time, reward_to=FOREIGN, transactions=transactions)
     mined = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in (_coinbase(raw), *transactions))
     return BlockView(height, BlockHeader(raw[:80]), mined)

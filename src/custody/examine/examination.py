@@ -31,6 +31,7 @@ from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
+from custody.clock import refuse_behind, refuse_old
 from custody.envelope import Envelope
 from custody.errors import Refused
 from custody.examine.evidence import Evidence, Stage, adopted_in, gather, in_order, told_of
@@ -43,7 +44,7 @@ from custody.examine.shown import (
     pinned_charter,
     proved,
     read_lines,
-    refuse_wrong_clock,
+    times_shown,
     unseen,
     witness_finding,
 )
@@ -199,7 +200,9 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
         cosignatures = check_witnesses(signed, charter)
         state = extended(known, entries, evidence.since, signed.checkpoint)
         shown = Shown(state, signed.checkpoint, cosignatures)
-        refuse_wrong_clock(shown, charter, _dates(History(state).transfer(evidence.transfer)), now)
+        told = times_shown(shown, charter)
+        refuse_behind(now, told)
+        refuse_old(now, (*(each.at for each in told), *_dates(History(state).transfer(evidence.transfer))))
         return shown
 
     # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.

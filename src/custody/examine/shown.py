@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.charter.document import Charter, verify_charter
-from custody.clock import by_block, by_witnesses, refuse_behind, refuse_old
+from custody.clock import Told, by_block, by_witnesses
 from custody.envelope import Envelope
 from custody.errors import InvalidInput, Refused
 from custody.history import lists
@@ -283,21 +283,15 @@ def _latest(times: Sequence[int], charter: Charter) -> int | None:
     return sorted(times, reverse=True)[needed - 1] if 0 < needed <= len(times) else None
 
 
-def refuse_wrong_clock(shown: Shown, charter: Charter, dated: Iterable[int], now: int) -> None:
-    """Pass when a clock that says `now` can be right by the log that is shown, and by what people have dated.
+def times_shown(shown: Shown, charter: Charter) -> tuple[Told, ...]:
+    """What time it is by the log that is shown: by its newest block, and by as many witnesses as are needed.
 
-    Blocks are the coordinator's word: it can stop a reader by them, as by showing nothing.
-
-    Raises:
-        ClockSkew: it cannot.
+    Blocks are the coordinator's word: it can stop a reader by them, as it can by showing nothing.
     """
     newest = lists.newest_block(History(shown.state))
-    told = [] if newest is None else [by_block(newest[1].time)]
     cosigned = _latest([each.time for each in shown.cosignatures], charter)
-    if cosigned is not None:
-        told.append(by_witnesses(cosigned))
-    refuse_behind(now, told)
-    refuse_old(now, [*(each.at for each in told), *dated])
+    told = (None if newest is None else by_block(newest[1].time), None if cosigned is None else by_witnesses(cosigned))
+    return tuple(each for each in told if each is not None)
 
 
 def witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:

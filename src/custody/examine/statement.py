@@ -29,7 +29,7 @@ from custody.bitcoin.script import script_of
 from custody.charter.card import PayerCard, statement_quorum
 from custody.charter.decide import refuse_frozen
 from custody.charter.document import Charter
-from custody.clock import CLOCK_SKEW
+from custody.clock import CLOCK_SKEW, refuse_behind
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.examine.examination import Step, step_charter
@@ -42,7 +42,7 @@ from custody.examine.shown import (
     own_shown,
     pinned_charter,
     read_lines,
-    refuse_wrong_clock,
+    times_shown,
     witness_finding,
 )
 from custody.history import lists
@@ -271,7 +271,7 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
         cosignatures = check_witnesses(signed, charter)
         entries = read_lines(paper.lines, paper.since)
         shown = Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
-        refuse_wrong_clock(shown, charter, [paper.asked.issued], now)
+        refuse_behind(now, times_shown(shown, charter))
         return shown
 
     return _examine(paper.asked, paper.annex, paper.charter, show, _Asked(known, now))

@@ -93,7 +93,10 @@ class ApprovalBeforeDraft(Refused, code="APPROVAL_BEFORE_DRAFT"):
     """An approval that is dated earlier than what it approves."""
 
     message = "the approval by {officer} is dated {issued!t}, and the transfer was drafted at {drafted!t}"
-    hint = "The clock of the officer's machine is behind: set it, in UTC, and have the officer approve again there."
+    hint = (
+        "The clock of the officer's machine is behind, or this one's ahead: compare both with a third, in UTC. Set the "
+        "one that is wrong; if it is the officer's, have the officer approve again."
+    )
     officer: str
     issued: int
     drafted: int
