@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, TypeVar
 
 from custody.bitcoin.profile import TransferPsbt
@@ -205,7 +204,7 @@ def told_in(history: History, view: StoreView) -> Iterator[Told]:
         yield by_block(newest[1].time)
     if not history.has_charter or not history.charter.witnesses:
         return
-    for note in islice(view.checkpoints(), NOTES_READ):
+    for note in list(view.checkpoints(NOTES_READ)):
         time = witnessed_at(SignedCheckpoint.parse(note), history.charter)
         if time is not None:
             yield by_witnesses(time)

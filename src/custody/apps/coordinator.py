@@ -30,6 +30,7 @@ from custody.errors import CustodyError, InvalidInput
 from custody.history import tables
 from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
+from custody.history.state import State
 from custody.logbook import Logbook
 from custody.ports import Judge, OutboxRow, Store
 
@@ -141,8 +142,8 @@ class Coordinator:
     def tell_frozen(self) -> None:
         """Have every answer of this command say whether everything stands still, as of now."""
         # Rows that are not the log's, or another charter: what a command is about it says itself.
-        with suppress(CustodyError):
-            output().freeze(self.history().frozen_by)
+        with suppress(CustodyError), self.store.read() as view:
+            output().freeze(History(State.over(view.rows(), self.settings.charter)).frozen_by)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
