@@ -143,7 +143,8 @@ class Coordinator:
         """Have every answer of this command say whether everything stands still, as of now."""
         # Rows that are not the log's, or another charter: what a command is about it says itself.
         with suppress(CustodyError), self.store.read() as view:
-            output().freeze(History(State.over(view.rows(), self.settings.charter)).frozen_by)
+            freeze = tables.newest_freeze(State.over(view.rows(), self.settings.charter))
+            output().freeze(None if freeze is None else freeze.why)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.

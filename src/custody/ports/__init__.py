@@ -34,6 +34,7 @@ from custody.ports.station import (
     SnapshotStart,
     StationMemory,
     StationState,
+    Untrusted,
 )
 from custody.ports.store import (
     NotQueued,
@@ -92,6 +93,7 @@ __all__ = [
     "StoreVersion",
     "StoreView",
     "Tip",
+    "Untrusted",
     "UtxoReserved",
     "plain_reason",
 ]
