@@ -304,6 +304,17 @@ def test_a_witness_whose_clock_is_ahead_is_not_kept_and_stops_nobody(witnessed):
     witnessed.approved(transfer_id)
 
 
+def test_clocks_that_were_wrong_together_are_set_right_together(witnessed):
+    request = witnessed.custodian.showing.checkpoint()
+    (witness,) = witnessed.witnesses
+    fast = SoftwareWitness(witness._name, witness._signer, witness._log, Moved(witnessed.chain, YEAR))
+    assert custodian_of(witnessed, YEAR).showing.cosigned(fast.cosign(request))
+    with refuses("CLOCK_SKEW"):
+        decided(witnessed)
+    assert witnessed.custodian.showing.cosigned(witness.cosign(request))
+    assert witnessed.approved(decided(witnessed)) is None
+
+
 def test_so_many_witnesses_as_are_needed_tell_the_time_and_not_the_one_that_is_ahead(witnessed):
     request = witnessed.custodian.showing.checkpoint()
     signed = witnessed.witnesses[0].cosign(request)

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from custody.apps.chains import Chain, open_chain
 from custody.apps.config import Folders, Settings, folders
 from custody.apps.keys import open_person, read_key_file
@@ -32,7 +34,7 @@ from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
 from custody.history.state import State
 from custody.logbook import Logbook
-from custody.ports import Judge, OutboxRow, Store
+from custody.ports import Clock, Judge, OutboxRow, Store
 
 # The database and the consensus library take longest to load: each is imported where it is used.
 
@@ -187,10 +189,16 @@ def outside(chain: Chain) -> Outside:
         views=(chain.view,),
         relay=chain.relay,
         judges=(*judges(), *chain.judges),
-        clock=SystemClock(),
+        clock=own_clock(),
         below=secrets.randbelow,
         salt=_salt,
     )
+
+
+def own_clock() -> Clock:
+    """This machine's clock, or the one that whoever runs the program has brought."""
+    found: Clock | None = click.get_current_context().find_root().obj
+    return SystemClock() if found is None else found
 
 
 def judges() -> tuple[Judge, ...]:

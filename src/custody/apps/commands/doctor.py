@@ -19,9 +19,9 @@ from custody.apps.config import Folders, folders
 from custody.apps.terminal import Verb, output, shown
 from custody.apps.views.charter import MAKERS_NOT_STATED
 from custody.apps.views.layout import INDENT, table
-from custody.backends.clock import SystemClock
 from custody.bitcoin import curve
 from custody.charter.decide import refuse_frozen
+from custody.clock import refuse_behind
 from custody.dates import moment
 from custody.errors import CustodyError, IntegrityError
 
@@ -113,6 +113,7 @@ def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "charter", lambda: _charter(where)
     yield "store", lambda: _store(where)
     yield "freeze", lambda: _freeze(where)
+    yield "clock", lambda: _clock(where)
     yield "chain", lambda: _chain(where)
     yield "blocks", lambda: _blocks(where)
 
@@ -187,13 +188,25 @@ def _freeze(where: Folders) -> str:
     return "nothing stands still"
 
 
+def _clock(where: Folders) -> str:
+    from custody.apps.coordinator import coordinator, own_clock  # noqa: PLC0415 - as above
+    from custody.logbook import told_in  # noqa: PLC0415
+
+    where.settings()
+    desk, now = coordinator(), own_clock().now()
+    with desk.store.read() as view:
+        refuse_behind(now, told_in(desk.history(), view))
+    return f"{moment(now)}, and not behind what blocks and witnesses have told"
+
+
 def _chain(where: Folders) -> str:
     from custody.apps.chains import open_chain  # noqa: PLC0415 - as above
+    from custody.apps.coordinator import own_clock  # noqa: PLC0415
     from custody.custodian import refuse_unready  # noqa: PLC0415
 
     with closing(open_chain(where, where.settings())) as chain:
         tip = chain.view.tip()
-        refuse_unready(chain.view, SystemClock().now())
+        refuse_unready(chain.view, own_clock().now())
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
 
 

@@ -8,10 +8,9 @@ import click
 
 from custody.apps.chains import Chain
 from custody.apps.commands.telling import ask_underway, warn_dropped
-from custody.apps.coordinator import coordinator
+from custody.apps.coordinator import coordinator, own_clock
 from custody.apps.terminal import Verb, output
 from custody.apps.views.node import Agreement, Look, node_data, node_text
-from custody.backends.clock import SystemClock
 from custody.custodian import why_unready
 from custody.delivery import underway
 from custody.history import lists
@@ -30,7 +29,7 @@ def status() -> None:
     whether it still has the blocks that are to be looked at, and where it has what was sent.
     """
     desk = coordinator()
-    history, now = desk.history(), SystemClock().now()
+    history, now = desk.history(), own_clock().now()
     with desk.chain() as chain:
         look = _look(chain, history, desk.outbox(), now)
     output().emit(node_data(look, history), lambda: node_text(look, history, now))
