@@ -28,7 +28,7 @@ def test_a_transfer_goes_from_a_request_to_the_chain(office):
     assert (shown["status"], shown["txid"], shown["height"]) == ("confirmed", txid, mined["height"])
     assert shown["payments"] == [{"payee": SUPPLIER, "address": payee_address(SUPPLIER), "sats": 25_000_000}]
 
-    balance = office.does("coin", "balance")["reserve"]
+    balance = office.does("coin", "balance")["vaults"]["reserve"]
     assert balance["total"] == 60_000_000 - 25_000_000 - shown["sats"]["fee"]
     states = [each["state"] for each in office.does("coin", "list")["coins"]]
     assert sorted(states) == ["mature", "spent"]
@@ -78,7 +78,7 @@ def test_a_denied_draft_ends_with_the_rules_code_and_frees_its_coins(office):
     listed = office.does("transfer", "list")["transfers"]
     assert [(each["status"], each["ended"]["reason"]) for each in listed] == [("ended", "denied")]
     assert office.does("transfer", "list", "--live")["transfers"] == []
-    assert office.does("coin", "balance")["reserve"]["held"] == 0
+    assert office.does("coin", "balance")["vaults"]["reserve"]["held"] == 0
 
 
 def test_a_veto_ends_a_transfer(office):
@@ -91,10 +91,10 @@ def test_a_veto_ends_a_transfer(office):
 def test_the_requester_gives_a_transfer_up_before_signatures(office):
     office.funded()
     transfer = office.drafted()
-    assert office.does("coin", "balance")["reserve"]["held"] == 60_000_000
+    assert office.does("coin", "balance")["vaults"]["reserve"]["held"] == 60_000_000
     done = office.does("transfer", "cancel", transfer, "--reason", "sent twice", "--key", office.key("Dana"))
     assert (done["status"], done["freed"]) == ("ended", 60_000_000)
-    assert office.does("coin", "balance")["reserve"]["mature"] == 60_000_000
+    assert office.does("coin", "balance")["vaults"]["reserve"]["mature"] == 60_000_000
 
 
 def test_a_replacement_confirms_in_place_of_what_it_replaces(office):

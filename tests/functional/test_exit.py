@@ -139,7 +139,7 @@ def test_a_vault_and_its_transfers_leave_for_bitcoind_and_come_back(open_office,
         cli.restores(cosigner, private(branches, cosigner, office.cast.vault), is_watching=False)
     signatures_come_back(office, cli, tmp_path)
     a_finished_transaction_comes_back(office, cli, tmp_path)
-    assert watched(cli) == office.does("coin", "balance")["reserve"]["total"]
+    assert watched(cli) == office.does("coin", "balance")["vaults"]["reserve"]["total"]
     bitcoind_spends_alone(office, cli)
 
 
@@ -168,7 +168,7 @@ def the_vault_is_restored(office, cli, folder):
     assert watched(cli) == sum(DEPOSITS)
     paid(office, cli.chain, 1_000_000)
     observed(office, cli.chain)
-    assert watched(cli) == office.does("coin", "balance")["reserve"]["total"] == sum(DEPOSITS) + 1_000_000
+    assert watched(cli) == office.does("coin", "balance")["vaults"]["reserve"]["total"] == sum(DEPOSITS) + 1_000_000
     return branches
 
 

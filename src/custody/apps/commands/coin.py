@@ -61,7 +61,7 @@ def balance(*, vault: str | None) -> None:
     """Show what the vaults hold: mature, held and only seen."""
     history = coordinator().history()
     totals = totals_of(history, vault)
-    output().emit(totals_data(totals), lambda: totals_table(totals))
+    output().emit({"vaults": totals_data(totals)}, lambda: totals_table(totals))
 
 
 @click.command(cls=Verb)
