@@ -391,4 +391,6 @@ def test_every_command_of_the_page_does_what_it_says(office, cli, types_page):
         "PATH": os.pathsep.join((str(tool.parent), str(Path(sys.executable).parent), os.environ["PATH"])),
     }
     assert types_page(PAGE, folder, **variables) > 15
-    assert "unexplained_spend" in observed(office, cli.chain)
+    cli.chain.mine()
+    seen = office.types("observe", "--json")
+    assert (seen.exit_code, json.loads(seen.stdout)["added"]["unexplained_spend"]) == (6, 1)
