@@ -28,7 +28,9 @@ Written by `make errors` from the error classes; do not edit it by hand.
 
 Every error has a stable code, an exit status and a hint. `--json` prints
 `{"error":{"code","message","hint"}}` on standard output. Exit status 0 is success, 1 an unexpected error, 2 wrong usage
-of the command line. In messages, words in braces stand for values.
+of the command line. Status 6 calls a person: our own records disagree, or, of `custody observe` and `custody doctor`,
+everything is frozen. Then every answer of `custody` says so too, as `frozen_by` with `--json`. In messages, words in
+braces stand for values, and times read as dates in UTC.
 """
 
 
@@ -59,7 +61,7 @@ def problems(leaves: list[type[CustodyError]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    escaped = text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = text.replace("!t}", "}").replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
     return " ".join(escaped.split())
 
 

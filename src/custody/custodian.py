@@ -21,6 +21,7 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
+from custody.clock import ClockSkew, by_block, refuse_behind
 from custody.delivery import Delivery, Underway, refuse_denied_now
 from custody.drafter import NOBODY_ASKED, choose, draft_chosen, rivals
 from custody.entering import abandon
@@ -55,12 +56,20 @@ from custody.transfer.approval import (
     check_withdrawal,
     may_follow,
     refuse_forked,
+    refuse_misdated,
 )
 from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen
 from custody.transfer.plain import leaving
 from custody.transfer.replacement import Waiting
-from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
+from custody.transfer.request import (
+    RequestPaper,
+    TransferRequest,
+    check_request,
+    read_reason,
+    refuse_early_request,
+    refuse_expired_request,
+)
 from custody.transfer.selection import Below
 from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
@@ -167,7 +176,7 @@ class Custodian:
 
         Never one that was given out before, nor one that was seen to be paid already.
         """
-        height = seen_height(self._outside.views)
+        height = seen_height(self._outside.views, self._outside.clock.now())
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
             index = work.issue(vault.id, expected, height)
@@ -183,6 +192,7 @@ class Custodian:
         """
         with self._work() as work:
             request = check_request(paper.signed, work.history.charter)
+            refuse_early_request(request, work.now)
             refuse_expired_request(request, work.now)
             read_reason(request.annex, paper.annex)
             if not work.state.has(tables.REQUESTS, request.digest()):
@@ -235,6 +245,7 @@ class Custodian:
         with self._work() as work:
             transfer = work.history.transfer(unsafe_payload(envelope, Approval).transfer)
             approval = check_approval(envelope, work.history.proposal(transfer))
+            refuse_misdated(approval, transfer.draft.at, work.now)
             for each in transfer.opinions:
                 if each.officer == approval.officer and not may_follow(each, approval):
                     raise ApprovalTwice(officer=approval.officer)
@@ -417,8 +428,7 @@ class Custodian:
     def _refuse_unready(self) -> None:
         now = self._outside.clock.now()
         for view in self._outside.views:
-            if reason := why_unready(view, now):
-                raise NodeNotReady(reason=reason)
+            refuse_unready(view, now)
 
 
 def erasable(history: History, store: StoreView, index: int) -> EntryHead:
@@ -450,14 +460,30 @@ def _holder(history: History, seen: LogEntry) -> bytes | None:
     return None if row is None or row.seen != seen.head.index else held_by(history, row.outpoint)
 
 
-def why_unready(view: ChainView, now: int) -> str | None:
-    """Why nothing is drafted or released on what `view` shows at `now` (Unix seconds); None when it is up to date.
+def refuse_unready(view: ChainView, now: int) -> None:
+    """Pass when `view` is up to date at `now` (Unix seconds): on anything else nothing is drafted or released.
 
     Regtest has blocks when somebody asks for them, so there none is too old.
+
+    Raises:
+        NodeNotReady: the node is behind.
+        ClockSkew: our clock is.
     """
     if view.is_initial_download():
-        return "it is still downloading the chain"
-    age = now - view.tip().time
-    if view.network is not Network.REGTEST and age > MAX_TIP_AGE:
-        return f"its newest block is {age // 60} minutes old, more than {MAX_TIP_AGE // 60}"
+        raise NodeNotReady(reason="it is still downloading the chain")
+    newest = view.tip().time
+    refuse_behind(now, [by_block(newest)])
+    if view.network is not Network.REGTEST and now > newest + MAX_TIP_AGE:
+        age = (now - newest) // 60
+        raise NodeNotReady(reason=f"its newest block is {age} minutes old, more than {MAX_TIP_AGE // 60}")
+
+
+def why_unready(view: ChainView, now: int) -> str | None:
+    """Why it is not, in words; None when it is."""
+    try:
+        refuse_unready(view, now)
+    except NodeNotReady as error:
+        return error.reason
+    except ClockSkew as error:
+        return str(error)
     return None

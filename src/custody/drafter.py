@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from custody.bitcoin.transaction import OutPoint, Transaction
-from custody.charter.decide import Frozen
+from custody.charter.decide import refuse_frozen
 from custody.charter.document import VaultPayee
 from custody.history import lists
 from custody.history.holdings import spendable, still_free, unconfirmed
@@ -112,8 +112,7 @@ def draft_chosen(
 
 def _asked(history: History, request_id: bytes, rate: int, now: int) -> tuple[Plan, tuple[Transfer, ...]]:
     """What a draft of the request is made from beside coins, and the transfers that it has to conflict with."""
-    if history.frozen_by is not None:
-        raise Frozen(why=history.frozen_by)
+    refuse_frozen(history.frozen_by)
     request = check_request(history.request(request_id), history.charter)
     refuse_expired_request(request, now)
     refuse_vetoed_request(history, request_id)

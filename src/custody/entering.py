@@ -11,6 +11,7 @@ from typing import Final
 
 from custody.bitcoin.transaction import OutPoint
 from custody.bitcoin.work import Displaced
+from custody.clock import time_that_has_come
 from custody.envelope import Envelope
 from custody.history import kinds, lists, tables
 from custody.history.holdings import holding, past_height
@@ -50,9 +51,9 @@ def _standing_above(history: History, fork: int) -> Iterator[tuple[Place, bytes]
         yield Place(int.from_bytes(key[:4], "big"), key[4:36]), key[36:]
 
 
-def see_chain(work: Work, place: Place) -> None:
+def see_chain(work: Work, tip: Tip) -> None:
     """Enter that the chain was looked at up to a block."""
-    work.append(kinds.CHAIN_SEEN, ChainSeen(height=place.height, block=place.block, at=work.now))
+    work.append(kinds.CHAIN_SEEN, ChainSeen(height=tip.height, block=tip.hash, time=tip.time, at=work.now))
 
 
 def take_back(work: Work, lost: frozenset[Place]) -> None:
@@ -243,9 +244,13 @@ def settle(work: Work, tip: Tip) -> None:
 
 
 def expire(work: Work) -> None:
-    """End what may be ended: a transfer that expired before anybody was asked to sign."""
+    """End what may be ended: a transfer that expired before anybody was asked to sign.
+
+    Not by our clock alone: it would end for good what people agreed, and need only be wrong once.
+    """
+    now = min(work.now, time_that_has_come(work.told()))
     for transfer in lists.live(work.history):
-        if not transfer.is_bearer and transfer.request.expires <= work.now:
+        if not transfer.is_bearer and transfer.request.expires <= now:
             work.end(transfer, Ending.EXPIRED, "its request expired before signatures were requested")
 
 

@@ -16,16 +16,29 @@ are templates over them:
         first: int
         second: int
 
-Secret material is never a value of an error.
+A time is a value in Unix seconds and reads as a date: {expires!t}. Secret material is never a value of an error.
 """
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
+
+from custody.dates import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class _Template(string.Formatter):
+    """Fills in templates; `!t` after a name makes a date of Unix seconds."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:  # noqa: ANN401 - as string.Formatter has it
+        return moment(value) if conversion == "t" else super().convert_field(value, conversion)
+
+
+_TEMPLATE: Final = _Template()
 
 
 @dataclass_transform(eq_default=False)
@@ -50,7 +63,7 @@ class CustodyError(Exception):
         return super().__new__(cls, *values)
 
     def __str__(self) -> str:
-        return type(self).message.format(**self.values())
+        return _TEMPLATE.format(type(self).message, **self.values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.code}: {self})"
@@ -61,7 +74,7 @@ class CustodyError(Exception):
 
     def advice(self) -> str:
         """The hint with its values filled in: what to do next."""
-        return type(self).hint.format(**self.values())
+        return _TEMPLATE.format(type(self).hint, **self.values())
 
 
 def _complete(kind: type[CustodyError]) -> None:

@@ -17,9 +17,12 @@ from typing import Final, TypeVar
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import OutPoint, PreviousTransaction
+from custody.charter.decide import refuse_frozen
 from custody.charter.document import refuse_other_charter
+from custody.clock import Told, by_block, by_witnesses, refuse_behind
 from custody.errors import CustodyError, IntegrityError, Refused
-from custody.history import kinds, tables
+from custody.examine.shown import witnessed_at
+from custody.history import kinds, lists, tables
 from custody.history.entry import COORDINATOR, EntryKind, HistoryInvalid
 from custody.history.fold import fold
 from custody.history.holdings import held_by, is_paid
@@ -27,7 +30,7 @@ from custody.history.on.charter import StateSealed
 from custody.history.questions import History, forget_charters
 from custody.history.relations import children, is_stranded, members
 from custody.history.state import State
-from custody.log import Frontier, LogEntry, seal
+from custody.log import Frontier, LogEntry, SignedCheckpoint, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
 from custody.transfer.address import MOST_SKIPPED, AddressAnnex, AddressIssued, ExpectedDeposit, IndexesPaid
@@ -43,6 +46,8 @@ from custody.vault.ownership import PrevtxMissing
 Body = TypeVar("Body", bound=Record)
 PAGE: Final = 1_000
 """Entries that are read while a view is open."""
+NOTES_READ: Final = 16
+"""Checkpoints that are looked through, the newest first, for one that enough witnesses have cosigned."""
 SEAL_EVERY: Final = 1_000
 """Entries after which the log says what its state is."""
 
@@ -106,9 +111,12 @@ class Work:
         Its index. Payer and purpose go into an annex.
 
         Raises:
+            Frozen: everything stands still.
             IndexesPaid: too many have been paid already.
         """
         history = self.history
+        # Somebody else holds enough keys of a vault: what is paid in now may be theirs.
+        refuse_frozen(history.frozen_by)
         due, height = history.next_index(vault_id, Branch.RECEIVE), max(height, history.height)
         free = (each for each in range(due, due + MOST_SKIPPED) if not is_paid(history, vault_id, Branch.RECEIVE, each))
         index = next(free, None)
@@ -162,6 +170,10 @@ class Work:
                 if self.store.queued(child.id) is not None and is_stranded(self.history, child):
                     self.store.dequeue(child.id)
 
+    def told(self) -> Iterator[Told]:
+        """What time it is by the words of others, as far as they stand here."""
+        return told_in(self.history, self.store)
+
     def vault_of(self, transfer: Transfer) -> Vault:
         """The vault a transfer spends from."""
         return vault_of(self.history, transfer)
@@ -183,6 +195,20 @@ class Work:
         """The same, once in so many entries."""
         if every and self.state.size // every > self.state.base.head.frontier.size // every:
             self.seal()
+
+
+def told_in(history: History, view: StoreView) -> Iterator[Told]:
+    """What time it is by the newest block that was looked at, and by the newest cosignatures that are enough."""
+    newest = lists.newest_block(history)
+    if newest is not None:
+        yield by_block(newest[1].time)
+    if not history.has_charter or not history.charter.witnesses:
+        return
+    for note in list(view.checkpoints(NOTES_READ)):
+        time = witnessed_at(SignedCheckpoint.parse(note), history.charter)
+        if time is not None:
+            yield by_witnesses(time)
+            return
 
 
 def annex_of(history: History, store: StoreView, named: bytes) -> Annex | None:
@@ -274,9 +300,14 @@ class Logbook:
 
     @contextmanager
     def write(self, now: int) -> Iterator[Work]:
-        """One unit of work, alone in the store; an exception that leaves it undoes all of it."""
+        """One unit of work, alone in the store, at `now` (Unix seconds); an exception that leaves it undoes all of it.
+
+        Raises:
+            ClockSkew: our clock is behind what others have told.
+        """
         with self._store.transaction() as transaction:
             work = Work(transaction, self._load(transaction), now, self._salt)
+            refuse_behind(now, work.told())
             yield work
             work.seal_when_due(self._seal_every)
             transaction.save(work.state)

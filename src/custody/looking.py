@@ -13,6 +13,7 @@ from typing import Final
 
 from custody.bitcoin.block import BlockHeader, check_transactions
 from custody.bitcoin.work import Displaced, check_follows, check_work
+from custody.clock import by_block, refuse_behind, refuse_silent
 from custody.errors import BackendError
 from custody.history import lists, tables
 from custody.history.questions import History
@@ -64,35 +65,44 @@ def past_closed(views: Sequence[ChainView], now: int) -> PastClosed | None:
 
     Raises:
         ViewsDisagree: nodes see different chains.
+        ClockSkew: our clock is not theirs.
     """
-    tip = tip_if_any(views)
+    tip = tip_if_any(views, now)
     return None if tip is None else PastClosed(height=tip.height, block=tip.hash, at=now)
 
 
-def seen_height(views: Sequence[ChainView]) -> int:
+def seen_height(views: Sequence[ChainView], now: int) -> int:
     """Where the chain stands, looked at or not; 0 when no node can say.
 
     Raises:
         ViewsDisagree: nodes see different chains.
+        ClockSkew: our clock is not theirs.
     """
-    tip = tip_if_any(views)
+    tip = tip_if_any(views, now)
     return 0 if tip is None else tip.height
 
 
-def tip_if_any(views: Sequence[ChainView]) -> Tip | None:
+def tip_if_any(views: Sequence[ChainView], now: int) -> Tip | None:
     """The highest block that all views have; None when there is no view, or one cannot say.
 
     Raises:
         ViewsDisagree: they see different chains.
+        ClockSkew: our clock is not theirs.
     """
     try:
-        return agreed_tip(views) if views else None
+        return agreed_tip(views, now) if views else None
     except (NodeUnavailable, NodeNotReady):
         return None
 
 
-def agreed_tip(views: Sequence[ChainView]) -> Tip:
-    """The highest block that all views have."""
+def agreed_tip(views: Sequence[ChainView], now: int) -> Tip:
+    """The highest block that all views have, and that a clock which says `now` (Unix seconds) can have.
+
+    Raises:
+        NodeNotReady: one is still downloading the chain.
+        ViewsDisagree: they see different chains.
+        ClockSkew: our clock is not theirs.
+    """
     tips = [view.tip() for view in views]
     for view in views:
         if view.is_initial_download():
@@ -103,6 +113,9 @@ def agreed_tip(views: Sequence[ChainView]) -> Tip:
         if other != lowest.hash:
             first, second = lowest.hash[::-1].hex(), other[::-1].hex()
             raise ViewsDisagree(height=lowest.height, first=first, second=second)
+    for view, tip in zip(views, tips, strict=True):
+        refuse_behind(now, [by_block(tip.time)])
+        refuse_silent(now, tip.time, view.network)
     return lowest
 
 

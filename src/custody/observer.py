@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from custody.bitcoin.work import Displaced
+from custody.clock import by_block, refuse_behind
 from custody.entering import enter_found, expire, mature, places_above, reverse_thefts, see_chain, settle, take_back
 from custody.history import lists
 from custody.history.entry import AnyKind
@@ -59,25 +60,26 @@ class Since:
 class _Look:
     """What the node said to a log whose newest block was `since`.
 
-    `fork` is the height up to which what the log says still holds. When `fork_block` is given, blocks above it are
-    gone: `lost` are those that the log names. `displaced` show which blocks with a spend that froze everything have
-    lost their places. `blocks` follow the fork, up to `tip` or as far as a batch goes.
+    `fork` is the height up to which what the log says still holds. When `forked` (the block there) is given, blocks
+    above it are gone: `lost` are those that the log names. `displaced` show which blocks with a spend that froze
+    everything have lost their places. `blocks` follow the fork, up to `tip` or as far as a batch goes.
     """
 
     since: Place | None
     tip: Tip
     fork: int
-    fork_block: bytes | None
+    forked: Tip | None
     lost: frozenset[Place]
     displaced: Mapping[bytes, Displaced]
     blocks: tuple[BlockView, ...]
 
     @property
-    def reached(self) -> Place:
+    def reached(self) -> Tip:
         """The block up to which everything was read."""
         if self.blocks:
-            return Place(self.blocks[-1].height, self.blocks[-1].hash)
-        return Place(self.tip.height, self.tip.hash)
+            last = self.blocks[-1]
+            return Tip(last.height, last.hash, last.time)
+        return self.tip
 
     @property
     def is_whole(self) -> bool:
@@ -94,6 +96,7 @@ def observe(
         ViewsDisagree: they do not share one.
         NodeNotReady: a node is still downloading the chain.
         NodeUnavailable: a node does not answer.
+        ClockSkew: our clock is not that of the chain, or of the log's witnesses.
         BlockUnknown: the node has pruned a block that was not looked at yet.
         ChainMoved: the chain changed while it was read.
         BlockWork, BlockEncoding: a block is none that its network would take.
@@ -101,7 +104,7 @@ def observe(
     added: list[AnyKind] = []
     while True:
         history = logbook.read()
-        look = _look(history, views)
+        look = _look(history, views, clock.now())
         found = find_ours(logbook, clock, history, look.blocks)
         with logbook.write(clock.now()) as work:
             # Whoever looked meanwhile has come further: their blocks count, and this look begins again above them.
@@ -150,28 +153,42 @@ def look_again(
     return Observation(seen.height, tuple(added))
 
 
-def _look(history: History, views: Sequence[ChainView]) -> _Look:
+def _look(history: History, views: Sequence[ChainView], now: int) -> _Look:
     """Ask the node; nothing is entered."""
-    tip = agreed_tip(views)
+    tip = agreed_tip(views, now)
     view = views[0]
     since = newest_place(history)
     fork, block = fork_of(history, view)
     displaced = displaced_blocks(history, view, tip)
     if since is None or block == since.block:
-        return _Look(since, tip, fork, None, frozenset(), displaced, tuple(next_blocks(view, fork, block, tip)))
+        blocks = _timely(next_blocks(view, fork, block, tip), now)
+        return _Look(since, tip, fork, None, frozenset(), displaced, blocks)
     # What was seen above is forgotten, or a chain that comes back would pass for one that was read.
     height = min(max(fork, 0), tip.height)
-    if block is None or height != fork:
-        block = view.block_hash(height)
+    header = view.header(height)
+    if height == fork and block not in (None, header.hash):
+        raise ChainMoved(height=height)
     lost = frozenset(place for place in places_above(history, height) if is_gone(view, place))
-    return _Look(since, tip, height, block, lost, displaced, tuple(next_blocks(view, height, block, tip)))
+    blocks = _timely(next_blocks(view, height, header.hash, tip), now)
+    return _Look(since, tip, height, Tip(height, header.hash, header.time), lost, displaced, blocks)
+
+
+def _timely(blocks: Iterable[BlockView], now: int) -> tuple[BlockView, ...]:
+    """The same blocks, when none is of a time that nodes do not take yet: it would stand in the log as told time.
+
+    Raises:
+        ClockSkew: one is.
+    """
+    found = tuple(blocks)
+    refuse_behind(now, (by_block(each.time) for each in found))
+    return found
 
 
 def _enter(work: Work, look: _Look, found: Iterable[Found]) -> list[AnyKind]:
     """Enter what the node said; the kinds of the entries."""
     before = work.store.size
-    if look.fork_block is not None:
-        see_chain(work, Place(look.fork, look.fork_block))
+    if look.forked is not None:
+        see_chain(work, look.forked)
         take_back(work, look.lost)
     reverse_thefts(work, look.displaced)
     enter_found(work, found)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from custody.charter.document import Charter
+from custody.clock import CLOCK_SKEW, Told, refuse_behind
 from custody.envelope import DocumentSigner, Envelope
 from custody.errors import CustodyError
 from custody.examine.catchup import write_log
@@ -100,15 +101,18 @@ class Showing:
 
         Raises:
             CheckpointInvalid: it is not this log's, or what a witness of the charter has put under it is not good.
+            ClockSkew: a witness's clock is ahead of ours.
         """
-        with self.logbook.write(self.clock.now()) as work:
-            charter = work.history.charter
+        # No entry is made, so no told time is asked: a newer cosignature is what sets a wrong one right.
+        with self.store.transaction() as transaction:
+            charter = self.logbook.history_in(transaction).charter
             verify_checkpoint(signed, charter.origin, charter.coordinator)
-            known = work.store.checkpoint(signed.checkpoint.size)
+            _refuse_ahead(signed, charter, self.clock.now())
+            known = transaction.checkpoint(signed.checkpoint.size)
             merged = _merged(SignedCheckpoint.parse(known) if known else _alone(signed, charter), signed, charter)
             cosignatures = witnesses_of(merged, charter.witness_keys)
             _refuse_worthless(signed, charter)
-            work.store.save_checkpoint(merged.text())
+            transaction.save_checkpoint(merged.text())
         return cosignatures
 
     def evidence(self, transfer_id: bytes, since: int = 0) -> Evidence:
@@ -211,7 +215,9 @@ class Showing:
         signed, failed = self._request(size, size).signed(), list[CustodyError]()
         for witness in self.witnesses:
             try:
-                signed = _merged(signed, self._cosigned_by(witness, since, size), charter)
+                cosigned = self._cosigned_by(witness, since, size)
+                _refuse_ahead(cosigned, charter, self.clock.now())
+                signed = _merged(signed, cosigned, charter)
             except CustodyError as error:
                 failed.append(error)
         if failed and not _is_witnessed(signed, charter):
@@ -255,6 +261,17 @@ def _refuse_worthless(signed: SignedCheckpoint, charter: Charter) -> None:
     faults = faults_of(signed, charter.witness_keys)
     if faults:
         raise CheckpointInvalid(problem="; ".join(f"of {name}, {fault}" for name, fault in faults.items()))
+
+
+def _refuse_ahead(signed: SignedCheckpoint, charter: Charter, now: int) -> None:
+    """Pass when no witness's clock is ahead of ours: kept, its time would be told to everybody, and wait to come.
+
+    Raises:
+        ClockSkew: one is.
+    """
+    for name, key in sorted(charter.witness_keys.items()):
+        for each in witnesses_of(signed, {name: key}):
+            refuse_behind(now, [Told(f"the witness {name} cosigned the log at", each.time, CLOCK_SKEW)])
 
 
 def _merged(known: SignedCheckpoint, other: SignedCheckpoint, charter: Charter) -> SignedCheckpoint:

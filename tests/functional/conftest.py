@@ -75,14 +75,16 @@ class Office:
         self.counter += 1
         return self.path(f"{self.counter:03d}-{name}")
 
-    def types(self, *arguments: object, stdin: bytes | None = None, **environment: str | None) -> "Result | Ended":
+    def types(
+        self, *arguments: object, stdin: bytes | None = None, clock: object = None, **environment: str | None
+    ) -> "Result | Ended":
         """What a `custody` command does, however it ends."""
         variables = {
             "CUSTODY_DIR": self.path("coordinator"),
             "CUSTODY_PASSPHRASE_FILE": self.path("passphrase"),
             "CUSTODY_NETWORK": None,
         }
-        return self.run(custody, [str(each) for each in arguments], variables | environment, stdin)
+        return self.run(custody, [str(each) for each in arguments], variables | environment, stdin, clock)
 
     def run(
         self,
@@ -204,7 +206,7 @@ class Office:
         self.verified(transfer)
         self.witnessed()
         self.does("transfer", "release", transfer)
-        sent = self.does("transfer", "deliver")
+        sent = self.does("transfer", "deliver")["sent"]
         return str(sent[0]["txid"])
 
 

@@ -85,14 +85,14 @@ def test_a_request_for_nobody_is_not_made(grown):
 
 def test_a_payer_is_erased_by_command_and_the_log_stays_sound(office):
     office.funded()
-    (given,) = office.does("vault", "addresses", "reserve")
+    (given,) = office.does("vault", "addresses", "reserve")["addresses"]
     root = office.does("log", "verify")["root"]
     entry, why = given["annex_entry"], ("--why", "asked for by the payer")
     # Nobody is there to be asked; then somebody says that it is meant.
     office.refuses("CONFIRMATION_NEEDED", "log", "erase", entry, *why)
     said = office.does("log", "erase", entry, *why, "--yes")
     assert (said["index"], said["entry"], said["why"]) == (entry, "annexed", why[1])
-    (left,) = office.does("vault", "addresses", "reserve")
+    (left,) = office.does("vault", "addresses", "reserve")["addresses"]
     assert left == given | {"payer": None, "purpose": None}
     assert "(erased or withheld)" in office.types("vault", "addresses", "reserve").stdout
     (coin,) = office.does("coin", "list")["coins"]

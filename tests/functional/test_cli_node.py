@@ -220,7 +220,7 @@ def test_a_configuration_that_names_half_a_node_is_refused(placed):
 
 def test_a_transfer_goes_by_commands_from_a_deposit_to_a_block_of_the_node(placed, chain):
     deposit(placed, chain)
-    assert placed.does("coin", "balance")["reserve"]["mature"] == DEPOSIT
+    assert placed.does("coin", "balance")["vaults"]["reserve"]["mature"] == DEPOSIT
     transfer = placed.drafted()
     placed.approved(transfer)
     evidence = placed.ready_to_sign(transfer)
@@ -228,7 +228,7 @@ def test_a_transfer_goes_by_commands_from_a_deposit_to_a_block_of_the_node(place
     assert combined["judges"] == ["libbitcoinkernel", "python-bitcointx", "testmempoolaccept"]
     placed.witnessed()
     placed.does("transfer", "release", transfer)
-    (sent,) = placed.does("transfer", "deliver")
+    (sent,) = placed.does("transfer", "deliver")["sent"]
     assert [each.txid_hex for each in chain.view.pending()] == [sent["txid"]]
     chain.mine()
     placed.does("observe")
@@ -281,6 +281,7 @@ def test_the_node_s_status_tells_how_far_it_is_and_what_it_takes(placed, chain):
         "log": "agrees",
         "is_ready": True,
         "unready": None,
+        "frozen_by": None,
     }
     text = placed.types("node", "status").stdout
     assert "103 of 103" in text

@@ -54,7 +54,7 @@ def test_what_is_asked_for_must_be_one_thing(office):
 def test_a_payment_is_a_payee_of_the_charter_and_whole_sats(office, payment, code):
     office.set_up()
     office.refuses(code, *ASK, office.key("Dana"), "--pay", payment)
-    assert office.does("transfer", "list") == {"requests": [], "transfers": [], "before": None}
+    assert office.does("transfer", "list") == {"requests": [], "transfers": [], "before": None, "frozen_by": None}
 
 
 def test_only_a_requester_of_the_charter_asks(office):

@@ -159,7 +159,7 @@ def test_what_the_node_dropped_is_said_loudly_and_delivering_brings_it_back(offi
     # What one node says is told, and never entered.
     assert log_size(office) == size
 
-    assert [each["txid"] for each in office.does("transfer", "deliver")] == [txid]
+    assert [each["txid"] for each in office.does("transfer", "deliver")["sent"]] == [txid]
     assert office.does("transfer", "show", transfer)["standing"] == "waiting"
     chain.mine()
     assert office.does("transfer", "show", transfer)["standing"] == "mined"

@@ -94,7 +94,7 @@ def test_words_and_passphrase_are_asked_for_on_a_terminal(office, converse):
     assert show_words(office.cast.digest) not in before
     assert "Set up in" in after
     assert "correct horse" not in shown
-    assert office.does("vault", "list")[0]["name"] == "reserve"
+    assert office.does("vault", "list")["vaults"][0]["name"] == "reserve"
 
 
 def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):
@@ -104,7 +104,7 @@ def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):
     office.does(*office.address_for("seized, case 17"))
     shutil.copy(office.folder / "yesterday.sqlite", store)
     office.refuses("ROLLBACK", *office.address_for("the same index again"))
-    assert office.refuses("UNSOUND", "doctor").startswith("3 of 8 checks failed")
+    assert office.refuses("UNSOUND", "doctor").startswith("5 of 10 checks failed")
 
     store.unlink()
     office.refuses("STORE_MISSING", "coin", "list")
@@ -165,7 +165,18 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(office):
 def test_the_doctor_finds_everything_in_order(office):
     office.set_up()
     checks = {each["name"]: each for each in office.does("doctor")["checks"]}
-    assert set(checks) == {"versions", "secp256k1", "judges", "disk", "charter", "store", "chain", "blocks"}
+    assert set(checks) == {
+        "versions",
+        "secp256k1",
+        "judges",
+        "disk",
+        "charter",
+        "store",
+        "freeze",
+        "clock",
+        "chain",
+        "blocks",
+    }
     assert not any(each["code"] for each in checks.values())
     assert office.cast.digest.hex() in checks["charter"]["finding"]
     assert "height 109" in checks["chain"]["finding"]

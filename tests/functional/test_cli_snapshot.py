@@ -102,7 +102,7 @@ def test_a_station_that_began_so_confirms_nothing(sealed):
 def test_a_state_from_before_an_erasure_is_confirmed_anew(sealed):
     office, _ = sealed
     given = [confirmed(office, each) for each in OFFICERS[:2]]
-    (address,) = office.does("vault", "addresses", "reserve")
+    (address,) = office.does("vault", "addresses", "reserve")["addresses"]
     office.does("log", "erase", address["annex_entry"], "--why", "asked for by the payer", "--yes")
     office.refuses("STATE_GONE", "log", "snapshot", *given, "-o", office.new_path("s.jsonl"))
 

@@ -1,5 +1,10 @@
 """One transfer by commands alone, from an empty folder to a confirmed transaction, with a witness."""
 
+import json
+from pathlib import Path
+
+import pytest
+
 from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
@@ -23,7 +28,7 @@ def test_a_transfer_goes_from_a_request_to_the_chain(office):
     assert (shown["status"], shown["txid"], shown["height"]) == ("confirmed", txid, mined["height"])
     assert shown["payments"] == [{"payee": SUPPLIER, "address": payee_address(SUPPLIER), "sats": 25_000_000}]
 
-    balance = office.does("coin", "balance")["reserve"]
+    balance = office.does("coin", "balance")["vaults"]["reserve"]
     assert balance["total"] == 60_000_000 - 25_000_000 - shown["sats"]["fee"]
     states = [each["state"] for each in office.does("coin", "list")["coins"]]
     assert sorted(states) == ["mature", "spent"]
@@ -73,7 +78,7 @@ def test_a_denied_draft_ends_with_the_rules_code_and_frees_its_coins(office):
     listed = office.does("transfer", "list")["transfers"]
     assert [(each["status"], each["ended"]["reason"]) for each in listed] == [("ended", "denied")]
     assert office.does("transfer", "list", "--live")["transfers"] == []
-    assert office.does("coin", "balance")["reserve"]["held"] == 0
+    assert office.does("coin", "balance")["vaults"]["reserve"]["held"] == 0
 
 
 def test_a_veto_ends_a_transfer(office):
@@ -86,10 +91,10 @@ def test_a_veto_ends_a_transfer(office):
 def test_the_requester_gives_a_transfer_up_before_signatures(office):
     office.funded()
     transfer = office.drafted()
-    assert office.does("coin", "balance")["reserve"]["held"] == 60_000_000
+    assert office.does("coin", "balance")["vaults"]["reserve"]["held"] == 60_000_000
     done = office.does("transfer", "cancel", transfer, "--reason", "sent twice", "--key", office.key("Dana"))
     assert (done["status"], done["freed"]) == ("ended", 60_000_000)
-    assert office.does("coin", "balance")["reserve"]["mature"] == 60_000_000
+    assert office.does("coin", "balance")["vaults"]["reserve"]["mature"] == 60_000_000
 
 
 def test_a_replacement_confirms_in_place_of_what_it_replaces(office):
@@ -114,6 +119,7 @@ def test_a_theft_freezes_everything_and_every_screen_says_so(office):
     seen = office.types("observe")
     assert "ALARM" in seen.stderr
     assert "unexplained_spend" in seen.stdout
+    assert f"FROZEN: {frozen_by(office)}" in seen.stderr
     for command in (
         ("transfer", "list"),
         ("transfer", "show", transfer),
@@ -125,6 +131,103 @@ def test_a_theft_freezes_everything_and_every_screen_says_so(office):
         assert (result.exit_code, result.stderr.startswith("FROZEN: ")) == (0, True)
         assert thief in result.stderr
     office.refuses("FROZEN", "transfer", "draft", office.requested())
+
+
+EVERY_ANSWER = (
+    ("node", "status"),
+    ("coin", "balance"),
+    ("coin", "list"),
+    ("vault", "list"),
+    ("vault", "show", "reserve"),
+    ("vault", "addresses", "reserve"),
+    ("charter", "show"),
+    ("transfer", "list"),
+    ("log", "verify"),
+    ("log", "checkpoint", "-o", "-"),
+    ("log", "seal"),
+    ("store", "rebuild"),
+    ("regtest", "mine", "1"),
+)
+
+
+def frozen_by(office):
+    return office.does("log", "verify")["frozen_by"]
+
+
+def size_of(office):
+    return office.does("log", "verify")["size"]
+
+
+@pytest.fixture
+def frozen(office):
+    """An office that was robbed, and has looked."""
+    office.funded()
+    office.does(*office.address_for("given before"))
+    _steal(office)
+    assert office.types("observe").exit_code == 6
+    return office
+
+
+@pytest.mark.parametrize("command", EVERY_ANSWER, ids=" ".join)
+def test_while_everything_is_frozen_every_answer_says_so(frozen, command):
+    why, size = frozen_by(frozen), size_of(frozen)
+    result = frozen.types(*command)
+    assert (result.exit_code, result.stderr.splitlines().count(f"FROZEN: {why}")) == (0, 1)
+    answer = frozen.types(*command, "--json")
+    if "-" not in command:
+        assert json.loads(answer.stdout)["frozen_by"] == why
+    assert size_of(frozen) >= size
+
+
+def test_a_refusal_says_too_that_everything_is_frozen(frozen):
+    result = frozen.types("transfer", "show", "abcdef", "--json")
+    assert json.loads(result.stdout)["frozen_by"] == frozen_by(frozen)
+    assert json.loads(result.stdout)["error"]["code"] == "TRANSFER_UNKNOWN"
+
+
+def test_who_watches_is_told_by_the_exit_code_as_long_as_everything_is_frozen(frozen):
+    for _ in range(2):
+        seen = frozen.types("observe", "--json")
+        assert (seen.exit_code, json.loads(seen.stdout)["added"]) == (6, {})
+        assert json.loads(seen.stdout)["frozen_by"] == frozen_by(frozen)
+    assert "freeze (FROZEN)" in frozen.refuses("UNSOUND", "doctor")
+    doctor = frozen.types("doctor")
+    assert doctor.exit_code == 6
+    assert "WRONG  freeze" in doctor.stdout
+    assert json.loads(frozen.types("node", "status", "--json").stdout)["is_ready"] is False
+    # A chain that cannot be looked at is no reason to say less.
+    chain = frozen.folder / "coordinator" / "regtest" / "chain"
+    chain.rename(frozen.folder / "elsewhere")
+    away = frozen.types("observe", "--json")
+    assert (away.exit_code, json.loads(away.stdout)["error"]["code"]) == (6, "NODE_UNAVAILABLE")
+
+
+def test_while_everything_is_frozen_nothing_is_issued_stated_or_drafted(frozen):
+    size = size_of(frozen)
+    frozen.refuses("FROZEN", *frozen.address_for("case 18"))
+    assert size_of(frozen) == size
+    frozen.witnessed()
+    frozen.refuses("FROZEN", "vault", "statement", "reserve", "0", "-o", frozen.path("paper.json"))
+    assert not Path(frozen.path("paper.json")).exists()
+    frozen.refuses("FROZEN", "transfer", "draft", frozen.requested())
+
+
+def test_a_station_that_has_seen_a_freeze_says_so_with_every_answer(frozen):
+    frozen.witnessed()
+    frozen.does("log", "export", "--for-stations", "-o", frozen.path("log.jsonl"))
+    frozen.trusted_by("Aigerim")
+    why = frozen_by(frozen)
+    assert frozen.at_station("Aigerim", "status")["frozen_by"] is None
+    assert frozen.at_station("Aigerim", "catch-up", frozen.path("log.jsonl"))["frozen_by"] == why
+    assert frozen.at_station("Aigerim", "status")["frozen_by"] == why
+    assert f"FROZEN: {why}" in frozen.types_at("Aigerim", "status").stderr
+
+
+def test_what_is_not_frozen_says_that_too(office):
+    office.funded()
+    assert office.does("coin", "balance")["frozen_by"] is None
+    assert office.does("observe")["frozen_by"] is None
+    assert "freeze" in {each["name"] for each in office.does("doctor")["checks"]}
 
 
 def _steal(office):

@@ -109,7 +109,7 @@ def test_a_second_consolidation_takes_what_was_left_and_one_coin_remains(story):
     left = {key for key in story.amounts if key not in story.first[2]["inputs"]}
     made = str(OutPoint(story.first[1].txid, 0))
     assert set(shown["inputs"]) == {*left, made}
-    assert story.later.does("coin", "balance")["reserve"]["mature"] == transaction.outputs[0].amount
+    assert story.later.does("coin", "balance")["vaults"]["reserve"]["mature"] == transaction.outputs[0].amount
     assert [each["state"] for each in story.later.does("coin", "list", "--most", 1_000)["coins"]].count("mature") == 1
 
 

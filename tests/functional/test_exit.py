@@ -139,7 +139,7 @@ def test_a_vault_and_its_transfers_leave_for_bitcoind_and_come_back(open_office,
         cli.restores(cosigner, private(branches, cosigner, office.cast.vault), is_watching=False)
     signatures_come_back(office, cli, tmp_path)
     a_finished_transaction_comes_back(office, cli, tmp_path)
-    assert watched(cli) == office.does("coin", "balance")["reserve"]["total"]
+    assert watched(cli) == office.does("coin", "balance")["vaults"]["reserve"]["total"]
     bitcoind_spends_alone(office, cli)
 
 
@@ -168,7 +168,7 @@ def the_vault_is_restored(office, cli, folder):
     assert watched(cli) == sum(DEPOSITS)
     paid(office, cli.chain, 1_000_000)
     observed(office, cli.chain)
-    assert watched(cli) == office.does("coin", "balance")["reserve"]["total"] == sum(DEPOSITS) + 1_000_000
+    assert watched(cli) == office.does("coin", "balance")["vaults"]["reserve"]["total"] == sum(DEPOSITS) + 1_000_000
     return branches
 
 
@@ -391,4 +391,6 @@ def test_every_command_of_the_page_does_what_it_says(office, cli, types_page):
         "PATH": os.pathsep.join((str(tool.parent), str(Path(sys.executable).parent), os.environ["PATH"])),
     }
     assert types_page(PAGE, folder, **variables) > 15
-    assert "unexplained_spend" in observed(office, cli.chain)
+    cli.chain.mine()
+    seen = office.types("observe", "--json")
+    assert (seen.exit_code, json.loads(seen.stdout)["added"]["unexplained_spend"]) == (6, 1)

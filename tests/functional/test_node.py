@@ -25,6 +25,7 @@ from custody.backends.bitcoind import (
 from custody.backends.bitcoind.rpc import MAX_ANSWER, _Incoming
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.ports import Standing
+from custody.rate import RateSource, rate_for
 from custody.testing.asserts import refuses
 from custody.testing.chain import START
 from custody.testing.node import NodeChain, OfflineNode
@@ -268,12 +269,71 @@ def test_a_password_with_any_characters_is_sent_as_it_is(bitcoind):
         "http://127.0.0.1:18443?x",
         "http://host name:18443",
         "file:///etc/passwd",
+        "http://..:8332",
+        "http://a..b:8332",
+        f"http://{'a' * 64}:8332",
+        f"http://{'a.' * 127}a:8332",
+        "http://:8332",
+        "http://a\x1b[31m:8332",
+        "http://[]:8332",
+        "http://[::g]:8332",
+        "http://[1:2:3]:8332",
+        "http://[fe80::1%]:8332",
+        "http://[fe80::1%eth 0]:8332",
+        "http://[127.0.0.1]:8332",
+        "http://::1:8332",
+        "http://127.0.0.1:8332 ",
     ],
 )
 def test_an_address_that_is_not_host_and_port_is_refused_and_not_shown(url):
     with refuses("NODE_ADDRESS") as caught:
         Rpc(url, UserPassword("custody", SECRET))
     assert SECRET not in str(caught.error)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("127.0.0.1:8332", "http://"),
+        ("https://node.example:8332", "tunnel"),
+        ("http://127.0.0.1:8332/wallet/reserve", "no wallet"),
+        ("http://127.0.0.1", "8332"),
+        ("http://::1:8332", "brackets"),
+        ("http://узел:8332", "xn--"),
+        ("http://[fe80::1%]:8332", "%eth0"),
+        ("http://a b:8332", "hyphens and underscores"),
+    ],
+)
+def test_what_is_wrong_with_an_address_says_what_to_write(url, problem):
+    with refuses("NODE_ADDRESS") as caught:
+        Rpc(url, UserPassword("custody", SECRET))
+    assert problem in caught.error.problem
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://btcpayserver_bitcoind:43782", "btcpayserver_bitcoind:43782"),
+        ("http://my_node_1:8332/", "my_node_1:8332"),
+        ("HTTP://BITCOIND:8332", "BITCOIND:8332"),
+        ("http://node-1.internal.:8332", "node-1.internal.:8332"),
+        ("http://xn--e1aybc:8332", "xn--e1aybc:8332"),
+        ("http://[::1]:8332", "[::1]:8332"),
+        ("http://[fe80::1%eth0]:8332", "[fe80::1%eth0]:8332"),
+        ("http://[fe80::1%25eth0]:8332", "[fe80::1%eth0]:8332"),
+        ("http://[::ffff:127.0.0.1]:8332", "[::ffff:127.0.0.1]:8332"),
+    ],
+)
+def test_hosts_as_containers_and_links_name_them_are_addresses(url, name):
+    assert Rpc(url, UserPassword("custody", SECRET)).name == name
+
+
+def test_a_host_is_asked_by_the_name_it_was_given():
+    with answering(lambda _: result(7)) as rpc:
+        rpc.ask(NUMBER, "getblockcount")
+        assert rpc._connection._headers["Host"] == rpc.name
+    link = Rpc("http://[fe80::1%eth0]:8332", UserPassword("custody", SECRET))
+    assert link._connect().connection._headers["Host"] == "[fe80::1]:8332"
 
 
 def test_a_cookie_that_is_not_there_is_named(tmp_path):
@@ -335,14 +395,14 @@ GARBAGE = {
     "error without code": (500, {"error": {"message": "no"}}),
     "error code too deep": (500, {"error": {"code": {}, "message": {}}}),
     "starting": (500, {"error": {"code": -28, "message": "Loading block index"}}),
-    "unknown method": (404, {"error": {"code": -32601, "message": "Method not found"}}),
-    "denied": (403, b""),
     "wrong type": result("103"),
     "a fraction": (200, {"result": 103.5}),
     "null result": result(None),
     "no question": (200, b'{"result": 7, "error": null}'),
     "another question": (200, {"result": 7, "error": None, "id": 987_654}),
     "another question, as text": (200, {"result": 7, "error": None, "id": "1"}),
+    "another question, as a fraction": (200, b'{"result": 7, "error": null, "id": 1.0}'),
+    "another question, as a yes": (200, b'{"result": 7, "error": null, "id": true}'),
     "no to another question": (500, {"error": {"code": -5, "message": "no"}, "id": 0}),
     "a long number": (200, b'{"id": 1, "result": ' + b"1" * 200_000 + b"}"),
     "long": (200, {"result": 7, "more": "0" * MAX_ANSWER}),
@@ -357,6 +417,22 @@ def test_what_is_no_answer_is_a_node_that_failed(answer):
                 rpc.attempt(NUMBER, "getblockcount")
             assert SECRET not in str(caught.error)
             assert str(caught.error).isprintable()
+
+
+UNASKED = {
+    "unknown": (404, {"error": {"code": -32601, "message": "Method not found"}}),
+    "forbidden": (403, b""),
+}
+
+
+@pytest.mark.parametrize("answer", UNASKED.values(), ids=UNASKED)
+def test_a_question_that_is_not_answered_is_named_with_what_is_not_to_be_had_without_it(answer):
+    with answering(lambda _: answer) as rpc:
+        for _ in range(2):
+            with refuses("NODE_METHOD") as caught:
+                rpc.attempt(NUMBER, "sendrawtransaction")
+            assert "Without it nothing can be sent" in str(caught.error)
+            assert SECRET not in str(caught.error)
 
 
 def test_after_garbage_the_next_answer_is_read_for_itself():
@@ -553,6 +629,27 @@ def test_an_estimate_rounds_up_and_is_never_below_what_the_node_takes(feerate, r
     pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001, "incrementalrelayfee": 0.00001}
     with answering(regtest(estimatesmartfee=estimate, getmempoolinfo=pool)) as rpc:
         assert BitcoindRelay(BitcoindView(rpc, Network.REGTEST)).fee_rate() == rate
+
+
+NO_ESTIMATE = {
+    "none is made": (500, {"error": {"code": -32603, "message": "Fee estimation disabled"}}),
+    **UNASKED,
+}
+
+
+@pytest.mark.parametrize("answer", NO_ESTIMATE.values(), ids=NO_ESTIMATE)
+def test_a_node_that_gives_no_estimate_leaves_it_to_the_fallback(answer):
+    pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001}
+    usual = regtest(getmempoolinfo=pool)
+    with answering(lambda method: answer if method == "estimatesmartfee" else usual(method)) as rpc:
+        chosen = rate_for(BitcoindRelay(BitcoindView(rpc, Network.REGTEST)))
+    assert (chosen.rate, chosen.source) == (5_000, RateSource.FALLBACK)
+
+
+def test_a_node_need_not_say_what_it_is():
+    usual = regtest()
+    with answering(lambda method: (403, b"") if method == "getnetworkinfo" else usual(method)) as rpc:
+        assert BitcoindView(rpc, Network.REGTEST).status().version == "not told"
 
 
 def test_opinions_that_give_no_reason_are_still_refusals():

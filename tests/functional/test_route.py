@@ -9,6 +9,7 @@ from custody.backends.sql import create_store, open_store
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction
 from custody.charter.decide import Verdict
+from custody.clock import BLOCK_AHEAD
 from custody.custodian import Custodian, Outside
 from custody.envelope import sign
 from custody.examine.evidence import Stage
@@ -220,6 +221,7 @@ def test_an_expired_request_is_not_taken_drafted_or_signed(story):
     story.chain.wait(HOUR)
     with refuses("REQUEST_EXPIRED"):
         story.custodian.request_signatures(draft.transfer_id)
+    story.chain.wait(BLOCK_AHEAD)
     story.mine()
     assert story.transfer(draft.transfer_id).ended.reason is Ending.EXPIRED
     assert free_coins(story) == 3
@@ -735,7 +737,7 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
 def looked(story: Scenario) -> ChainSeen:
     """A look at the chain that shows nothing new."""
     height, row = lists.newest_block(story.history())
-    return ChainSeen(height=height, block=row.block, at=row.at)
+    return ChainSeen(height=height, block=row.block, time=row.time, at=row.at)
 
 
 def test_what_is_not_written_yet_is_read_by_nobody(story):

@@ -361,6 +361,7 @@ def test_checkpoints_are_found_by_size_and_the_largest_without(backend, store):
         assert view.checkpoint() == notes[3]
         assert [view.checkpoint(size) for size in range(4)] == [notes[0], None, notes[2], notes[3]]
         assert list(view.checkpoints()) == [notes[3], notes[2], notes[0]]
+        assert list(view.checkpoints(2)) == [notes[3], notes[2]]
     assert store.verify().size == 3
 
 

@@ -76,8 +76,8 @@ def test_final_inputs_do_not_make_a_far_locktime_harmless(forger, stage):
 
 def test_a_block_that_was_taken_back_is_no_height_to_lock_at(forger, stage):
     log = forger.log()
-    log.write(kinds.CHAIN_SEEN, ChainSeen(height=HEIGHT + 10, block=b"\x01" * 32, at=forger.now))
-    log.write(kinds.CHAIN_SEEN, ChainSeen(height=HEIGHT + 2, block=b"\x02" * 32, at=forger.now))
+    log.write(kinds.CHAIN_SEEN, ChainSeen(height=HEIGHT + 10, block=b"\x01" * 32, time=forger.now, at=forger.now))
+    log.write(kinds.CHAIN_SEEN, ChainSeen(height=HEIGHT + 2, block=b"\x02" * 32, time=forger.now, at=forger.now))
     drafted = forger.redrafted(forger.draft(), locktime=HEIGHT + 3)
     with refuses("LOCKTIME"):
         forger.judge(drafted, stage, log=log)
@@ -87,6 +87,6 @@ def test_a_height_that_only_the_coordinator_has_seen_is_said_to_be_its_word(forg
     # A station sees no chain: a coordinator that writes a height nobody mined can lock to it. It is said, not hidden.
     far = HEIGHT + 4_320
     log = forger.log()
-    log.write(kinds.CHAIN_SEEN, ChainSeen(height=far, block=bytes(32), at=forger.now))
+    log.write(kinds.CHAIN_SEEN, ChainSeen(height=far, block=bytes(32), time=forger.now, at=forger.now))
     examined = forger.judge(forger.redrafted(forger.draft(), locktime=far), Stage.SIGN, log=log)
     assert any(str(far) in each for each in examined.not_checked), examined.not_checked

@@ -12,7 +12,7 @@ from custody.history.fold import fold
 from custody.history.questions import History
 from custody.ports import BlockUnknown, BlockView, Tip
 from custody.testing.asserts import refuses
-from custody.testing.chain import build_block
+from custody.testing.chain import SPACING, START, build_block
 from custody.testing.forge import sealed
 from custody.testing.scenario import Scenario
 from custody.testing.theft import steal
@@ -57,7 +57,8 @@ class LyingNode:
         return self.block(height).hash
 
 
-def block(previous, height, *transactions, time=2_000_000_000):
+def block(previous, height, *transactions, ahead=0):
+    time = START + SPACING * height + ahead
     raw = build_block(previous=previous, height=height, time=time, reward_to=FOREIGN, transactions=transactions)
     mined = tuple(MinedTransaction.read(each.serialize(), 0)[0] for each in (_coinbase(raw), *transactions))
     return BlockView(height, BlockHeader(raw[:80]), mined)
@@ -204,7 +205,7 @@ def test_a_branch_from_a_block_that_was_told_of_afterwards_does_not_end_a_freeze
     # True blocks that lie below the theft, said to stand above it: no work of anybody's is needed for that.
     frozen, reversed_ = taken_back
     height = frozen.height
-    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), at=0)
+    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), time=0, at=0)
     lied = after(frozen, kinds.CHAIN_SEEN, anchor)
     headers = tuple(story.chain.view.header(each).raw for each in (height - 5, height - 4))
     with refuses("HISTORY_INVALID"):
@@ -215,7 +216,7 @@ def test_a_theft_that_is_told_again_is_still_older_than_what_was_told_in_between
     frozen, reversed_ = taken_back
     height = frozen.height
     theft = frozen.read(kinds.UNEXPLAINED_SPEND.record, frozen.freeze.at)
-    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), at=0)
+    anchor = ChainSeen(height=height - 1, block=story.chain.view.block_hash(height - 6), time=0, at=0)
     lied = after(after(frozen, kinds.CHAIN_SEEN, anchor), kinds.UNEXPLAINED_SPEND, theft)
     headers = tuple(story.chain.view.header(each).raw for each in (height - 5, height - 4))
     with refuses("HISTORY_INVALID"):

@@ -357,7 +357,7 @@ def test_no_seal_behind_it(attack):
 
 def test_another_entry_behind_it(attack):
     forge = attack.forge()
-    forge.write(kinds.CHAIN_SEEN, ChainSeen(height=1, block=bytes(32), at=attack.now))
+    forge.write(kinds.CHAIN_SEEN, ChainSeen(height=1, block=bytes(32), time=attack.now, at=attack.now))
     attack.refused("SNAPSHOT_INVALID", attack.lines(forge=forge))
 
 
@@ -438,7 +438,7 @@ def test_a_body_that_is_another(attack):
 
 def test_a_station_that_has_seen_another_log(attack):
     forge = Forge(attack.cast, attack.now, attack.true[:1])
-    forge.write(kinds.CHAIN_SEEN, ChainSeen(height=1, block=bytes(32), at=attack.now))
+    forge.write(kinds.CHAIN_SEEN, ChainSeen(height=1, block=bytes(32), time=attack.now, at=attack.now))
     station = attack.station(list(write_log(attack.cast.envelope, forge.cosigned(), forge.entries, 0)))
     with refuses("HISTORY_FORKED"):
         attack.begins(attack.lines(), station)

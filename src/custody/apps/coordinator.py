@@ -4,18 +4,21 @@ Reading needs the store alone. Whatever changes something gets a custodian, with
 chain is opened when somebody first looks at it, and the coordinator's key when it first signs: most commands need
 neither, and so do not wait for one another.
 
-Before a store is believed it is compared with what commands here have seen of it before.
+Before a store is believed it is compared with what commands here have seen of it before. Whether everything stands
+still is looked up here too, before a command and after it, so that every answer says so.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+
+import click
 
 from custody.apps.chains import Chain, open_chain
 from custody.apps.config import Folders, Settings, folders
@@ -30,8 +33,9 @@ from custody.errors import CustodyError, InvalidInput
 from custody.history import tables
 from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
+from custody.history.state import State
 from custody.logbook import Logbook
-from custody.ports import Judge, OutboxRow, Store
+from custody.ports import Clock, Judge, OutboxRow, Store
 
 # The database and the consensus library take longest to load: each is imported where it is used.
 
@@ -135,6 +139,7 @@ class Coordinator:
                 yield OpenCoordinator(Custodian(self.store, self.settings.charter, key, outside(chain)), chain, key)
             finally:
                 self._remember()
+                self.tell_frozen()
 
     def _remember(self) -> None:
         """Keep how far the log has come; what cannot be kept is told, and makes no failure of what was done."""
@@ -146,6 +151,13 @@ class Coordinator:
                 f"warning: the step stands, but how far the log has come could not be noted here: {error}\n"
                 "  what to do: mend that before the next step; until then a store that was put back is noticed later"
             )
+
+    def tell_frozen(self) -> None:
+        """Have every answer of this command say whether everything stands still, as of now."""
+        # Rows that are not the log's, or another charter: what a command is about it says itself.
+        with suppress(CustodyError), self.store.read() as view:
+            freeze = tables.newest_freeze(State.over(view.rows(), self.settings.charter))
+            output().freeze(None if freeze is None else freeze.why)
 
     def chain(self) -> AbstractContextManager[Chain]:
         """The chain alone, for commands that only ask it something.
@@ -178,7 +190,9 @@ def coordinator() -> Coordinator:
     store = open_store(where.store, where.network)
     with store.read() as view:
         where.check_seen(view)
-    return Coordinator(where, settings, store)
+    desk = Coordinator(where, settings, store)
+    desk.tell_frozen()
+    return desk
 
 
 def outside(chain: Chain) -> Outside:
@@ -187,10 +201,16 @@ def outside(chain: Chain) -> Outside:
         views=(chain.view,),
         relay=chain.relay,
         judges=(*judges(), *chain.judges),
-        clock=SystemClock(),
+        clock=own_clock(),
         below=secrets.randbelow,
         salt=_salt,
     )
+
+
+def own_clock() -> Clock:
+    """This machine's clock, or the one that whoever runs the program has brought."""
+    found: Clock | None = click.get_current_context().find_root().obj
+    return SystemClock() if found is None else found
 
 
 def judges() -> tuple[Judge, ...]:

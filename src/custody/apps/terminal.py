@@ -3,7 +3,8 @@
 1. Data goes to stdout, talk (prompts, hints, what to do next) to stderr. With `--json` the data is JSON: sorted keys,
    whole sats, lower-case hexadecimal.
 2. An error on purpose prints its code, its message and what to do, and ends with its branch's exit code: 3 input, 4
-   refused, 5 outside, 6 integrity. 2 is wrong usage, 130 an interruption, 1 a bug.
+   refused, 5 outside, 6 integrity. 2 is wrong usage, 130 an interruption, 1 a bug. While everything stands still,
+   every answer about the log says so beside its own, and commands that watch end with 6.
 3. No character that a terminal acts on is ever printed: files and the log carry text from outside. A terminal does not
    break our lines either: where they are too long, they are broken here, and what goes on is marked.
 4. No file is overwritten; `-` is stdin or stdout.
@@ -25,7 +26,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, NoReturn, TypeAlias, TypeVar
@@ -40,6 +41,9 @@ JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, Js
 
 USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
+FROZEN_EXIT: Final = 6
+"""As for records that disagree: stop, and call a person."""
+FROZEN_BY: Final = "frozen_by"
 PASSPHRASE_VARIABLE: Final = "CUSTODY_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
 DEBUG_VARIABLE: Final = "CUSTODY_DEBUG"
 STANDARD: Final = "-"
@@ -122,11 +126,27 @@ class Output:
     is_json: bool = False
     is_stdout_taken: bool = False
     """Whether a file's bytes go to stdout; what else there is to say then goes to stderr."""
+    standing: dict[str, JsonValue] = field(default_factory=dict)
+    """What every answer of this command says beside its own: why everything stands still, where that is known."""
+    is_watching: bool = False
+    """Whether this command's exit code says that everything stands still, whatever else came of it."""
+
+    def freeze(self, why: str | None) -> None:
+        """Say with every answer that everything stands still, and why; None is that nothing does."""
+        if why is not None and self.standing.get(FROZEN_BY) != why:
+            self.talk(f"FROZEN: {why}")
+        self.standing[FROZEN_BY] = why
+
+    def exit_code(self, ended: int) -> int:
+        """What the program ends with: `ended`, or what calls a person while everything stands still."""
+        return FROZEN_EXIT if self.is_watching and self.standing.get(FROZEN_BY) is not None else ended
 
     def emit(self, data: JsonValue, text: str | Callable[[], str]) -> None:
         """The command's answer: `data` with `--json`, otherwise `text` (made only then)."""
         if self.is_json:
-            shown = json.dumps(data, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
+            # What another program reads as a list stays one.
+            answer = {**data, **self.standing} if isinstance(data, Mapping) else data
+            shown = json.dumps(answer, sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False)
         else:
             stream = sys.stderr if self.is_stdout_taken else sys.stdout
             shown = broken(plain(text if isinstance(text, str) else text()), stream)
@@ -509,6 +529,17 @@ class Program(LazyGroup):
             return error.exit_code
         return ended if isinstance(ended, int) else 0
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; an error of it is told here, where what stands beside every answer is still known."""
+        ended: object = 0
+        try:
+            ended = super().invoke(ctx)
+        except ReaderLeft:
+            raise
+        except CustodyError as error:
+            ended = _told(error, is_json=output().is_json, standing=output().standing)
+        return output().exit_code(ended if isinstance(ended, int) else 0)
+
     def _run(
         self, args: Sequence[str], prog_name: str | None, complete_var: str | None, extra: Mapping[str, Any]
     ) -> object:
@@ -530,9 +561,9 @@ def run(program: Program) -> NoReturn:
     program.main()
 
 
-def _told(error: CustodyError, *, is_json: bool) -> int:
-    """Tell of an error; gives its exit code."""
-    print_error(error.code, str(error), error.advice(), is_json=is_json)
+def _told(error: CustodyError, *, is_json: bool, standing: Mapping[str, JsonValue] | None = None) -> int:
+    """Tell of an error; gives its exit code. `standing` goes with every answer."""
+    print_error(error.code, str(error), error.advice(), is_json=is_json, standing=standing)
     return error.exit_code
 
 
@@ -549,10 +580,12 @@ def refuse_lost(stream: object, *, needs_reader: bool = False) -> None:
     raise ReaderLeft if lost.is_left else OutputLost(reason=lost.reason)
 
 
-def print_error(code: str, message: str, hint: str, *, is_json: bool) -> None:
-    """Tell of an error: on stderr for a person, as JSON on stdout for a script."""
+def print_error(
+    code: str, message: str, hint: str, *, is_json: bool, standing: Mapping[str, JsonValue] | None = None
+) -> None:
+    """Tell of an error: on stderr for a person, as JSON on stdout for a script. `standing` goes with every answer."""
     if is_json:
-        error: JsonValue = {"error": {"code": code, "message": message, "hint": hint}}
+        error: JsonValue = {"error": {"code": code, "message": message, "hint": hint}, **(standing or {})}
         click.echo(json.dumps(error, sort_keys=True, indent=2))
         if not (isinstance(sys.stdout, Patient) and sys.stdout.lost):
             return

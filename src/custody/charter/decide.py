@@ -63,6 +63,16 @@ class Decision(Record):
     demands: tuple[Demand, ...]
 
 
+def refuse_frozen(why: str | None) -> None:
+    """Pass when nothing stands still.
+
+    Raises:
+        Frozen: everything does, and this is why.
+    """
+    if why is not None:
+        raise Frozen(why=why)
+
+
 def decide(transfer: bytes, case: Case, charter: Charter, facts: Facts) -> Decision:
     """Judge `case`, the meaning of the transfer with id `transfer` (32 bytes)."""
     findings = [

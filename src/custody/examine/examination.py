@@ -3,10 +3,11 @@
 Officer, station and release use the same steps, so none can be shown something else:
 
 1. The charter is the pinned one, signed by everyone it lists.
-2. The request is signed by its requester, for this charter and this vault, and has not expired.
+2. The request is signed by its requester, for this charter and this vault.
 3. The outputs are exactly the request's payees, and change of this vault.
 4. The log is the charter's: checkpoint signed, cosigned by the witness quorum, every entry in its place, and it extends
-   every log seen before.
+   every log seen before. By its times, and those of all that people signed, this machine's clock can be right; only
+   then is it asked whether the request has expired.
 5. This transfer stands in that log with these very bytes.
 6. The transaction is what its TransferId covers: amounts proved by previous transactions, inputs of this vault, change
    at the next index of the log, nothing that makes it valid later instead of now; what replaces another transfer is
@@ -20,7 +21,7 @@ it stands in the log, so that a wrong file is refused for what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +31,7 @@ from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
+from custody.clock import refuse_behind, refuse_old
 from custody.envelope import Envelope
 from custody.errors import Refused
 from custody.examine.evidence import Evidence, Stage, adopted_in, gather, in_order, told_of
@@ -42,6 +44,7 @@ from custody.examine.shown import (
     pinned_charter,
     proved,
     read_lines,
+    times_shown,
     unseen,
     witness_finding,
 )
@@ -60,6 +63,7 @@ from custody.transfer.request import (
     TransferRequest,
     check_request,
     read_reason,
+    refuse_early_request,
     refuse_expired_request,
 )
 from custody.transfer.signing import KnownNonces, signing_psbt
@@ -196,7 +200,11 @@ def examine(evidence: Evidence, known: State, stage: Stage, now: int) -> Examina
     def show(charter: Charter) -> Shown:
         cosignatures = check_witnesses(signed, charter)
         state = extended(known, entries, evidence.since, signed.checkpoint)
-        return Shown(state, signed.checkpoint, cosignatures)
+        shown = Shown(state, signed.checkpoint, cosignatures)
+        told = times_shown(shown, charter)
+        refuse_behind(now, told)
+        refuse_old(now, (*(each.at for each in told), *_dates(History(state).transfer(evidence.transfer))))
+        return shown
 
     # Lines that were seen before are proved by nothing: were they read, a file could claim by them what no log says.
     try:
@@ -260,8 +268,6 @@ def _examine(
     steps = [step_charter(charter)]
     # 2
     request = check_request(claim.request, charter)
-    if stage is Stage.APPROVE:
-        refuse_expired_request(request, now)
     reason = asked.reason(request)
     steps.append(step_request(request))
     # 3
@@ -270,6 +276,9 @@ def _examine(
     # 4
     shown = show(charter)
     history = History(shown.state)
+    if stage is Stage.APPROVE:
+        refuse_early_request(request, now)
+        refuse_expired_request(request, now)
     steps.append(_step(4, witness_finding(shown.checkpoint, shown.cosignatures, charter)))
     # 5
     transfer, body_digest = _logged(history, transfer_id, previous, stage)
@@ -387,6 +396,13 @@ def step_outputs(proposal: Proposal) -> Step:
     """Step 3, passed."""
     case, paid = proposal.case, proposal.paid
     return _step(3, f"{len(paid)} payee(s) as requested, change {case.change} sat, fee {case.fee} sat")
+
+
+def _dates(transfer: Transfer) -> Iterator[int]:
+    """When people signed what is judged, by their clocks, and when it was drafted."""
+    yield transfer.request.issued
+    yield transfer.draft.at
+    yield from (each.issued for each in transfer.opinions)
 
 
 def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], stage: Stage) -> tuple[Transfer, bytes]:

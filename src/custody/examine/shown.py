@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.charter.document import Charter, verify_charter
+from custody.clock import Told, by_block, by_witnesses
 from custody.envelope import Envelope
 from custody.errors import InvalidInput, Refused
+from custody.history import lists
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
@@ -266,6 +268,30 @@ def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosigna
             missing=", ".join(f"{name} ({faults[name]})" if name in faults else name for name in missing),
         )
     return cosignatures
+
+
+def witnessed_at(signed: SignedCheckpoint, charter: Charter) -> int | None:
+    """When the last of so many witnesses as the charter asks for had cosigned (Unix seconds); None when too few have.
+
+    So many say at least that it is so late, and one of them at least is honest.
+    """
+    return _latest([each.time for each in witnesses_of(signed, charter.witness_keys)], charter)
+
+
+def _latest(times: Sequence[int], charter: Charter) -> int | None:
+    needed = charter.witness_threshold
+    return sorted(times, reverse=True)[needed - 1] if 0 < needed <= len(times) else None
+
+
+def times_shown(shown: Shown, charter: Charter) -> tuple[Told, ...]:
+    """What time it is by the log that is shown: by its newest block, and by as many witnesses as are needed.
+
+    Blocks are the coordinator's word: it can stop a reader by them, as it can by showing nothing.
+    """
+    newest = lists.newest_block(History(shown.state))
+    cosigned = _latest([each.time for each in shown.cosignatures], charter)
+    told = (None if newest is None else by_block(newest[1].time), None if cosigned is None else by_witnesses(cosigned))
+    return tuple(each for each in told if each is not None)
 
 
 def witness_finding(checkpoint: Checkpoint, cosignatures: Sequence[Cosignature], charter: Charter) -> str:

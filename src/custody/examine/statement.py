@@ -27,8 +27,9 @@ from pydantic import Field, model_validator
 
 from custody.bitcoin.script import script_of
 from custody.charter.card import PayerCard, statement_quorum
-from custody.charter.decide import Frozen
+from custody.charter.decide import refuse_frozen
 from custody.charter.document import Charter
+from custody.clock import CLOCK_SKEW, refuse_behind
 from custody.envelope import Envelope, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
 from custody.examine.examination import Step, step_charter
@@ -41,6 +42,7 @@ from custody.examine.shown import (
     own_shown,
     pinned_charter,
     read_lines,
+    times_shown,
     witness_finding,
 )
 from custody.history import lists
@@ -51,7 +53,6 @@ from custody.quorum import Quorum, Tally
 from custody.record import Digest, FileRecord, Record, check_text
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.annex import Annex, AnnexWithheld
-from custody.transfer.approval import CLOCK_SKEW
 from custody.units import Count, Index, Network, UnixTime
 from custody.vault.coins import CoinClass
 from custody.vault.descriptor import Branch
@@ -80,10 +81,19 @@ class StatementMismatch(Refused, code="STATEMENT_MISMATCH"):
     expected: str
 
 
-class StatementExpired(Refused, code="STATEMENT_EXPIRED"):
-    """A statement outside its time."""
+class StatementEarly(Refused, code="STATEMENT_NOT_YET"):
+    """A statement that is dated later than now."""
 
-    message = "the statement holds from {issued} until {expires}; it is {now} (Unix seconds)"
+    message = "the statement holds from {issued!t} on; it is {now!t} by the clock of this machine"
+    hint = "Check the clock of this machine, in UTC. If it is right, ask for a new statement before paying."
+    issued: int
+    now: int
+
+
+class StatementExpired(Refused, code="STATEMENT_EXPIRED"):
+    """A statement past its time."""
+
+    message = "the statement held from {issued!t} until {expires!t}; it is {now!t} by the clock of this machine"
     hint = "Ask for a new statement before paying, and check the clock of this machine."
     issued: int
     expires: int
@@ -260,7 +270,9 @@ def examine_statement(paper: StatementPaper, known: State, now: int) -> Statemen
     def show(charter: Charter) -> Shown:
         cosignatures = check_witnesses(signed, charter)
         entries = read_lines(paper.lines, paper.since)
-        return Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
+        shown = Shown(extended(known, entries, paper.since, signed.checkpoint), signed.checkpoint, cosignatures)
+        refuse_behind(now, times_shown(shown, charter))
+        return shown
 
     return _examine(paper.asked, paper.annex, paper.charter, show, _Asked(known, now))
 
@@ -306,9 +318,8 @@ def _examine(
     if row is None or row.issued >= asked.log_size:
         raise AddressNotIssued(vault=vault_name, index=asked.index, size=asked.log_size)
     compare_issuing(asked, history.read(AddressIssued, row.issued), annex)
-    if history.frozen_by is not None:
-        # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
-        raise Frozen(why=history.frozen_by)
+    # Somebody else holds enough keys of a vault: nobody should be told to pay in now.
+    refuse_frozen(history.frozen_by)
     steps.append(Step(5, "issuing", "given out in that log, once, to this payer, for this purpose and class"))
     # 6
     steps.append(judge_time(asked, reader.now))
@@ -371,7 +382,7 @@ def judge_time(asked: AddressStatement, now: int) -> Step:
     """Step 6.
 
     Raises:
-        StatementExpired: it does not hold at `now` (Unix seconds).
+        StatementEarly, StatementExpired: it does not hold at `now` (Unix seconds).
     """
     _refuse_untimely(asked, now)
     return Step(6, "time", "holds now, by the clock of this machine")
@@ -483,7 +494,9 @@ def _refuse_other(what: str, stated: str, expected: str) -> None:
 
 
 def _refuse_untimely(statement: AddressStatement, now: int) -> None:
-    if not statement.issued - CLOCK_SKEW <= now < statement.expires:
+    if now < statement.issued - CLOCK_SKEW:
+        raise StatementEarly(issued=statement.issued, now=now)
+    if now >= statement.expires:
         raise StatementExpired(issued=statement.issued, expires=statement.expires, now=now)
 
 

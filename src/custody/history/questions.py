@@ -117,8 +117,7 @@ class History:
     @property
     def freeze(self) -> FreezeRow | None:
         """The newest entry for which everything stands still, or None."""
-        newest = next(self.state.scan(tables.FREEZE, backwards=True), None)
-        return None if newest is None else newest[1]
+        return tables.newest_freeze(self.state)
 
     def facts(self, at: int) -> Facts:
         """What cases are judged on at `at` (Unix seconds)."""

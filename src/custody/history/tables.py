@@ -15,6 +15,7 @@ from typing import Any, Final
 from custody.bitcoin.transaction import OutPoint
 from custody.charter.rules import Case
 from custody.history.rows import Key, Named, Nothing, Number, Sealing, Table, number
+from custody.history.state import State
 from custody.record import canonical, tagged_hash
 from custody.transfer.state import TransferRow
 from custody.vault.coins import CoinClass, Deposit
@@ -38,9 +39,13 @@ class FreezeRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A block up to which the chain was looked at: its hash, when (Unix seconds), and the entry that first said so."""
+    """A block up to which the chain was looked at: its hash, its own time, and when (Unix seconds) by the coordinator.
+
+    `first` is the entry that first said so.
+    """
 
     block: bytes
+    time: int
     at: int
     first: int
 
@@ -262,6 +267,12 @@ ALL: Final[tuple[Table[Any], ...]] = (
     UNTOLD,
 )
 """All but the two that repeat the log."""
+
+
+def newest_freeze(state: State) -> FreezeRow | None:
+    """The newest entry for which everything stands still, or None."""
+    newest = next(state.scan(FREEZE, backwards=True), None)
+    return None if newest is None else newest[1]
 
 
 def outpoint_key(outpoint: OutPoint) -> Key:

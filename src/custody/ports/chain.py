@@ -23,6 +23,18 @@ class NodeUnavailable(BackendError, code="NODE_UNAVAILABLE"):
     reason: str
 
 
+class MethodRefused(NodeUnavailable, code="NODE_METHOD"):
+    """A node that does not know a question, or does not let us ask it. What needs no answer to it goes on."""
+
+    message = "the node {node} does not answer {method}: {reason}. Without it {without}"
+    hint = (
+        "Have it allowed: add it to rpcwhitelist of this user in the node's bitcoin.conf, and start the node again; a "
+        "node that does not know it is too old (docs/how-to/node.md). Everything else goes on as before."
+    )
+    method: str
+    without: str
+
+
 class NodeNotReady(Refused, code="NODE_NOT_READY"):
     """A node whose view of the chain is not to be relied on yet."""
 

@@ -172,8 +172,8 @@ class StoreView(Protocol):
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint kept for the log of `size` entries, or the largest one; None when there is none."""
 
-    def checkpoints(self) -> Iterator[str]:
-        """All that are kept, the largest first."""
+    def checkpoints(self, most: int | None = None) -> Iterator[str]:
+        """All that are kept, or `most` of them, the largest first."""
 
 
 class StoreTransaction(StoreView, Protocol):

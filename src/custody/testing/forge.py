@@ -101,7 +101,7 @@ class Forge:
         """A log with the charter, and a look at the chain up to `height`."""
         forge = cls(cast, now)
         forge.write(kinds.CHARTER_ADOPTED, cast.envelope)
-        forge.write(kinds.CHAIN_SEEN, ChainSeen(height=height, block=_BLOCK, at=now))
+        forge.write(kinds.CHAIN_SEEN, ChainSeen(height=height, block=_BLOCK, time=now, at=now))
         return forge
 
     # --- what is entered ---------------------------------------------------------------------------------------------

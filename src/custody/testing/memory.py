@@ -225,8 +225,8 @@ class _View:
             size = max(notes, default=0)
         return notes.get(size)
 
-    def checkpoints(self) -> Iterator[str]:
-        return (self._state.notes[size] for size in sorted(self._state.notes, reverse=True))
+    def checkpoints(self, most: int | None = None) -> Iterator[str]:
+        return (self._state.notes[size] for size in sorted(self._state.notes, reverse=True)[:most])
 
 
 class _Transaction(_View):

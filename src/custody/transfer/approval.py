@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from custody.charter.decide import Decision
 from custody.charter.document import Charter
 from custody.charter.people import Person, Role
 from custody.charter.rules import Demand
+from custody.clock import CLOCK_SKEW
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import Refused
 from custody.quorum import Quorum, Tally
@@ -65,14 +66,40 @@ class ApprovalMismatch(Refused, code="APPROVAL_MISMATCH"):
 
 
 class ApprovalExpired(Refused, code="APPROVAL_EXPIRED"):
-    """An approval outside its time."""
+    """An approval past its time."""
 
-    message = "the approval by {officer} holds from {issued} to {expires}; it is {now} (Unix seconds)"
+    message = "the approval by {officer} held from {issued!t} to {expires!t}; it is {now!t} here"
     hint = "Ask the officer to approve again, and check both clocks."
     officer: str
     issued: int
     expires: int
     now: int
+
+
+class ApprovalEarly(Refused, code="APPROVAL_NOT_YET"):
+    """An approval that is dated later than now."""
+
+    message = "the approval by {officer} holds from {issued!t} on; it is {now!t} here"
+    hint = (
+        "One of the two clocks is wrong: compare both with a third, in UTC. If it is the officer's, set it and have "
+        "the officer approve again; if it is this machine's, set it and take this approval then."
+    )
+    officer: str
+    issued: int
+    now: int
+
+
+class ApprovalBeforeDraft(Refused, code="APPROVAL_BEFORE_DRAFT"):
+    """An approval that is dated earlier than what it approves."""
+
+    message = "the approval by {officer} is dated {issued!t}, and the transfer was drafted at {drafted!t}"
+    hint = (
+        "The clock of the officer's machine is behind, or this one's ahead: compare both with a third, in UTC. Set the "
+        "one that is wrong; if it is the officer's, have the officer approve again."
+    )
+    officer: str
+    issued: int
+    drafted: int
 
 
 class ApprovalAuthor(Refused, code="APPROVAL_AUTHOR"):
@@ -136,10 +163,6 @@ class Approval(Record):
     issued: UnixTime
     expires: UnixTime
     nonce: Annotated[HexBytes, Field(min_length=NONCE_SIZE, max_length=NONCE_SIZE)]
-
-
-CLOCK_SKEW: Final = 600
-"""Seconds by which two honest clocks may differ."""
 
 
 class Withdrawal(Record):
@@ -272,7 +295,7 @@ def authorize(proposal: Proposal, decision: Decision, approvals: Sequence[Envelo
     Raises:
         ApprovalTwice: one officer stands twice.
         Vetoed: one said no.
-        ApprovalExpired: one is outside its time.
+        ApprovalEarly, ApprovalExpired: one is outside its time.
         ApprovalMissing: a demand is not met.
         ...: as `check_approval` raises.
     """
@@ -301,7 +324,7 @@ def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
     """Pass when nobody speaks twice, nobody said no, and all hold at `now`.
 
     Raises:
-        ApprovalTwice, Vetoed, ApprovalExpired.
+        ApprovalTwice, Vetoed, ApprovalEarly, ApprovalExpired.
     """
     heard: set[bytes] = set()
     for approval in approvals:
@@ -310,16 +333,46 @@ def refuse_unfit(approvals: Sequence[Approval], now: int) -> None:
         heard.add(approval.key)
     refuse_vetoed(approvals)
     for approval in approvals:
-        if not approval.issued - CLOCK_SKEW <= now < approval.expires:
-            raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
+        refuse_untimely(approval, now)
+
+
+def refuse_untimely(approval: Approval, now: int) -> None:
+    """Pass when an approval holds at `now`, or by a clock that differs from its officer's as honest ones may.
+
+    Raises:
+        ApprovalEarly: not yet.
+        ApprovalExpired: not any more.
+    """
+    if now < approval.issued - CLOCK_SKEW:
+        raise ApprovalEarly(officer=approval.officer, issued=approval.issued, now=now)
+    if now >= approval.expires:
+        raise ApprovalExpired(officer=approval.officer, issued=approval.issued, expires=approval.expires, now=now)
+
+
+def refuse_misdated(approval: Approval, drafted: int, now: int) -> None:
+    """Pass when a yes that comes in holds now, and was given after the draft; a no counts whatever its date.
+
+    What is counted here and refused at every station later helps nobody, and could not be given again.
+
+    Raises:
+        ApprovalBeforeDraft, ApprovalEarly, ApprovalExpired.
+    """
+    if approval.verdict is Opinion.VETO:
+        return
+    # A draft that is dated later than now was made while our own clock was ahead: it says nothing of the officer's.
+    if approval.issued < min(drafted, now) - CLOCK_SKEW:
+        raise ApprovalBeforeDraft(officer=approval.officer, issued=approval.issued, drafted=drafted)
+    refuse_untimely(approval, now)
 
 
 def may_follow(earlier: Approval, later: Approval) -> bool:
-    """Whether an officer's later word may stand in place of an earlier yes: a no at any time, a yes once that expired.
+    """Whether an officer's later word may stand in place of an earlier yes: a no at any time, a yes of another time.
 
-    A no stays: what one officer has stopped, the same officer does not set going again.
+    The earlier one has expired by then, or it was given by a clock that was ahead. A no stays: what one officer has
+    stopped, the same officer does not set going again.
     """
-    return earlier.verdict is Opinion.APPROVE and (later.verdict is Opinion.VETO or later.issued >= earlier.expires)
+    is_apart = later.issued >= earlier.expires or later.expires <= earlier.issued
+    return earlier.verdict is Opinion.APPROVE and (later.verdict is Opinion.VETO or is_apart)
 
 
 def refuse_forked(approval: Approval, root: bytes) -> None:

@@ -55,12 +55,16 @@ class BlockView:
 
 
 class ChainSeen(Record):
-    """The coordinator looked: this was the best block, and everything up to it has been scanned."""
+    """The coordinator looked: this was the best block, and everything up to it has been scanned.
+
+    `time` is the block's own, as its miner claims; `at` the coordinator's.
+    """
 
     kind: ClassVar[str] = "chain-seen"
 
     height: Height
     block: Digest
+    time: UnixTime
     at: UnixTime
 
 

@@ -16,6 +16,7 @@ from custody.bitcoin.script import NetworkMismatch
 from custody.charter.document import Charter
 from custody.charter.people import Person, Role
 from custody.charter.rules import Payment
+from custody.clock import CLOCK_SKEW
 from custody.envelope import Envelope, SigInvalid, unsafe_payload, verify_one
 from custody.errors import InvalidInput, Refused
 from custody.record import Digest, HexBytes, Record
@@ -47,9 +48,21 @@ class RequestAuthor(Refused, code="REQUEST_AUTHOR"):
 class RequestExpired(Refused, code="REQUEST_EXPIRED"):
     """A request past its time."""
 
-    message = "the request expired at {expires}; it is {now} (Unix seconds)"
-    hint = "Ask again, if it is still wanted."
+    message = "the request expired at {expires!t}; it is {now!t} here"
+    hint = "Ask again, if it is still wanted, and check the clock of this machine."
     expires: int
+    now: int
+
+
+class RequestEarly(Refused, code="REQUEST_NOT_YET"):
+    """A request that is dated later than now."""
+
+    message = "the request is dated {issued!t}; it is {now!t} here"
+    hint = (
+        "One of the two clocks is wrong: compare both with a third, in UTC. If it is the requester's, set it and ask "
+        "again; if it is this machine's, set it and go on."
+    )
+    issued: int
     now: int
 
 
@@ -215,6 +228,16 @@ def check_asked(request: TransferRequest, charter: Charter) -> Person:
     for payment in request.payments:
         charter.payee(payment.payee)
     return requester
+
+
+def refuse_early_request(request: TransferRequest, now: int) -> None:
+    """Pass when the request was made by a clock that differs from ours as honest ones may.
+
+    Raises:
+        RequestEarly: it is dated later.
+    """
+    if now < request.issued - CLOCK_SKEW:
+        raise RequestEarly(issued=request.issued, now=now)
 
 
 def refuse_expired_request(request: TransferRequest, now: int) -> None:

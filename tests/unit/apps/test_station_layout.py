@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from custody.apps import terminal
 from custody.apps.views import layout
+from custody.dates import moment
 
 
 @given(st.text())
@@ -67,12 +68,12 @@ def test_a_share_of_nothing_is_all():
 
 @given(st.integers(-(2**70), 2**70))
 def test_no_number_is_too_late_to_be_shown_as_a_time(seconds):
-    assert layout.moment(seconds).isprintable()
+    assert moment(seconds).isprintable()
 
 
 def test_times_are_utc():
-    assert layout.moment(1_735_689_600) == "2025-01-01 00:00 UTC"
-    assert layout.moment(2**40) == "1099511627776 (Unix seconds)"
+    assert moment(1_735_689_600) == "2025-01-01 00:00 UTC"
+    assert moment(2**40) == "1099511627776 (Unix seconds)"
 
 
 @pytest.mark.parametrize(

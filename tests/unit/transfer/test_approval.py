@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from custody.charter.people import Role
 from custody.charter.rules import Demand
+from custody.clock import CLOCK_SKEW
 from custody.envelope import Envelope, sign
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, Cast
 from custody.transfer.approval import (
-    CLOCK_SKEW,
     Approval,
     Opinion,
     Withdrawal,
@@ -22,6 +22,7 @@ from custody.transfer.approval import (
     check_withdrawal,
     may_follow,
     refuse_forked,
+    refuse_misdated,
     refuse_unfit,
     tallies,
 )
@@ -128,23 +129,61 @@ def test_an_officer_who_asked_is_no_member_of_the_quorum(told, edit):
 
 
 @pytest.mark.parametrize(
-    ("offset", "is_fine"),
+    ("offset", "code"),
     [
-        (-CLOCK_SKEW - 1, False),
-        (-CLOCK_SKEW, True),
-        (0, True),
-        (HOUR - 1, True),
-        (HOUR, False),
-        (365 * 24 * HOUR, False),
+        (-CLOCK_SKEW - 1, "APPROVAL_NOT_YET"),
+        (-CLOCK_SKEW, None),
+        (0, None),
+        (HOUR - 1, None),
+        (HOUR, "APPROVAL_EXPIRED"),
+        (365 * 24 * HOUR, "APPROVAL_EXPIRED"),
     ],
 )
-def test_a_word_holds_from_its_issue_less_the_skew_of_clocks_to_its_expiry(told, word, offset, is_fine):
+def test_a_word_holds_from_its_issue_less_the_skew_of_clocks_to_its_expiry(told, word, offset, code):
     opinions = [checked(told, word())]
-    if is_fine:
+    if code is None:
         refuse_unfit(opinions, told.now + offset)
     else:
-        with refuses("APPROVAL_EXPIRED"):
+        with refuses(code):
             refuse_unfit(opinions, told.now + offset)
+
+
+@pytest.mark.parametrize(
+    ("issued", "code"),
+    [
+        (-CLOCK_SKEW - 1, "APPROVAL_BEFORE_DRAFT"),
+        (-CLOCK_SKEW, None),
+        (CLOCK_SKEW, None),
+        (CLOCK_SKEW + 1, "APPROVAL_NOT_YET"),
+    ],
+)
+def test_a_yes_comes_in_only_dated_after_the_draft_and_not_later_than_now(told, word, issued, code):
+    approval = checked(told, word(issued=told.now + issued))
+    if code is None:
+        refuse_misdated(approval, told.now, told.now)
+    else:
+        with refuses(code):
+            refuse_misdated(approval, told.now, told.now)
+
+
+def test_a_yes_that_has_expired_does_not_come_in_and_a_no_does_whatever_its_date(told, word):
+    with refuses("APPROVAL_EXPIRED"):
+        refuse_misdated(checked(told, word()), told.now, told.now + HOUR)
+    for issued in (0, told.now + 365 * 24 * HOUR):
+        veto = word(issued=issued, expires=issued + HOUR, verdict=Opinion.VETO)
+        refuse_misdated(checked(told, veto), told.now, told.now)
+
+
+def test_a_draft_that_is_dated_later_than_now_says_nothing_of_an_officer_s_clock(told, word):
+    refuse_misdated(checked(told, word()), told.now + 365 * 24 * HOUR, told.now)
+
+
+def test_a_yes_by_a_clock_that_was_ahead_may_be_given_again_by_one_that_is_right(told, word):
+    ahead = 365 * 24 * HOUR
+    early = checked(told, word(issued=told.now + ahead, expires=told.now + ahead + HOUR))
+    assert may_follow(early, checked(told, word()))
+    overlapping = checked(told, word(expires=early.issued + 1))
+    assert not may_follow(early, overlapping)
 
 
 def test_an_expired_word_may_be_given_again_and_one_that_holds_may_not(told, word):

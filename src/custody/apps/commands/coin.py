@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from custody.apps.commands.telling import tell_progress, warn_dropped, warn_frozen, warn_of_theft
+from custody.apps.commands.telling import ask_underway, tell_progress, warn_dropped, warn_of_theft
 from custody.apps.coordinator import coordinator
 from custody.apps.terminal import Verb, output
 from custody.apps.views.coin import (
@@ -45,7 +45,6 @@ def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
     says "not issued": find out who sent it before it is counted as anybody's.
     """
     history = coordinator().history()
-    warn_frozen(history)
     begin = None if after is None else OutPoint.parse(after)
     coins = list(islice(coins_of(history, vault, begin), most))
     more = None if len(coins) < most else str(coins[-1].holding.outpoint)
@@ -61,9 +60,8 @@ def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
 def balance(*, vault: str | None) -> None:
     """Show what the vaults hold: mature, held and only seen."""
     history = coordinator().history()
-    warn_frozen(history)
     totals = totals_of(history, vault)
-    output().emit(totals_data(totals), lambda: totals_table(totals))
+    output().emit({"vaults": totals_data(totals)}, lambda: totals_table(totals))
 
 
 @click.command(cls=Verb)
@@ -79,21 +77,23 @@ def observe(*, height: int | None, ahead: int) -> None:
     """Look at the chain: deposits, maturity, confirmations, alarms.
 
     Everything found is entered in the log. A spend that no transfer explains freezes everything, until its block loses
-    its place; one that was sent before its release is settled and told. What the node has dropped since it was sent is
-    told too; that is the node's word, and not entered.
+    its place: every command says so until then, and this one exits with 6, whatever else comes of it. One that was sent
+    before its release is settled and told. What the node has dropped since it was sent is told too; that is the node's
+    word, and not entered.
 
     Coins from before a vault's birthday, or further on than addresses are watched, are taken in with --from and
     --ahead; custody coin reconcile finds them.
     """
     if ahead and height is None:
         raise click.UsageError("--ahead belongs to --from: blocks that were read are not read again without it.")
+    output().is_watching = True
     with coordinator().work() as work:
         seen = work.custodian.observe(tell_progress(), None if height is None else Since(height, ahead))
         # Before the node is asked again, which may fail: the alarm must not.
         warn_of_theft(seen)
-        underway = work.custodian.underway()
+        underway = ask_underway(work.custodian.underway)
     counts = Counter(str(each) for each in seen.added)
     output().emit(
         {"height": seen.height, "added": dict(counts), "underway": underway_data(underway)}, observation_text(seen)
     )
-    warn_dropped(underway)
+    warn_dropped(underway or ())

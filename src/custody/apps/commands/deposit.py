@@ -10,7 +10,6 @@ from itertools import islice
 
 import click
 
-from custody.apps.commands.telling import warn_frozen
 from custody.apps.coordinator import coordinator
 from custody.apps.terminal import Verb, output
 from custody.apps.vaults import compare_vault_in
@@ -53,7 +52,6 @@ def address(*, name: str, payer: str, purpose: str, coin_class: str, descriptor_
         compare_vault_in(descriptor_file, desk.charter(), name)
     with desk.work() as work:
         history = work.custodian.history()
-        warn_frozen(history)
         vault = history.charter.vault(name).id
         newest = islice(lists.addresses(history, vault, backwards=True), _LOOKED_BACK)
         before = sorted(each.index for each in newest if _is_for(each, expected, history))
@@ -95,6 +93,5 @@ def addresses(*, name: str) -> None:
     Payments count from the first block that holds them; custody coin list shows how deep each is.
     """
     history = coordinator().history()
-    warn_frozen(history)
     given = given_out(history, name)
-    output().emit([given_data(each) for each in given], lambda: given_table(given))
+    output().emit({"addresses": [given_data(each) for each in given]}, lambda: given_table(given))

@@ -18,11 +18,12 @@ import click
 from custody.apps.config import Folders, folders
 from custody.apps.terminal import Verb, output, shown
 from custody.apps.views.charter import MAKERS_NOT_STATED
-from custody.apps.views.layout import INDENT, moment, table
-from custody.backends.clock import SystemClock
+from custody.apps.views.layout import INDENT, table
 from custody.bitcoin import curve
+from custody.charter.decide import refuse_frozen
+from custody.clock import refuse_behind
+from custody.dates import moment
 from custody.errors import CustodyError, IntegrityError
-from custody.ports import NodeNotReady
 
 _PACKAGES = (
     "custody",
@@ -68,7 +69,7 @@ class Check:
 def doctor() -> None:
     """Check the installation, charter, store and chain.
 
-    Exits with 6 when something is wrong. Run it after every update and before funds are moved.
+    Exits with 6 when something is wrong, or everything is frozen. Run it after every update and before funds are moved.
     """
     where = folders()
     checks = [_checked(name, look) for name, look in _looks(where)]
@@ -111,6 +112,8 @@ def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "disk", lambda: _disk(where)
     yield "charter", lambda: _charter(where)
     yield "store", lambda: _store(where)
+    yield "freeze", lambda: _freeze(where)
+    yield "clock", lambda: _clock(where)
     yield "chain", lambda: _chain(where)
     yield "blocks", lambda: _blocks(where)
 
@@ -174,20 +177,36 @@ def _store(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
 
     where.settings()
-    desk = coordinator()
-    frontier = desk.store.verify()
-    frozen = desk.history().frozen_by
-    return f"{frontier.size} entries, every one verified{'' if frozen is None else f'; FROZEN: {frozen}'}"
+    return f"{coordinator().store.verify().size} entries, every one verified"
+
+
+def _freeze(where: Folders) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+
+    where.settings()
+    refuse_frozen(coordinator().history().frozen_by)
+    return "nothing stands still"
+
+
+def _clock(where: Folders) -> str:
+    from custody.apps.coordinator import coordinator, own_clock  # noqa: PLC0415 - as above
+    from custody.logbook import told_in  # noqa: PLC0415
+
+    where.settings()
+    desk, now = coordinator(), own_clock().now()
+    with desk.store.read() as view:
+        refuse_behind(now, told_in(desk.history(), view))
+    return f"{moment(now)}, and not behind what blocks and witnesses have told"
 
 
 def _chain(where: Folders) -> str:
     from custody.apps.chains import open_chain  # noqa: PLC0415 - as above
-    from custody.custodian import why_unready  # noqa: PLC0415
+    from custody.apps.coordinator import own_clock  # noqa: PLC0415
+    from custody.custodian import refuse_unready  # noqa: PLC0415
 
     with closing(open_chain(where, where.settings())) as chain:
         tip = chain.view.tip()
-        if reason := why_unready(chain.view, SystemClock().now()):
-            raise NodeNotReady(reason=reason)
+        refuse_unready(chain.view, own_clock().now())
     return f"{where.network}, height {tip.height}, newest block of {moment(tip.time)}"
 
 

@@ -132,7 +132,6 @@ def verify(*, is_deep: bool) -> None:
             "root": frontier.root.hex(),
             "is_folded": is_deep,
             "charter": desk.settings.charter.hex(),
-            "frozen_by": history.frozen_by,
             "checkpoint": witnessed_data(note, history.charter),
         },
         lambda: "\n".join(("The log is sound", *table(rows))),

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import click
 
 from custody.apps.chains import Chain
-from custody.apps.commands.telling import warn_dropped
-from custody.apps.coordinator import coordinator
+from custody.apps.commands.telling import ask_underway, warn_dropped
+from custody.apps.coordinator import coordinator, own_clock
 from custody.apps.terminal import Verb, output
 from custody.apps.views.node import Agreement, Look, node_data, node_text
-from custody.backends.clock import SystemClock
 from custody.custodian import why_unready
 from custody.delivery import underway
 from custody.history import lists
@@ -25,15 +24,16 @@ from custody.rate import rate_for
 def status() -> None:
     """Show how far the node is, and its fees.
 
-    Drafting and release wait for a node that still downloads the chain, or whose newest block is hours old. Shown too:
+    Drafting and release wait for a node that still downloads the chain, or whose newest block is hours old, and for
+    clocks that do not agree; while everything is frozen they are refused. Shown too:
     whether it still has the blocks that are to be looked at, and where it has what was sent.
     """
     desk = coordinator()
-    history, now = desk.history(), SystemClock().now()
+    history, now = desk.history(), own_clock().now()
     with desk.chain() as chain:
         look = _look(chain, history, desk.outbox(), now)
     output().emit(node_data(look, history), lambda: node_text(look, history, now))
-    warn_dropped(look.underway)
+    warn_dropped(look.underway or ())
 
 
 def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -> Look:
@@ -45,9 +45,13 @@ def _look(chain: Chain, history: History, rows: Sequence[OutboxRow], now: int) -
         rate=rate_for(chain.relay),
         agreement=agreement(chain.view, history),
         missing=pruned_unread(history, status.first_block, status.tip.height),
-        underway=underway(history, rows, chain.relay),
-        unready=why_unready(chain.view, now),
+        underway=ask_underway(lambda: underway(history, rows, chain.relay)),
+        unready=why_unready(chain.view, now) or _why_frozen(history),
     )
+
+
+def _why_frozen(history: History) -> str | None:
+    return None if history.frozen_by is None else f"the vaults are frozen: {history.frozen_by}"
 
 
 def agreement(view: ChainView, history: History) -> Agreement:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from custody.apps.commands.readers import reader_options, since_of
-from custody.apps.coordinator import Coordinator, coordinator
+from custody.apps.coordinator import Coordinator, coordinator, own_clock
 from custody.apps.files import read_signed, refuse_existing
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.judgement import tally_data
@@ -19,7 +19,6 @@ from custody.apps.views.statement import (
     statement_data,
     statement_lines,
 )
-from custody.backends.clock import SystemClock
 from custody.charter.card import card_of
 from custody.envelope import Envelope, unsafe_payload
 from custody.examine.shown import refuse_long
@@ -82,7 +81,7 @@ def statement(  # noqa: PLR0913 - click gives each option by its name
     if out is not None:
         refuse_existing(out)
     signed = None if signed_file is None else read_signed(AddressStatement, signed_file)
-    desk, now = coordinator(), SystemClock().now()
+    desk, now = coordinator(), own_clock().now()
     history = desk.history()
     checkpoint = _checkpoint(desk, history, passphrase_file)
     issued = _issued(history, name, index)

@@ -1,8 +1,8 @@
-"""What does a command say beside its answer: what is frozen, stolen or dropped, how far it is, and what is next?"""
+"""What does a command say beside its answer: what is stolen or dropped, how far it is, and what is next?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from custody.delivery import Stuck, Underway
 from custody.history import kinds
 from custody.history.questions import History
 from custody.observer import Observation, Progress
-from custody.ports import Standing
+from custody.ports import MethodRefused, Standing
 from custody.transfer.request import Purpose
 from custody.transfer.state import Status, Transfer
 
@@ -21,12 +21,6 @@ LINES_TOLD: Final = 1_000
 """Lines after which a person is told how far it is."""
 
 # --- warnings ---------------------------------------------------------------------------------------------------------
-
-
-def warn_frozen(history: History) -> None:
-    """Say before anything else that everything stands still."""
-    if history.frozen_by is not None:
-        output().talk(f"FROZEN: {history.frozen_by}")
 
 
 def warn_of_theft(seen: Observation) -> None:
@@ -54,6 +48,15 @@ def warn_stuck(found: Sequence[Stuck]) -> None:
             "spent otherwise.\n"
             f"Wait for it, or give the transfer up: custody transfer cancel {name} --reason TEXT --key KEYFILE"
         )
+
+
+def ask_underway(ask: Callable[[], tuple[Underway, ...]]) -> tuple[Underway, ...] | None:
+    """Where the node has what was sent; None when it does not let that be asked, and then it is said."""
+    try:
+        return ask()
+    except MethodRefused as error:
+        output().talk(f"{error}.\n{error.advice()}")
+        return None
 
 
 def warn_dropped(found: Sequence[Underway]) -> None:

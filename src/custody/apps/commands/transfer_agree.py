@@ -13,7 +13,7 @@ import click
 
 from custody.apps.commands.telling import tell_next
 from custody.apps.commands.transfer_ask import person_of
-from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key
+from custody.apps.coordinator import coordinator, find_request, find_transfer, open_own_key, own_clock
 from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
 from custody.apps.views.alike import known_blocks, known_data
@@ -22,7 +22,6 @@ from custody.apps.views.judgement import decision_data
 from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
 from custody.apps.views.sending import rate_text
 from custody.apps.views.transfer import agreed_data, approval_lines, decision_lines, transfer_text
-from custody.backends.clock import SystemClock
 from custody.charter.decide import Verdict, refuse_denied
 from custody.custodian import TransferLive
 from custody.envelope import sign
@@ -65,7 +64,7 @@ def draft(*, request_id: str, feerate: int | None) -> None:
         transfer = history.transfer(transfer_id)
     if decision.verdict is Verdict.DENY:
         output().talk("\n".join(decision_lines(decision)))
-        refuse_denied(history.case(transfer), history.charter, history.facts(SystemClock().now()))
+        refuse_denied(history.case(transfer), history.charter, history.facts(own_clock().now()))
     left = left_behind(transfer, history)
     output().emit(
         {
@@ -152,7 +151,7 @@ def cancel(*, transfer_id: str, reason: str, keyfile: str, passphrase_file: str 
         transfer=transfer.id,
         person=person_of(history.charter, signer.public_key).name,
         annex=annex.named,
-        issued=SystemClock().now(),
+        issued=own_clock().now(),
         nonce=secrets.token_bytes(NONCE_SIZE),
     )
     with desk.work() as work:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import click
 
 from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
-from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key
+from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key, own_clock
 from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.alike import known_blocks, known_data
 from custody.apps.views.layout import SHORT, screen, spoken
 from custody.apps.views.request import request_data, request_text
-from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
 from custody.envelope import show_key, sign
@@ -159,7 +158,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
         check_total(payments, expected)
     signer = open_own_key(keyfile, passphrase_file)
     requester = person_of(charter, signer.public_key)
-    now = SystemClock().now()
+    now = own_clock().now()
     parent = None if wanted.parent is None else _named(wanted.parent, history)
     replaced = tuple(_named(each, history) for each in wanted.replaces)
     annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from custody.apps.commands.telling import tell_next, warn_dropped, warn_frozen
+from custody.apps.commands.telling import tell_next, warn_dropped
 from custody.apps.coordinator import Coordinator, coordinator, find_request, find_transfer
 from custody.apps.terminal import Verb, output
 from custody.apps.views.alike import known_blocks, known_data
@@ -36,7 +36,6 @@ def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
     they name one transfer only.
     """
     history = coordinator().history()
-    warn_frozen(history)
     end = None if before is None else history.transfer(find_transfer(before, history)).row.drafted
     transfers = lists.live(history) if is_live else lists.newest(history, most, end)
     requests = [read_request(each) for each in lists.undrafted(history)]
@@ -62,7 +61,6 @@ def show(*, transfer_id: str) -> None:
     """
     desk = coordinator()
     history = desk.history()
-    warn_frozen(history)
     try:
         found = find_transfer(transfer_id, history)
     except TransferUnknown:

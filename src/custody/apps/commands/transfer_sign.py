@@ -191,7 +191,7 @@ def deliver() -> None:
         sent = work.custodian.deliver()
     warn_stuck(stuck(desk.history(), desk.outbox()))
     output().emit(
-        [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent],
+        {"sent": [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent]},
         "\n".join(f"sent {txid(each.txid)} (transfer {each.transfer.hex()[:SHORT]})" for each in sent),
     )
     output().next_step("custody observe, until it is deep enough (on regtest: custody regtest mine 1)")

@@ -111,7 +111,8 @@ def list_vaults() -> None:
     """List the charter's vaults and what they hold."""
     history = coordinator().history()
     charter = history.charter
-    output().emit([vault_data(charter, entry, history) for entry in charter.vaults], lambda: vaults_table(history))
+    listed = [vault_data(charter, entry, history) for entry in charter.vaults]
+    output().emit({"vaults": listed}, lambda: vaults_table(history))
 
 
 @click.command(cls=Verb)

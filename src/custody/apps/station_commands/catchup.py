@@ -57,6 +57,7 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
         before = place.station.seen().size
         taken = place.station.catch_up(lines, _tell) if agreed is None else place.station.begin(lines, _tell, agreed)
         start, size = place.station.state().start, place.station.seen().size
+    place.tell_frozen()
     checkpoint = taken.checkpoint
     names = {each.key: each.name for each in place.charter().witnesses}
     witnesses = [names[each.key] for each in taken.cosignatures]

@@ -26,10 +26,11 @@ from custody.apps.terminal import (
 )
 from custody.apps.vaults import compare_vault_in
 from custody.apps.views.charter import charter_data, charter_screen
-from custody.apps.views.layout import block, grouped, in_words, moment, screen, table, words_block
+from custody.apps.views.layout import block, grouped, in_words, screen, table, words_block
 from custody.apps.views.station import began, began_data
 from custody.backends.keyfile import KeyFileHeader
 from custody.charter.document import Charter, read_charter, unsigned_by, verify_charter
+from custody.dates import moment
 from custody.envelope import add_signature, show_key
 from custody.vault.descriptor import Branch
 from custody.words import show_words

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
@@ -21,13 +21,15 @@ import platformdirs
 from pydantic import model_validator
 
 from custody.apps.files import WrongFile, signed_in
-from custody.apps.terminal import read_input, shown
+from custody.apps.terminal import output, read_input, shown
 from custody.backends.clock import SystemClock
 from custody.backends.files import create_directory, read_file, remove_leftovers, replace_atomically
 from custody.backends.station import FileStationMemory
 from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
-from custody.errors import BackendError
+from custody.errors import BackendError, CustodyError
+from custody.history.state import State
+from custody.history.tables import newest_freeze
 from custody.log import Frontier
 from custody.ports import Clock, FileMissing, StationDamaged, Untrusted
 from custody.record import MAX_RECORD, Digest, Record, RecordInvalid, RecordNotCanonical, Text, tagged_hash
@@ -97,6 +99,15 @@ class Desk:
     def is_trusting(self) -> bool:
         """Whether a charter is trusted here."""
         return self._memory.load() is not None
+
+    def tell_frozen(self) -> None:
+        """Have every answer of this command say whether everything stands still, as far as the log was shown here."""
+        # Nothing trusted yet, or a memory that is damaged: what a command needs of it, it says itself.
+        with suppress(CustodyError):
+            known = self._memory.load()
+            if known is not None:
+                freeze = newest_freeze(State.over(self._memory.rows(), known.charter))
+                output().freeze(None if freeze is None else freeze.why)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -196,7 +207,9 @@ def desk() -> Desk:
     root = click.get_current_context().find_root()
     given = root.params.get("state")
     folder = Path(given) if given else platformdirs.user_data_path(PROGRAM, appauthor=False)
-    return Desk(folder, root.obj if root.obj is not None else SystemClock())
+    found = Desk(folder, root.obj if root.obj is not None else SystemClock())
+    found.tell_frozen()
+    return found
 
 
 def unsafe_option() -> Callable[[_Command], _Command]:

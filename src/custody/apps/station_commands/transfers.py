@@ -28,7 +28,8 @@ from custody.apps.terminal import (
     yes_option,
 )
 from custody.apps.views.examination import examination_data, examination_screen
-from custody.apps.views.layout import counted, moment
+from custody.apps.views.layout import counted
+from custody.dates import moment
 from custody.envelope import unsafe_payload
 from custody.examine.evidence import Evidence, Stage
 from custody.examine.examination import Examination

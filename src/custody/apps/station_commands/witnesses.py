@@ -12,7 +12,8 @@ from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
-from custody.apps.views.layout import moment, table
+from custody.apps.views.layout import table
+from custody.dates import moment
 from custody.envelope import show_key
 from custody.errors import Refused
 from custody.log.witnessing import LogKey, WitnessRequest, answer

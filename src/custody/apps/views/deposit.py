@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from custody.apps.views.layout import Data, Theirs, bitcoin, counted, moment, said, table
+from custody.apps.views.layout import Data, Theirs, bitcoin, counted, said, table
+from custody.dates import moment
 from custody.history import lists
 from custody.history.holdings import holdings, issued_for
 from custody.history.questions import History

@@ -23,7 +23,6 @@ from custody.apps.views.layout import (
     counted,
     grouped,
     listed,
-    moment,
     plain,
     rate,
     said,
@@ -38,9 +37,11 @@ from custody.apps.views.layout import (
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.bitcoin.script import address
+from custody.clock import CLOCK_SKEW
+from custody.dates import moment
 from custody.examine.evidence import Stage
 from custody.examine.examination import Examination, Step
-from custody.transfer.approval import CLOCK_SKEW, RoleTally
+from custody.transfer.approval import RoleTally
 from custody.transfer.request import Purpose
 from custody.units import rate_of
 from custody.words import show_words

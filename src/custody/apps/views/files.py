@@ -24,7 +24,6 @@ from custody.apps.views.layout import (
     counted,
     grouped,
     listed,
-    moment,
     sats,
     table,
     under,
@@ -45,6 +44,7 @@ from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
+from custody.dates import moment
 from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers
 from custody.examine.confirmed import StateConfirmed, confirmed_by
 from custody.examine.lack import NO_CHARTER

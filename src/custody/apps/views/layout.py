@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from custody.apps import terminal
@@ -33,8 +32,6 @@ SHORT: Final = 12
 """Digits of an id in lists: enough for the commands, and for a few thousand transfers."""
 WIDTH: Final = 40
 """Columns of what another person wrote, on one line: beside what stands before it, it fits on any terminal."""
-_LAST_SECOND: Final = 253_402_300_799
-"""9999-12-31 23:59:59 UTC; later times are numbers."""
 
 
 def plain(text: str) -> str:
@@ -105,13 +102,6 @@ def share(part: int, whole: int) -> str:
         return "all"
     hundredths = -(-part * 10_000 // whole)
     return f"{hundredths // 100}.{hundredths % 100:02d} %"
-
-
-def moment(seconds: int) -> str:
-    """Unix seconds as `2025-01-31 14:05 UTC`."""
-    if not 0 <= seconds <= _LAST_SECOND:
-        return f"{seconds} (Unix seconds)"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def span(seconds: int) -> str:

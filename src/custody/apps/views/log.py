@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from custody.apps.terminal import JsonValue
-from custody.apps.views.layout import moment
 from custody.charter.document import Charter
+from custody.dates import moment
 from custody.log import SignedCheckpoint, verify_checkpoint, witnesses_of
 from custody.log.checkpoint import Cosignature
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from custody.apps.views.layout import Data, moment, rate, span, table, txid
+from custody.apps.views.layout import Data, rate, span, table, txid
 from custody.apps.views.sending import rate_text, standing_text, underway_data
+from custody.dates import moment
 from custody.delivery import Underway
 from custody.history.questions import History
 from custody.ports import Tip
@@ -60,7 +61,7 @@ class Look:
     rate: ChosenRate
     agreement: Agreement
     missing: range
-    underway: tuple[Underway, ...]
+    underway: tuple[Underway, ...] | None
     unready: str | None
 
 
@@ -104,7 +105,7 @@ def node_text(look: Look, history: History, now: int) -> str:
         *([("MISSING", _missing_text(look.missing))] if look.missing else []),
         ("fee rate", rate_text(look.rate)),
         ("least fee rate", rate(look.rate.least)),
-        *(("sent", f"{txid(each.txid)} {standing_text(each.standing)}") for each in look.underway),
+        *(("sent", f"{txid(each.txid)} {standing_text(each.standing)}") for each in look.underway or ()),
         ("log", f"height {history.height}: {_AGREEMENT_TEXT[look.agreement]}"),
         ("ready", "yes" if look.unready is None else f"NO: {look.unready}"),
     ]

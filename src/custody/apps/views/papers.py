@@ -9,20 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from custody.apps.views.framing import Shown, framed_paper, self_signed
-from custody.apps.views.layout import (
-    Data,
-    Theirs,
-    bitcoin,
-    block,
-    in_words,
-    moment,
-    said,
-    sats,
-    table,
-    words_block,
-)
+from custody.apps.views.layout import Data, Theirs, bitcoin, block, in_words, said, sats, table, words_block
 from custody.apps.views.ties import named
 from custody.charter.document import Charter
+from custody.dates import moment
 from custody.envelope import Envelope, unsafe_payload, unsafe_signers, verify_one
 from custody.record import Record
 from custody.transfer.annex import Annex

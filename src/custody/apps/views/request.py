@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from custody.apps.views.layout import Data, bitcoin, block, moment, said, table
+from custody.apps.views.layout import Data, bitcoin, block, said, table
 from custody.apps.views.ties import named
+from custody.dates import moment
 from custody.transfer.request import RequestedPayment, TransferRequest
 
 

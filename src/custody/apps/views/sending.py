@@ -22,8 +22,10 @@ def rate_text(chosen: ChosenRate) -> str:
     return f"{rate(chosen.rate)} ({_SOURCES[chosen.source]})"
 
 
-def underway_data(found: Sequence[Underway]) -> list[JsonValue]:
-    """What was sent and stands in no block by the log, for a program."""
+def underway_data(found: Sequence[Underway] | None) -> list[JsonValue] | None:
+    """What was sent and stands in no block by the log, for a program; None when the node does not say where it is."""
+    if found is None:
+        return None
     return [{"transfer": each.transfer.hex(), "txid": txid(each.txid), "standing": each.standing} for each in found]
 
 

@@ -18,7 +18,6 @@ from custody.apps.views.layout import (
     counted,
     grouped,
     listed,
-    moment,
     plain,
     screen,
     table,
@@ -26,6 +25,7 @@ from custody.apps.views.layout import (
     words_block,
 )
 from custody.charter.card import PayerCard, card_of
+from custody.dates import moment
 from custody.examine.statement import AddressStatement, StatementExamination, VerifiedStatement
 from custody.quorum import Tally
 from custody.words import show_words

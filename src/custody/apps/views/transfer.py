@@ -17,7 +17,6 @@ from custody.apps.views.layout import (
     bitcoin,
     block,
     in_words,
-    moment,
     rate,
     said,
     sats,
@@ -28,6 +27,7 @@ from custody.apps.views.layout import (
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
+from custody.dates import moment
 from custody.history.questions import History
 from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
 from custody.transfer.request import ReasonAnnex, TransferRequest

@@ -31,7 +31,6 @@ from custody.apps.views.layout import (
     counted,
     grouped,
     listed,
-    moment,
     plain,
     said,
     sats,
@@ -48,6 +47,7 @@ from custody.bitcoin.script import OutputTypeRefused, address
 from custody.bitcoin.transaction import TxOut
 from custody.charter.card import card_of
 from custody.charter.document import Charter
+from custody.dates import moment
 from custody.examine.examination import Examination, Step
 from custody.examine.lack import NO_CHARTER, Lack
 from custody.examine.statement import StatementExamination, signed_so_far

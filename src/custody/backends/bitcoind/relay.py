@@ -21,7 +21,7 @@ from custody.backends.bitcoind.rpc import Refusal
 from custody.backends.bitcoind.view import BitcoindView
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import Transaction, TxOut
-from custody.ports import BlockUnknown, RelayRefused, Standing, plain_reason
+from custody.ports import BlockUnknown, MethodRefused, RelayRefused, Standing, plain_reason
 from custody.transfer.replacement import Evicted
 from custody.units import rate_of
 
@@ -89,10 +89,16 @@ class BitcoindRelay:
     def fee_rate(self) -> int | None:
         """sat/kvB at which the node expects a block within six; never below `min_fee_rate`. None without an estimate.
 
-        There is none on a new chain, or while the node has seen too few blocks: whoever drafts has a fallback then.
+        There is none on a new chain, while the node has seen too few blocks, or where it makes none (`-blocksonly`) or
+        does not tell us: whoever drafts has a fallback then.
         """
-        estimate = self._node.ask(answers.FEE_ESTIMATE, "estimatesmartfee", CONFIRM_WITHIN)
-        return max(estimate.rate, self.min_fee_rate()) if estimate.rate else None
+        try:
+            estimate = self._node.attempt(answers.FEE_ESTIMATE, "estimatesmartfee", CONFIRM_WITHIN)
+        except MethodRefused:
+            return None
+        if isinstance(estimate, Refusal) or not estimate.rate:
+            return None
+        return max(estimate.rate, self.min_fee_rate())
 
     def evicted(self, txid: bytes) -> Evicted | None:
         """What a replacement of `txid` would throw out; None when it does not wait."""

@@ -8,7 +8,8 @@ every start. Plain HTTP, like every bitcoind: put a tunnel around it when the no
 A question has one deadline, however the node spreads its answer over it, and its answer one size, which depends on the
 question; what the answer would cost is known before it is read as JSON, and it must name the question it answers. Then
 it is checked against the shape that is expected. A refusal (a JSON-RPC error) is a value, because which of them
-is an error depends on the question; everything else that goes wrong is NODE_UNAVAILABLE.
+is an error depends on the question; a question that the node does not know, or does not let this user ask, is
+NODE_METHOD, with what is not to be had without it; everything else that goes wrong is NODE_UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from __future__ import annotations
 import base64
 import http.client
 import io
+import ipaddress
 import re
 import socket
 import threading
 import time
-import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from bitcointx.rpc import JSONRPCError, RPCCaller
 
 from custody.bounds import LimitExceeded, refuse_costly_json
 from custody.errors import InvalidInput
-from custody.ports import NodeUnavailable, plain_reason
+from custody.ports import MethodRefused, NodeUnavailable, plain_reason
 
 TIMEOUT: Final = 30
 """Seconds to wait for the whole of an ordinary answer."""
@@ -54,8 +55,33 @@ _WARMING_UP: Final = -28
 _UNKNOWN_METHOD: Final = -32601
 _OF_THE_CALLER: Final = range(-345, -341)
 """Codes by which python-bitcointx says that an answer was none."""
-_ADDRESS: Final = re.compile(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}/?")
+_ADDRESS: Final = re.compile(r"http://(?P<host>\[[^\[\]/]*\]|[^\[\]/:]+):(?P<port>[0-9]{1,5})/?", re.IGNORECASE)
+_NAME: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+"""Names of hosts, and those that containers get, which may have an underscore."""
+_ZONE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_NAME: Final = 253
 _MAX_PORT: Final = 65535
+_CHAIN: Final = "the chain cannot be looked at"
+_STANDING: Final = "nobody can say where what was sent is"
+_WITHOUT: Final = {
+    "getblockhash": _CHAIN,
+    "getblockchaininfo": _CHAIN,
+    "getblock": _CHAIN,
+    "getblockheader": _CHAIN,
+    "getmempoolinfo": "nothing can be drafted: the least fee rate is not known",
+    "estimatesmartfee": "a draft is made at the fallback rate, or at the one asked for (--feerate)",
+    "testmempoolaccept": "nothing can be released, since this node is one of the judges",
+    "sendrawtransaction": "nothing can be sent by this node",
+    "submitpackage": "a transfer cannot be sent together with what it spends; alone it can",
+    "getmempoolentry": _STANDING,
+    "getrawtransaction": _STANDING,
+    "gettxout": _STANDING,
+    "gettxoutproof": _STANDING,
+    "gettxspendingprevout": _STANDING,
+    "scantxoutset": "coins are found in blocks only (custody observe)",
+    "getnetworkinfo": "the node's version is not known",
+}
+"""What is not to be had without a question, by its method."""
 
 Answer = TypeVar("Answer")
 # What the caller and Python's HTTP let out when an answer is not JSON-RPC at all.
@@ -152,6 +178,7 @@ class Rpc:
         """The answer to `method`, in `shape`.
 
         Raises:
+            MethodRefused: the node does not know the question, or does not let us ask it.
             NodeUnavailable: no answer, one of another shape, or a refusal.
         """
         answer = self.attempt(shape, method, *parameters)
@@ -163,7 +190,8 @@ class Rpc:
         """The same, where the node may say no.
 
         Raises:
-            NodeUnavailable: no answer, or one of another shape; the node is starting, or too old for the question.
+            MethodRefused: it does not know the question, or does not let us ask it.
+            NodeUnavailable: no answer, or one of another shape; the node is starting.
         """
         try:
             with self._lock:
@@ -179,6 +207,10 @@ class Rpc:
     def failed(self, reason: str) -> NodeUnavailable:
         """The error that says so of this node."""
         return NodeUnavailable(node=self.name, reason=plain_reason(reason))
+
+    def _unasked(self, method: str, reason: str) -> MethodRefused:
+        without = _WITHOUT.get(method, "what needs it cannot be done")
+        return MethodRefused(node=self.name, reason=reason, method=method, without=without)
 
     def _exchange(self, method: str, parameters: tuple[object, ...]) -> object:
         was_connected = self._caller is not None
@@ -204,6 +236,10 @@ class Rpc:
         except JSONRPCError as error:
             is_answered = error.error["code"] not in _OF_THE_CALLER
             raise
+        except _Forbidden:
+            raise self._unasked(
+                method, "it forbids it (rpcwhitelist), or all questions from here (rpcallowip)"
+            ) from None
         except OSError:
             raise
         except LimitExceeded as error:
@@ -221,7 +257,8 @@ class Rpc:
     def _connect(self) -> _Caller:
         authorization = _authorization(self._credentials, self.name)
         self._connection = _Connection(self._host, self._port, self._timeout, authorization)
-        self._caller = _Caller(f"http://{self.name}/", self._connection)
+        # Where it goes is the connection's: the caller would take the address apart its own way.
+        self._caller = _Caller("http://node:1/", self._connection)
         return self._caller
 
     def _disconnect(self) -> None:
@@ -239,7 +276,7 @@ class Rpc:
         if code == _WARMING_UP:
             raise self.failed(f"it is still starting: {reason}")
         if code == _UNKNOWN_METHOD:
-            raise self.failed(f"it does not know the method {method}: it may be too old")
+            raise self._unasked(method, "it does not know it, and may be too old")
         if code in _OF_THE_CALLER:
             raise self.failed(f"{method}: {reason}")
         return Refusal(code, reason)
@@ -250,6 +287,10 @@ class Rpc:
 
 class _Unauthorized(OSError):
     """The node does not take our credentials."""
+
+
+class _Forbidden(OSError):
+    """The node does not let us ask this: HTTP 403."""
 
 
 class _TooLarge(OSError):
@@ -270,7 +311,9 @@ class _Caller(RPCCaller):
     def _get_response(self) -> Any:  # noqa: ANN401 - JSON data
         answer = super()._get_response()
         # python-bitcointx numbers its questions from one, and a caller has one connection.
-        if answer.get("id") != self.connection.asked:
+        named = answer.get("id")
+        # True and 1.0 equal the first question's number.
+        if type(named) is not int or named != self.connection.asked:
             raise _OtherAnswer
         return answer
 
@@ -298,7 +341,9 @@ class _Connection:
         self.most = MAX_ANSWER
         self.asked = 0
         self._timeout = timeout
-        self._authorization = authorization
+        # A link's zone is this machine's own name for it, and means nothing to others (RFC 6874).
+        named = re.sub("%[^]]*", "", host)
+        self._headers = {"Authorization": authorization, "Host": f"{named}:{port}"}
         self._deadline = 0.0
         self._inner = http.client.HTTPConnection(host.strip("[]"), port, timeout=timeout)
 
@@ -307,7 +352,7 @@ class _Connection:
         self._deadline = time.monotonic() + self._timeout
         if self._inner.sock is not None:
             self._inner.sock.settimeout(self._timeout)
-        self._inner.request(method, path, body.encode(), headers | {"Authorization": self._authorization})
+        self._inner.request(method, path, body.encode(), headers | self._headers)
 
     def getresponse(self) -> _Response:
         incoming: list[_Incoming] = []
@@ -318,8 +363,10 @@ class _Connection:
 
         self._inner.response_class = response_of  # type: ignore[assignment] # called, and nothing else
         with self._inner.getresponse() as response:
-            if response.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
-                raise _Unauthorized(f"it does not accept our credentials, or not from here (HTTP {response.status})")
+            if response.status == http.client.FORBIDDEN:
+                raise _Forbidden
+            if response.status == http.client.UNAUTHORIZED:
+                raise _Unauthorized(f"it does not accept our credentials (HTTP {response.status})")
             if response.chunked:
                 # Each piece may be one byte. No node sends them.
                 raise _TooLarge("its answer does not say how long it is")
@@ -388,10 +435,49 @@ def _authorization(credentials: CookieFile | UserPassword, node: str) -> str:
 def _host_and_port(url: str) -> tuple[str, int]:
     if "@" in url:
         raise NodeAddressInvalid(problem="holds credentials")
-    if not _ADDRESS.fullmatch(url):
-        raise NodeAddressInvalid(problem="is not of the form http://HOST:PORT")
-    # The pattern leaves a host and a number; brackets around an IPv6 address stay.
-    host, _, port = urllib.parse.urlsplit(url).netloc.rpartition(":")
-    if not 0 < int(port) <= _MAX_PORT:
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
+        raise NodeAddressInvalid(problem=_why_no_address(url))
+    host, port = found["host"], int(found["port"])
+    if not 0 < port <= _MAX_PORT:
         raise NodeAddressInvalid(problem="has a port that does not exist")
-    return host, int(port)
+    return _version_6(host[1:-1]) if host.startswith("[") else _name_of(host), port
+
+
+def _why_no_address(url: str) -> str:
+    """What is to be written otherwise; the address itself is not repeated."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "does not begin with http://"
+    if scheme.lower() != "http":
+        return "does not begin with http://: a node speaks plain HTTP; to one elsewhere, make a tunnel and name its end"
+    place, _, path = rest.partition("/")
+    if path:
+        return "has something after the port: no wallet of the node is used"
+    if place.count(":") > 1 and "[" not in place:
+        return "is of IPv6 without brackets: http://[ADDRESS]:PORT"
+    return "is not of the form http://HOST:PORT; bitcoind's port is 8332, or 48332, 38332 and 18443 on test networks"
+
+
+def _name_of(host: str) -> str:
+    """The name of a host, or its IPv4 address."""
+    if not host.isascii():
+        raise NodeAddressInvalid(problem="has a name in other letters: write the one that begins with xn--")
+    if not _NAME.fullmatch(host) or len(host) > _MAX_NAME:
+        problem = "has a name that is none: letters, digits, hyphens and underscores, with single dots between them"
+        raise NodeAddressInvalid(problem=problem)
+    return host
+
+
+def _version_6(text: str) -> str:
+    """An IPv6 address in brackets, perhaps with the zone of a link's: its network interface."""
+    address, separator, zone = text.partition("%")
+    # In an address of the web the percent sign stands as %25 (RFC 6874); people leave it as it is.
+    zone = zone.removeprefix("25") if len(zone) > len("25") else zone
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        raise NodeAddressInvalid(problem="has no IPv6 address in its brackets") from None
+    if separator and not _ZONE.fullmatch(zone):
+        raise NodeAddressInvalid(problem="names no zone after the percent sign: http://[fe80::1%eth0]:PORT")
+    return f"[{address}{separator}{zone}]"

@@ -20,7 +20,7 @@ from custody.bitcoin.block import Block, BlockEncoding, BlockHeader, TxOutProof,
 from custody.bitcoin.script import NetworkMismatch
 from custody.bitcoin.serialize import TransactionEncoding
 from custody.bitcoin.transaction import OutPoint, Transaction, TxOut
-from custody.ports import BlockUnknown, BlockView, Tip
+from custody.ports import BlockUnknown, BlockView, MethodRefused, Tip
 from custody.units import Network
 
 SIGNET_CHALLENGE: Final = bytes.fromhex(
@@ -188,8 +188,15 @@ class BitcoindView:
             headers=chain.headers,
             is_initial_download=chain.initial_download,
             first_block=chain.prune_height,
-            version=self.node.ask(answers.NETWORK_INFO, "getnetworkinfo").subversion,
+            version=self._version(),
         )
+
+    def _version(self) -> str:
+        """What the node calls itself, as far as it says."""
+        try:
+            return self.node.ask(answers.NETWORK_INFO, "getnetworkinfo").subversion
+        except MethodRefused:
+            return "not told"
 
     def _chain(self) -> answers.ChainInfo:
         chain = self.node.ask(answers.CHAIN_INFO, "getblockchaininfo")

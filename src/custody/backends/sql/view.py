@@ -173,9 +173,9 @@ class SqlView:
         statement = select(table.c.note).order_by(table.c.size.desc()).limit(1)
         return self._connection.scalar(statement if size is None else statement.where(table.c.size == size))
 
-    def checkpoints(self) -> Iterator[str]:
+    def checkpoints(self, most: int | None = None) -> Iterator[str]:
         table = schema.checkpoints
-        return iter(self._connection.scalars(select(table.c.note).order_by(table.c.size.desc())))
+        return iter(self._connection.scalars(select(table.c.note).order_by(table.c.size.desc()).limit(most)))
 
 
 class SqlTransaction(SqlView):

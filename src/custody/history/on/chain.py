@@ -53,7 +53,7 @@ def _see_chain(state: State, seen: ChainSeen, at: int) -> State:
     for each, _row in list(state.scan(tables.CHAIN, key)):
         state = state.put(tables.CHAIN, each, None)
     first = at if before is None or before.block != seen.block else before.first
-    return state.put(tables.CHAIN, key, BlockRow(seen.block, seen.at, first))
+    return state.put(tables.CHAIN, key, BlockRow(seen.block, seen.time, seen.at, first))
 
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
