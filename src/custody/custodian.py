@@ -19,6 +19,7 @@ from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
 from custody.delivery import Delivery, Underway, refuse_denied_now
@@ -27,11 +28,12 @@ from custody.entering import abandon
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
 from custody.examine.evidence import Evidence, Stage, gather
-from custody.examine.examination import check_authorized, judge_draft
+from custody.examine.examination import check_authorized, judge_draft, refuse_quarantined
 from custody.history import kinds, tables
-from custody.history.holdings import held_by, holding
+from custody.history.holdings import CoinUnknown, held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.on.charter import StateSealed
+from custody.history.quarantine import cleared, quarantined
 from custody.history.questions import History
 from custody.history.relations import coins_gone
 from custody.history.rows import number
@@ -55,6 +57,13 @@ from custody.transfer.approval import (
     check_withdrawal,
     may_follow,
     refuse_forked,
+)
+from custody.transfer.coin_release import (
+    CoinRelease,
+    CoinReleaseMismatch,
+    CoinReleasePaper,
+    check_coin_release,
+    refuse_other,
 )
 from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen
@@ -90,6 +99,18 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     )
     transfer: str
     status: str
+
+
+class CoinNotQuarantined(Refused, code="COIN_NOT_QUARANTINED"):
+    """A release of a coin that nothing keeps from being spent, or that is gone."""
+
+    message = "coin {outpoint} is not quarantined: it {problem}"
+    hint = (
+        "Nothing is to be released. One that is only small is left alone by its size: a lower rate takes it "
+        "(custody transfer draft --long-term-feerate)."
+    )
+    outpoint: OutPoint
+    problem: str
 
 
 class EraseRefused(Refused, code="ERASE_REFUSED"):
@@ -172,6 +193,23 @@ class Custodian:
             index = work.issue(vault.id, expected, height)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
+    def release_coin(self, paper: CoinReleasePaper) -> CoinRelease:
+        """Let a quarantined coin be spent like any other, on an officer's signed word.
+
+        Raises:
+            CoinUnknown: there is no such coin.
+            CoinReleaseMismatch: it is another one than the officer was shown, or in another block by now.
+            CoinNotQuarantined: nothing keeps it from being spent.
+            AnnexMismatch: the annex is not the one that was signed.
+        """
+        with self._work() as work:
+            released = check_coin_release(paper.signed, work.history.charter)
+            refuse_unreleasable(work.history, released)
+            read_reason(released.annex, paper.annex)
+            work.annex(paper.annex)
+            work.append(kinds.COIN_RELEASED, paper.signed)
+        return released
+
     # --- asking and agreeing -----------------------------------------------------------------------------------------
 
     def submit(self, paper: RequestPaper) -> TransferRequest:
@@ -211,7 +249,9 @@ class Custodian:
                 return transfer.decision
             history = work.history
             previous = all_previous(history, work.store, transfer.draft)
-            judged = judge_draft(transfer, history.proposal(transfer), previous, history.height)
+            proposal = history.proposal(transfer)
+            judged = judge_draft(transfer, proposal, previous, history.height)
+            refuse_quarantined(history, proposal.vault, judged.reading)
             decision = decide(transfer_id, judged.case, history.charter, history.facts(work.now))
             work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
@@ -408,6 +448,29 @@ class Custodian:
         for view in self._outside.views:
             if reason := why_unready(view, now):
                 raise NodeNotReady(reason=reason)
+
+
+def refuse_unreleasable(history: History, released: CoinRelease) -> None:
+    """Pass when a coin stands as the officer was shown it, and is quarantined.
+
+    Raises:
+        CoinUnknown, CoinReleaseMismatch, CoinNotQuarantined: it does not, or is not.
+    """
+    row = holding(history, released.outpoint)
+    if row is None:
+        raise CoinUnknown(outpoint=released.outpoint)
+    refuse_other(released, "vault", released.vault, row.vault)
+    refuse_other(released, "block", released.block[::-1], row.block[::-1])
+    if released.amount != row.amount:
+        raise CoinReleaseMismatch(
+            outpoint=released.outpoint, what="sats", actual=str(released.amount), expected=str(row.amount)
+        )
+    if row.spent_by is not None:
+        raise CoinNotQuarantined(outpoint=released.outpoint, problem="was spent already")
+    if not quarantined(history, row.vault, [row]):
+        before = cleared(history, released.outpoint)
+        problem = "was sent for a reason that the log knows" if before is None else f"was released by {before.officer}"
+        raise CoinNotQuarantined(outpoint=released.outpoint, problem=problem)
 
 
 def erasable(history: History, store: StoreView, index: int) -> EntryHead:

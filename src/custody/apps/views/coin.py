@@ -14,22 +14,13 @@ from typing import Final
 from custody.apps.views.layout import SHORT, Cell, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
-from custody.errors import InvalidInput
 from custody.history import kinds, tables
-from custody.history.holdings import held_by, holding, holdings, issued_for, unspent
+from custody.history.holdings import CoinUnknown, held_by, holding, holdings, issued_for, unspent
 from custody.history.questions import History
 from custody.history.tables import HoldingRow
 from custody.observer import Observation
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.vault.coins import depth
-
-
-class CoinUnknown(InvalidInput, code="COIN_UNKNOWN"):
-    """A coin that the log does not have."""
-
-    message = "the log has no coin {outpoint}"
-    hint = "List what there is with: custody coin list."
-    outpoint: OutPoint
 
 
 _RIGHT: Final = frozenset({3})
