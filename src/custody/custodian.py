@@ -69,7 +69,7 @@ from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen
 from custody.transfer.plain import leaving
 from custody.transfer.request import RequestPaper, TransferRequest, check_request, read_reason, refuse_expired_request
-from custody.transfer.selection import Below
+from custody.transfer.selection import LONG_TERM_RATE, Below, Rates
 from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
     CombinedPsbt,
@@ -227,12 +227,15 @@ class Custodian:
                 work.append(kinds.REQUESTED, paper.signed)
         return request
 
-    def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
-        """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins."""
-        self._refuse_unready()
-        wanted, below = rate_for(self._outside.relay, rate).rate, self._outside.below
+    def draft(self, request_id: bytes, rate: int | None = None, long_term_rate: int = LONG_TERM_RATE) -> Draft:
+        """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins.
+
+        What spending a coin costs later is reckoned at `long_term_rate`: one worth no more is left alone.
+        """
+        refuse_unready(self._outside)
+        rates, below = Rates(rate_for(self._outside.relay, rate).rate, long_term_rate), self._outside.below
         while True:
-            choice = choose(self._logbook.read(), request_id, wanted, below, self._outside.clock.now())
+            choice = choose(self._logbook.read(), request_id, rates, below, self._outside.clock.now())
             with self._work() as work:
                 # Whoever took one of the coins meanwhile has come first: others are chosen then, from what is left.
                 if (made := draft_chosen(work, choice, below)) is not None:
@@ -414,7 +417,7 @@ class Custodian:
 
     def release(self, transfer_id: bytes) -> Release:
         """Run the whole gate again and let the outbox have the transaction."""
-        self._refuse_unready()
+        refuse_unready(self._outside)
         return self._delivery.release(transfer_id)
 
     def deliver(self) -> tuple[Broadcast, ...]:
@@ -442,12 +445,6 @@ class Custodian:
 
     def _work(self) -> AbstractContextManager[Work]:
         return self._logbook.write(self._outside.clock.now())
-
-    def _refuse_unready(self) -> None:
-        now = self._outside.clock.now()
-        for view in self._outside.views:
-            if reason := why_unready(view, now):
-                raise NodeNotReady(reason=reason)
 
 
 def refuse_unreleasable(history: History, released: CoinRelease) -> None:
@@ -500,6 +497,18 @@ def _holder(history: History, seen: LogEntry) -> bytes | None:
     """The group of the live transfers that spend the deposit which stands by this entry, if there are any."""
     row = holding(history, history.read(DepositSeen, seen.head.index).deposit.outpoint)
     return None if row is None or row.seen != seen.head.index else held_by(history, row.outpoint)
+
+
+def refuse_unready(outside: Outside) -> None:
+    """Pass when every node is up to date.
+
+    Raises:
+        NodeNotReady: one is not.
+    """
+    now = outside.clock.now()
+    for view in outside.views:
+        if reason := why_unready(view, now):
+            raise NodeNotReady(reason=reason)
 
 
 def why_unready(view: ChainView, now: int) -> str | None:

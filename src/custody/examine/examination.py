@@ -542,6 +542,8 @@ def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: 
     if locktime := transfer.draft.transaction.locktime:
         # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
         found.insert(0, f"whether block {locktime} was mined: the coordinator says so")
+    if transfer.request.purpose in (Purpose.SWEEP, Purpose.CONSOLIDATION):
+        found.insert(0, "which other coins the vault has, and why they stay: the coordinator says so")
     if transfer.request.purpose is Purpose.CHILD:
         found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
     if now >= transfer.request.expires:

@@ -49,9 +49,7 @@ class CoinQuarantined(Refused, code="COIN_QUARANTINED"):
     """A spend of a coin that nobody was to send, and no officer has released."""
 
     message = "coin {outpoint} is quarantined: {problem}"
-    hint = (
-        "Find out who sent it, and leave it where it is meanwhile. An officer may release it: custody coin release COIN."
-    )
+    hint = "Find out who sent it, and leave it alone meanwhile. An officer may release it: custody coin release COIN."
     outpoint: OutPoint
     problem: str
 
@@ -89,12 +87,12 @@ def unasked(history: History, vault_id: bytes, coins: Iterable[Placed]) -> dict[
     early = state.get_many(tables.EARLY, {outpoint_key(each) for each in others})
     found: dict[OutPoint, Quarantine] = {}
     for outpoint, each in others.items():
-        row, first = issued.get(index_key(vault_id, each.index)), came.get(outpoint.txid)
+        row, seen = issued.get(index_key(vault_id, each.index)), came.get(outpoint.txid)
         if each.branch != Branch.RECEIVE:
             found[outpoint] = Quarantine.NOT_OUR_CHANGE
         elif row is None:
             found[outpoint] = Quarantine.NOT_ISSUED
-        elif outpoint_key(outpoint) in early or (first is not None and first.value < row.issued):
+        elif outpoint_key(outpoint) in early or (seen is not None and seen.first < row.issued):
             found[outpoint] = Quarantine.EARLY
     return found
 
@@ -122,8 +120,8 @@ def came_before(history: History, row: HoldingRow, issued: AddressRow) -> bool:
 
     Once it was, it stays so: a reorganisation that moves it further up does not make it somebody's answer.
     """
-    first = history.state.get(tables.CAME, row.txid)
-    was_told = first is not None and first.value < issued.issued
+    seen = history.state.get(tables.CAME, row.txid)
+    was_told = seen is not None and seen.first < issued.issued
     return was_told or row.height <= issued.height or history.state.has(tables.EARLY, outpoint_key(row.outpoint))
 
 

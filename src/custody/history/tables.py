@@ -64,6 +64,14 @@ class AddressRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CameRow:
+    """What heads say of the deposits of a transaction: the entry that first spoke of one, and how many stand."""
+
+    first: int
+    standing: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClearedRow:
     """A quarantined coin that an officer has released: of which vault, who did, and by which entry."""
 
@@ -198,8 +206,8 @@ CHAIN: Final = Table("chain", BlockRow)
 """By height."""
 TAKEN: Final = Table("taken", TakenRow)
 """By outpoint and block."""
-CAME: Final = Table("came", Number)
-"""The entry that first spoke of a deposit of a transaction, by txid: its head says so, which everybody has."""
+CAME: Final = Table("came", CameRow)
+"""By txid: from heads, which everybody has."""
 EARLY: Final = Table("early", Nothing)
 """Outpoints of what stood in a block before its address was given out, though it was entered after that."""
 CLEARED: Final = Table("cleared", ClearedRow)

@@ -31,7 +31,7 @@ class CoinReleaseAuthor(Refused, code="COIN_RELEASE_AUTHOR"):
     """A release of a coin that no officer has signed."""
 
     message = "the release of coin {outpoint} names {officer}, but {problem}"
-    hint = "An officer of the charter releases coins, with the key that it lists: custody coin release COIN --key KEYFILE."
+    hint = "An officer of the charter releases coins, with the key that it lists: custody coin release COIN --key FILE."
     outpoint: OutPoint
     officer: str
     problem: str
@@ -122,6 +122,4 @@ def refuse_other(released: CoinRelease, what: str, actual: bytes, expected: byte
         CoinReleaseMismatch: it was made for another.
     """
     if actual != expected:
-        raise CoinReleaseMismatch(
-            outpoint=released.outpoint, what=what, actual=actual.hex(), expected=expected.hex()
-        )
+        raise CoinReleaseMismatch(outpoint=released.outpoint, what=what, actual=actual.hex(), expected=expected.hex())

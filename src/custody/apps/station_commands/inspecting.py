@@ -21,6 +21,7 @@ from custody.apps.views.files import (
     PsbtPaper,
     card_paper,
     checkpoint_paper,
+    coin_release_paper,
     document_paper,
     key_paper,
     psbt_paper,
@@ -64,6 +65,7 @@ from custody.log.witnessing import WitnessRequest
 from custody.record import MAX_RECORD
 from custody.station import Untrusted, told
 from custody.transfer.approval import WithdrawalPaper
+from custody.transfer.coin_release import CoinReleasePaper
 from custody.transfer.request import RequestPaper
 
 _BEGINNING: Final = 4096
@@ -221,7 +223,7 @@ def _paper(
     if kind is FileKind.KEY_FILE:
         return key_paper(alone_in(data, KeyFile, path))
     charter = place.known_charter(charter_file)
-    if kind.is_signed or kind in {FileKind.REQUEST, FileKind.WITHDRAWAL}:
+    if kind.is_signed or kind in {FileKind.REQUEST, FileKind.WITHDRAWAL, FileKind.COIN_RELEASE}:
         return _signed_paper(kind, data, path, charter)
     match kind:
         case FileKind.CARD:
@@ -249,4 +251,7 @@ def _signed_paper(kind: FileKind, data: bytes, path: str, charter: Charter | Non
     if kind is FileKind.WITHDRAWAL:
         given_up = alone_in(data, WithdrawalPaper, path)
         return withdrawal_paper(given_up.signed, given_up.annex, charter)
+    if kind is FileKind.COIN_RELEASE:
+        released = alone_in(data, CoinReleasePaper, path)
+        return coin_release_paper(released.signed, released.annex, charter)
     return document_paper(Envelope.from_bytes(data), charter)

@@ -27,6 +27,7 @@ from custody.apps.views.layout import (
     moment,
     said,
     sats,
+    screen,
     table,
     under,
     words_block,
@@ -56,6 +57,7 @@ from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.record import Record
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Withdrawal
+from custody.transfer.coin_release import CoinRelease
 from custody.transfer.request import TransferRequest, check_request, read_reason
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
@@ -251,7 +253,7 @@ def _unchecked(paper: PsbtPaper, *, has_amounts: bool) -> list[str]:
 
 
 def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
-    """A charter, request, approval or withdrawal, and whether the person it names has signed it.
+    """A charter, request, approval, withdrawal or release of a coin, and whether the person it names has signed it.
 
     Raises:
         SigInvalid, RequestAuthor, ...: it is signed by somebody else.
@@ -274,6 +276,7 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
         payload_type(Approval): lambda: _approval_paper(envelope, charter),
         payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
+        payload_type(CoinRelease): lambda: coin_release_paper(envelope, None, charter),
         payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
         payload_type(StateConfirmed): lambda: _confirmation_paper(envelope, charter),
     }
@@ -377,6 +380,51 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
         in_words(withdrawal.transfer, "Transfer in"),
         "",
     )
+
+
+def coin_release_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
+    """A release of a coin, with its reason when the annex is there, signed or to be signed.
+
+    Raises:
+        AnnexMismatch: it is another's.
+    """
+    released = unsafe_payload(envelope, CoinRelease)
+    reason = read_reason(released.annex, annex)
+    state = "nobody has signed it yet"
+    if envelope.signatures:
+        state = _signed_by(envelope, CoinRelease, released.officer, charter)
+    return framed_paper(
+        charter,
+        {**_document_data("coin-release", released, state), "reason": reason},
+        ["whether there is such a coin, and whether it is quarantined: no log is in this file"],
+        block("Release of a coin", table([*_coin_rows(released, reason, charter), ("signature", state)])),
+        "",
+        "",
+    )
+
+
+def coin_release_asked(released: CoinRelease, reason: str | None, charter: Charter) -> str:
+    """The same for the officer who is to sign it."""
+    unchecked = [
+        "what the coin is worth, and that it stands in this block: the coordinator says so",
+        "who sent it, and why: that is for you to find out",
+    ]
+    return screen(
+        block("A quarantined coin that you are asked to release", table(_coin_rows(released, reason, charter))),
+        block("Not checked here", listed(unchecked)),
+    )
+
+
+def _coin_rows(released: CoinRelease, reason: str | None, charter: Charter | None) -> list[tuple[str, Cell]]:
+    return [
+        ("by", Theirs(released.officer)),
+        ("why", said(reason)),
+        ("of", _vault_name(released.vault, charter)),
+        ("coin", str(released.outpoint)),
+        ("amount", f"{bitcoin(released.amount)}, {sats(released.amount)}"),
+        ("block", released.block[::-1].hex()),
+        ("issued", moment(released.issued)),
+    ]
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:

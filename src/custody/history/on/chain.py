@@ -22,11 +22,11 @@ from custody.history.holdings import past_height
 from custody.history.questions import History
 from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
-from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, TakenRow, height_key, outpoint_key, place_key
+from custody.history.tables import ONLY, BlockRow, CameRow, FreezeRow, HoldingRow, TakenRow, height_key, outpoint_key, place_key
 from custody.log import EntryHead
 from custody.transfer.observe import (
-    ChainSeen,
     CameEarly,
+    ChainSeen,
     CoinMatured,
     DepositReversed,
     DepositSeen,
@@ -89,7 +89,7 @@ def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
 
 def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
     row = _standing(state, OutPoint(reversed_.txid, reversed_.vout), reversed_.block)
-    state = _lock_again(state, reversed_.txid)
+    state = _go(state, reversed_.txid)
     if row is None:
         require(_is_untold(state, reversed_.txid), "reverses a deposit that was never seen")
         return state
@@ -97,8 +97,9 @@ def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
 
 
 def _come(state: State, txid: bytes, at: int) -> State:
-    """Note the first entry that speaks of a deposit of a transaction: it was made before that, whatever is said later."""
-    return state if state.has(tables.CAME, txid) else state.put(tables.CAME, txid, Number(at))
+    """Note the first entry that speaks of a deposit of a transaction: it was made before, whatever is said later."""
+    row = state.get(tables.CAME, txid) or CameRow(at, 0)
+    return state.put(tables.CAME, txid, replace(row, standing=row.standing + 1))
 
 
 def _come_early(state: State, early: CameEarly, _: int) -> State:
@@ -108,8 +109,11 @@ def _come_early(state: State, early: CameEarly, _: int) -> State:
     return state.put(tables.EARLY, key, Nothing())
 
 
-def _lock_again(state: State, txid: bytes) -> State:
-    """The state with nothing of a transaction released: what its outputs are in another block are other deposits."""
+def _go(state: State, txid: bytes) -> State:
+    """The state with a deposit of a transaction fewer, and none released: in another block they are other deposits."""
+    row = state.get(tables.CAME, txid)
+    if row is not None:
+        state = state.put(tables.CAME, txid, replace(row, standing=max(0, row.standing - 1)))
     for key, _ in list(state.under(tables.CLEARED, txid)):
         state = state.put(tables.CLEARED, key, None)
     return state
@@ -153,7 +157,7 @@ def _withhold_seen(state: State, head: EntryHead) -> State:
 
 
 def _withhold_reversed(state: State, head: EntryHead) -> State:
-    return _lock_again(_withhold(state, head), _named(head))
+    return _go(_withhold(state, head), _named(head))
 
 
 def _named(head: EntryHead) -> bytes:

@@ -24,11 +24,11 @@ def _release(state: State, envelope: Envelope, at: int) -> State:
     # The same paper may not release what a reorganisation has moved since.
     require(not state.has(tables.SPOKEN, released.nonce), "repeats a release")
     require(not state.has(tables.CLEARED, key), "releases a coin again")
-    require(state.has(tables.CAME, released.txid), "releases a coin that was never seen")
+    came = state.get(tables.CAME, released.txid)
+    require(came is not None, "releases a coin that was never seen")
+    require(came is None or came.standing > 0, "releases a coin whose block is gone")
     row = state.get(tables.HOLDINGS, key)
-    if row is None:
-        require(state.has(tables.UNTOLD, released.txid), "releases a coin that is not there")
-    else:
+    if row is not None:
         shown = (released.vault, released.amount, released.block)
         require((row.vault, row.amount, row.block) == shown, "releases another coin than stands there")
     state = state.put(tables.SPOKEN, released.nonce, Nothing())
