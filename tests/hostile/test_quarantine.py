@@ -241,7 +241,9 @@ def stranger_s(bait):
 def claim(bait, drafted, request):
     """Enter a transfer as agreed to and asked to be signed, of which no officer knows."""
     forger = bait.forger
-    story = forger.story(drafted, Stage.SIGN, request=request, approvals=(), previous=tuple(forger.previous.values())[:1])
+    story = forger.story(
+        drafted, Stage.SIGN, request=request, approvals=(), previous=tuple(forger.previous.values())[:1]
+    )
     bait.log.write(kinds.REQUESTED, request)
     bait.log.tell(story)
     bait.change = 0 if drafted.change is None else drafted.change + 1

@@ -21,11 +21,13 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import AddressPayee, Charter, CharterVault, VaultPayee
+from custody.charter.rules import FeeRule
 from custody.errors import Refused
 from custody.record import Digest, HexBytes, Record
 from custody.transfer.request import Purpose, TransferRequest
 from custody.transfer.selection import LONG_TERM_RATE, Below, Left, LeftBehind, Selection, Terms
 from custody.units import (
+    MAX_MONEY,
     Count,
     FeeRate,
     Height,
@@ -190,6 +192,12 @@ class Plan:
     long_term_rate: int = LONG_TERM_RATE
     left: tuple[LeftBehind, ...] = ()
 
+    @property
+    def max_fee(self) -> int:
+        """Sats that the charter lets a transfer of this vault pay in fees at most."""
+        rules = (each for each in self.charter.rules if isinstance(each, FeeRule) and self.entry.name in each.vaults)
+        return min((each.max_fee for each in rules), default=MAX_MONEY)
+
 
 def outputs_of(plan: Plan) -> tuple[TxOut, ...]:
     """The payees' outputs in the request's order. A sweep's amount stands as 0 until its coins are known."""
@@ -278,6 +286,7 @@ def terms_of(plan: Plan, must: tuple[Coin, ...] = ()) -> Terms:
         rate=plan.rate,
         long_term_rate=plan.long_term_rate,
         must=must,
+        max_fee=plan.max_fee,
     )
 
 

@@ -10,10 +10,10 @@ same selection again.
 What a coin is worth spending for is said by two rates: the one that this transfer is to pay, and a long-term one, at
 which it could be spent another time. A coin worth no more than spending it costs at either is small: nothing takes it.
 
-Sources: Bitcoin Core's coin selection (branch and bound by Murch, 2016). Its waste metric counts an input as a gain when
-fees are low; here every input costs what it costs now, so that a payment is not made of a hundred small coins, which is
-what a consolidation is for. Amounts in sats, rates in
-sat/kvB, sizes in weight units. Fees are rounded up per input, so the rate asked for is always reached.
+Sources: Bitcoin Core's coin selection (branch and bound by Murch, 2016). Its waste metric counts an input as a gain
+when fees are low; here every input costs what it costs now, so that a payment is not made of a hundred small coins,
+which is what a consolidation is for. Amounts in sats, rates in sat/kvB, sizes in weight units. Fees are rounded up per
+input, so the rate asked for is always reached.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from custody.bitcoin.serialize import compact_size
 from custody.bitcoin.transaction import TxOut
 from custody.errors import InvalidInput, Refused
 from custody.record import Record
-from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, Count, Sat, fee_at, vsize
+from custody.units import MAX_MONEY, MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, Count, Sat, fee_at, vsize
 from custody.vault.coins import Coin
 
 MAX_TRIES: Final = 100_000
@@ -100,7 +100,7 @@ class Left(StrEnum):
     COSTLY = "costly"
     """It is worth no more than spending it costs at this transfer's rate."""
     NO_ROOM = "no-room"
-    """It does not fit: a transaction would be too heavy with it, or have more inputs than the vault's devices take."""
+    """It does not fit: by weight, by how many inputs the vault's devices take, or by the charter's highest fee."""
 
 
 class LeftBehind(Record):
@@ -155,7 +155,8 @@ class Terms:
     """What a selection must satisfy.
 
     `input_weight` is one signed input of the vault in weight units; `change_script` any script of its change branch
-    (they all weigh the same); rates in sat/kvB; `must` are coins that have to be among the inputs.
+    (they all weigh the same); rates in sat/kvB; `must` are coins that have to be among the inputs. `max_fee` is the
+    highest fee in sats that the charter allows: where all there is was meant, only so many coins are taken.
     """
 
     outputs: tuple[TxOut, ...]
@@ -165,6 +166,7 @@ class Terms:
     rate: int
     long_term_rate: int
     must: tuple[Coin, ...] = ()
+    max_fee: int = MAX_MONEY
 
     @property
     def input_fee(self) -> int:
@@ -297,7 +299,7 @@ def select_everything(coins: Sequence[Coin], terms: Terms, take: Take) -> Select
     room = _room(terms) - len(terms.must)
     if room < 0 or (take is Take.ALL and len(worth) > room):
         raise _too_heavy(terms, len(worth) + len(terms.must), has_change=True)
-    worth = worth[:room]
+    worth = worth[:room] if take is Take.ALL else worth[: min(room, _affordable(terms, room))]
     chosen = (*terms.must, *worth)
     if take is Take.SMALLEST and len(chosen) < _SEVERAL:
         raise NothingToConsolidate(free=len(chosen))
@@ -351,6 +353,12 @@ def _room(terms: Terms) -> int:
     """Most inputs that fit under the weight cap and the vault's own limit."""
     left = MAX_TRANSACTION_WEIGHT - weight_of(terms, 0, has_change=True) - WITNESS_SCALE * _COUNT_MARGIN
     return min(terms.max_inputs, left // terms.input_weight)
+
+
+def _affordable(terms: Terms, room: int) -> int:
+    """How many inputs the charter's highest fee pays for; never so few that another rule than that would speak."""
+    fees = (fee_at(terms.rate, vsize(weight_of(terms, count, has_change=True))) for count in range(room + 1))
+    return max(_SEVERAL, sum(fee <= terms.max_fee for fee in fees) - 1)
 
 
 def _too_heavy(terms: Terms, inputs: int, *, has_change: bool) -> TooHeavy:

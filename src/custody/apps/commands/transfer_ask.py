@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
@@ -17,13 +18,15 @@ from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open
 from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
-from custody.apps.views.layout import SHORT, spoken
+from custody.apps.views.layout import SHORT, Data, listed, rate, spoken
+from custody.apps.views.left import is_of_all, left_data, left_lines
 from custody.apps.views.request import request_data, request_text
 from custody.backends.clock import SystemClock
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
+from custody.drafter import choose
 from custody.envelope import show_key, sign
-from custody.errors import InvalidInput
+from custody.errors import InvalidInput, Refused
 from custody.history.questions import History
 from custody.log.entry import SALT_SIZE
 from custody.transfer.annex import Annex
@@ -38,6 +41,7 @@ from custody.transfer.request import (
     check_request,
     read_reason,
 )
+from custody.transfer.selection import LONG_TERM_RATE, LeftBehind, Rates
 from custody.units import parse_amount
 
 HOUR = 3600
@@ -174,7 +178,9 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     if desk is not None:
         with desk.work() as work:
             work.custodian.submit(paper)
-    output().emit(request_data(signed, reason), lambda: request_text(signed, reason))
+    expected_left = None if desk is None else would_leave(signed, desk.history())
+    output().emit(_data(signed, reason, expected_left), lambda: request_text(signed, reason))
+    tell_left(expected_left)
     if desk is None:
         output().next_step(f"carry the file to the coordinator: custody transfer submit {shown(out or '')}")
     else:
@@ -284,6 +290,31 @@ def _vault_id(name: str | None, charter: Charter, history: History | None, repla
     return charter.vault(charter.vaults[0].name).id
 
 
+def would_leave(request: TransferRequest, history: History) -> tuple[LeftBehind, ...] | None:
+    """What a sweep or a consolidation would leave if it were drafted now at the long-term rate; None for others.
+
+    Nothing when it could not be drafted so: why not, drafting it says.
+    """
+    if not is_of_all(request.purpose) or request.replaces:
+        return None
+    try:
+        rates = Rates(LONG_TERM_RATE)
+        return choose(history, request.digest(), rates, secrets.randbelow, SystemClock().now()).left
+    except Refused:
+        return ()
+
+
+def _data(request: TransferRequest, reason: str | None, left: Sequence[LeftBehind] | None) -> Data:
+    return {**request_data(request, reason), "would_leave": None if left is None else left_data(left)}
+
+
+def tell_left(left: Sequence[LeftBehind] | None) -> None:
+    """Say it to a person."""
+    if left:
+        lines = [f"at {rate(LONG_TERM_RATE)}, not everything would be taken:"]
+        output().talk("\n".join([*lines, *listed(left_lines(left, Rates(LONG_TERM_RATE)))]))
+
+
 @click.command(cls=Verb)
 @click.argument("file")
 def submit(*, file: str) -> None:
@@ -294,6 +325,9 @@ def submit(*, file: str) -> None:
     paper = read_alone(RequestPaper, file)
     with coordinator().work() as work:
         submitted = work.custodian.submit(paper)
+        history = work.custodian.history()
     reason = read_reason(submitted.annex, paper.annex)
-    output().emit(request_data(submitted, reason), lambda: request_text(submitted, reason))
+    expected_left = would_leave(submitted, history)
+    output().emit(_data(submitted, reason, expected_left), lambda: request_text(submitted, reason))
+    tell_left(expected_left)
     output().next_step(f"custody transfer draft {submitted.digest().hex()[:SHORT]}")

@@ -65,4 +65,4 @@ def _why(why: Left, rates: Rates) -> str:
         case Left.COSTLY:
             return f"worth no more than spending them costs at {rate(rates.now)}"
         case Left.NO_ROOM:
-            return "more do not fit into one transaction; they are left for another"
+            return "no room for them: one transaction has only so much weight, inputs and fee"

@@ -22,7 +22,17 @@ from custody.history.holdings import past_height
 from custody.history.questions import History
 from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
-from custody.history.tables import ONLY, BlockRow, CameRow, FreezeRow, HoldingRow, TakenRow, height_key, outpoint_key, place_key
+from custody.history.tables import (
+    ONLY,
+    BlockRow,
+    CameRow,
+    FreezeRow,
+    HoldingRow,
+    TakenRow,
+    height_key,
+    outpoint_key,
+    place_key,
+)
 from custody.log import EntryHead
 from custody.transfer.observe import (
     CameEarly,
