@@ -244,6 +244,7 @@ def transfer_data(found: Examination) -> Data:
             "outflow": case.outflow,
         },
         "sat_per_kvb": rate_of(case.fee, case.vbytes),
+        "long_term_sat_per_kvb": draft.long_term_rate,
         "left_behind": left_of_data(draft, found.request.purpose),
         "released_coins": released_data(found.released),
         **fees_data(case),

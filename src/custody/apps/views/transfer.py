@@ -209,6 +209,7 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
             "outflow": meaning.outflow,
         },
         "sat_per_kvb": rate_of(meaning.fee, meaning.vbytes),
+        "long_term_sat_per_kvb": transfer.draft.long_term_rate,
         "left_behind": left_of_data(transfer.draft, transfer.request.purpose),
         "released_coins": released_data(released_of(transfer, history)),
         **fees_data(meaning),
