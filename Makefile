@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := src tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench bench-million fuzz agree errors fixtures lock clean
+.PHONY: help setup check format test demo bench bench-million fuzz mutants agree errors fixtures lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -42,6 +42,9 @@ bench-million: setup ## what is done on a log of 1,000,000 entries; writing them
 fuzz: setup ## run the long campaigns: spoiled files, and offices that do anything at random
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
 	$(BIN)/pytest tests/hostile tests/functional/random_history -m campaign $(ARGS)
+
+mutants: setup ## change the core one place at a time and see whether a test fails (ARGS="--sample 500")
+	$(BIN)/python tests/mutants $(ARGS)
 
 agree: setup ## compare the addresses of 1,000 vaults with bdkpython's and wallycore's
 	@$(BIN)/python -m pip --disable-pip-version-check -qq install --require-hashes --only-binary :all: -r requirements/bench.txt

@@ -22,7 +22,7 @@ Secret material is never a value of an error.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, ClassVar, Self, dataclass_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,10 @@ class CustodyError(Exception):
         super().__init_subclass__()
         if code is not None:
             cls.code = code
-        dataclass(eq=False, repr=False)(cls)
+
+    def __new__(cls, *values: object, **named: object) -> Self:  # noqa: ARG004 - they are its `__init__`'s
+        _complete(cls)
+        return super().__new__(cls, *values)
 
     def __str__(self) -> str:
         return type(self).message.format(**self.values())
@@ -59,6 +62,19 @@ class CustodyError(Exception):
     def advice(self) -> str:
         """The hint with its values filled in: what to do next."""
         return type(self).hint.format(**self.values())
+
+
+def _complete(kind: type[CustodyError]) -> None:
+    """Give `kind` the `__init__` that takes its values, when its first error is made.
+
+    A program loads some two hundred kinds, raises one, and each takes a quarter of a millisecond.
+    """
+    if "__match_args__" in vars(kind):  # the last that `dataclass` sets: nobody finds half of one
+        return
+    for base in kind.__bases__:
+        if issubclass(base, CustodyError):
+            _complete(base)
+    dataclass(eq=False, repr=False)(kind)
 
 
 class InvalidInput(CustodyError, code="INVALID_INPUT"):

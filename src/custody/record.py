@@ -246,8 +246,11 @@ def _first_error_only(schema: Any) -> None:  # noqa: ANN401 - a tree of pydantic
 R = TypeVar("R", bound="Record")
 
 
-class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True):
-    """Something written, signed or sent. Subclasses set `kind`; fields are its wire names."""
+class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, defer_build=True):
+    """Something written, signed or sent. Subclasses set `kind`; fields are its wire names.
+
+    A kind is made ready by pydantic when it is first used: a program loads some eighty and reads a few.
+    """
 
     kind: ClassVar[str]
 
@@ -328,6 +331,7 @@ class Record(BaseModel, frozen=True, strict=True, extra="forbid", hide_input_in_
 @functools.cache
 def _reader_of_large(record: type[Record]) -> SchemaValidator:
     """What reads `record` and ends at the first field that is missing: such an error keeps a copy of all the others."""
+    record.model_rebuild()
     schema = _ended_by_missing(record.__pydantic_core_schema__, record.kind)
     # Or the readers would be taken that the records have already, and with them what a missing field is there.
     return SchemaValidator(schema, _use_prebuilt=False)

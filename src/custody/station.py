@@ -34,7 +34,7 @@ from custody.examine.statement import (
 from custody.history.questions import History
 from custody.history.snapshot import SnapshotInvalid, check_sum
 from custody.history.state import State
-from custody.ports import Clock, Signer, SnapshotStart, StateChanged, StationMemory, StationState
+from custody.ports import Clock, Signer, SnapshotStart, StateChanged, StationMemory, StationState, Untrusted
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.signing import (
     CosignerAltered,
@@ -51,13 +51,6 @@ from custody.words import check_spoken
 
 APPROVAL_LIFETIME: Final = 7 * 24 * 3600
 """Seconds an approval holds when nobody says otherwise."""
-
-
-class Untrusted(Refused, code="STATION_UNTRUSTED"):
-    """A station that has not been told which charter to trust."""
-
-    message = "this station trusts no charter yet"
-    hint = "Have the charter's 24 words read to you over a line you trust, then: custody-station trust CHARTER WORDS."
 
 
 class AlreadyTrusts(Refused, code="STATION_TRUSTS_ANOTHER"):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from custody.apps.views.unproved import UNTRUSTED
-from custody.examine.unproved import NOTHING_PROVED
+from custody.apps.views.framing import UNTRUSTED
+from custody.examine.lack import NOTHING_PROVED
 from custody.testing.cast import OFFICERS, REQUESTER
 from custody.words import show_words
 

@@ -18,8 +18,9 @@ from custody.apps.views.charter import charter_screen
 from custody.apps.views.coin import coins_of, coins_table
 from custody.apps.views.deposit import given_out, given_table
 from custody.apps.views.examination import examination_screen
-from custody.apps.views.files import document_paper, request_paper, withdrawal_paper
+from custody.apps.views.files import document_paper
 from custody.apps.views.layout import WIDTH, Theirs, table
+from custody.apps.views.papers import request_paper, withdrawal_paper
 from custody.apps.views.request import request_text
 from custody.apps.views.statement import statement_lines
 from custody.apps.views.transfer import transfer_text, transfers_table

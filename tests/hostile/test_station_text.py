@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from custody.apps.station import program
-from custody.apps.views.unproved import UNTRUSTED
+from custody.apps.views.framing import UNTRUSTED
 from custody.backends.keyfile import KeyFile, create_document_key, create_master_key
 from custody.bitcoin.transaction import TxOut
 from custody.charter.card import card_of
@@ -28,7 +28,7 @@ from custody.charter.document import Charter
 from custody.envelope import Envelope, EnvelopeSignature, pae, payload_type, sign
 from custody.examine.catchup import write_log
 from custody.examine.evidence import Evidence, Stage
-from custody.examine.unproved import NOTHING_PROVED
+from custody.examine.lack import NOTHING_PROVED
 from custody.log.witnessing import WitnessRequest
 from custody.record import canonical
 from custody.testing.cast import OFFICERS, PASSPHRASE, REQUESTER, SUPPLIER, Setting, secret

@@ -33,6 +33,7 @@ from custody.ports.station import (
     SnapshotStart,
     StationMemory,
     StationState,
+    Untrusted,
 )
 from custody.ports.store import (
     NotQueued,
@@ -90,6 +91,7 @@ __all__ = [
     "StoreVersion",
     "StoreView",
     "Tip",
+    "Untrusted",
     "UtxoReserved",
     "plain_reason",
 ]

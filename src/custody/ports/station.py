@@ -89,6 +89,13 @@ class SnapshotStart(Record):
     officers: tuple[Text, ...]
 
 
+class Untrusted(Refused, code="STATION_UNTRUSTED"):
+    """A station that has not been told which charter to trust."""
+
+    message = "this station trusts no charter yet"
+    hint = "Have the charter's 24 words read to you over a line you trust, then: custody-station trust CHARTER WORDS."
+
+
 class StationState(Record):
     """Whom an offline station trusts: `charter` is the digest of the charter it was told by voice.
 

@@ -10,9 +10,9 @@ from custody.envelope import Envelope, sign
 from custody.examine.catchup import write_log
 from custody.examine.evidence import Evidence
 from custody.examine.examination import UNKNOWABLE, Examination
+from custody.examine.lack import NOTHING_PROVED
 from custody.examine.statement import AddressStatement, StatementExamination, StatementPaper, state_address, write_paper
 from custody.examine.unproved import (
-    NOTHING_PROVED,
     Glimpse,
     Reader,
     StatementGlimpse,

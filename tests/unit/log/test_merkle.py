@@ -223,6 +223,32 @@ def test_a_proof_longer_than_its_tree_is_refused_though_it_leads_to_the_root():
         verify_consistency(1, LEAVES[0], 2, hash_node(LEAVES[2], TREE.root(2)), (LEAVES[1], LEAVES[2]))
 
 
+def test_a_proof_between_other_logs_is_refused_though_it_leads_to_both_roots():
+    # One node more than the tree is high, above both: it leads to two roots that agree about it.
+    above, proof = LEAVES[9], TREE.consistency(3, 4)
+    old, new = (hash_node(above, TREE.root(size)) for size in (3, 4))
+    with refuses("PROOF_INVALID"):
+        verify_consistency(3, old, 4, new, (*proof, above))
+
+
+def test_a_proof_of_a_smaller_log_is_refused_though_it_leads_to_the_root():
+    # The root of two entries, said to be that of three.
+    with refuses("PROOF_INVALID"):
+        verify_inclusion(LEAVES[0], 0, 3, TREE.inclusion(0, 2), TREE.root(2))
+    with refuses("PROOF_INVALID"):
+        verify_consistency(1, LEAVES[0], 3, TREE.root(2), TREE.consistency(1, 2))
+
+
+def test_an_empty_log_under_one_other_root_is_refused_though_nothing_changed():
+    with refuses("PROOF_INVALID"):
+        verify_consistency(0, LEAVES[0], 0, LEAVES[0], ())
+
+
+def test_a_log_that_became_shorter_is_refused_though_its_root_is_the_same():
+    with refuses("PROOF_INVALID"):
+        verify_consistency(2, TREE.root(2), 1, TREE.root(2), ())
+
+
 def test_a_log_does_not_extend_itself_under_another_root():
     with refuses("PROOF_INVALID"):
         verify_consistency(5, TREE.root(5), 5, TREE.root(6), ())
@@ -244,11 +270,18 @@ def test_there_is_no_consistency_with_what_the_tree_does_not_have(old, new):
         TREE.consistency(old, new)
 
 
+def test_there_is_no_root_of_what_the_tree_does_not_have():
+    with refuses("NOT_IN_LOG"):
+        TREE.root(MAX + 1)
+
+
 def test_hashes_of_another_size_never_enter():
     with pytest.raises(ValueError, match="32 bytes"):
         MerkleTree([b"short"])
     with pytest.raises(ValueError, match="32 bytes"):
         Frontier().append(b"short")
+    with pytest.raises(ValueError, match="32 bytes"):
+        Frontier().extend((b"short", b"as well"))  # what stands above both has its 32 bytes
     with pytest.raises(ValueError, match="one peak"):
         Frontier(size=3, peaks=(LEAVES[0],))
     with pytest.raises(ValueError, match="32 bytes"):

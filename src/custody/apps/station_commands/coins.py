@@ -8,7 +8,7 @@ from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_person, read_key_file
 from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
-from custody.apps.views.files import coin_release_asked
+from custody.apps.views.coin_release import coin_release_asked
 from custody.envelope import sign
 from custody.transfer.coin_release import CoinReleasePaper, check_coin_release, read_coin_release
 from custody.transfer.request import read_reason

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import click
 import platformdirs
@@ -29,10 +29,12 @@ from custody.charter.document import Charter, verify_charter
 from custody.envelope import Envelope
 from custody.errors import BackendError
 from custody.log import Frontier
-from custody.ports import Clock, FileMissing
+from custody.ports import Clock, FileMissing, Untrusted
 from custody.record import MAX_RECORD, Digest, Record, Text, tagged_hash
-from custody.station import Station
 from custody.units import Count
+
+if TYPE_CHECKING:
+    from custody.station import Station
 
 PROGRAM: Final = "custody-station"
 MAX_STATE: Final = 4096
@@ -79,12 +81,14 @@ class Desk:
     @property
     def station(self) -> Station:
         """The station whose memory lies in the folder."""
-        return Station(FileStationMemory(self.folder / "station.db"), self.clock)
+        from custody.station import Station  # noqa: PLC0415 - it takes long to load, and whoever only looks needs none
+
+        return Station(self._memory, self.clock)
 
     @property
     def is_trusting(self) -> bool:
         """Whether a charter is trusted here."""
-        return FileStationMemory(self.folder / "station.db").load() is not None
+        return self._memory.load() is not None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -118,18 +122,24 @@ class Desk:
             Untrusted: nothing was told yet.
             CharterMismatch: the file, or the copy, is another charter.
         """
-        trusted = self.station.state().charter
+        known = self._memory.load()
+        if known is None:
+            raise Untrusted
         if path is None:
             # The copy of what `trust` has verified: that it is still the same is all that has to be asked.
             kept = signed_in(read_file(self._charter, MAX_RECORD), Charter, str(self._charter))
-            return Charter.unsafe_from_verified(kept.body, trusted)
-        return verify_charter(signed_in(read_input(path, MAX_RECORD), Charter, path), trusted)
+            return Charter.unsafe_from_verified(kept.body, known.charter)
+        return verify_charter(signed_in(read_input(path, MAX_RECORD), Charter, path), known.charter)
 
     def known_charter(self, path: str | None = None) -> Charter | None:
         """The same, or None when this station trusts no charter yet and none is given."""
         if path is None and not self.is_trusting:
             return None
         return self.charter(path)
+
+    @property
+    def _memory(self) -> FileStationMemory:
+        return FileStationMemory(self.folder / "station.db")
 
     @property
     def _charter(self) -> Path:

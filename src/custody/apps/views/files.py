@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.coin_release import coin_release_paper
+from custody.apps.views.framing import NOT_CHECKED, Shown, framed_paper, self_signed
 from custody.apps.views.layout import (
     INDENT,
     Cell,
@@ -22,16 +24,14 @@ from custody.apps.views.layout import (
     block,
     counted,
     grouped,
-    in_words,
     listed,
     moment,
-    said,
     sats,
-    screen,
     table,
     under,
     words_block,
 )
+from custody.apps.views.papers import approval_paper, document_data, request_paper, withdrawal_paper
 from custody.apps.views.statement import (
     card_data,
     card_screen,
@@ -39,8 +39,6 @@ from custody.apps.views.statement import (
     statement_data,
     statement_lines,
 )
-from custody.apps.views.ties import named
-from custody.apps.views.unproved import framed_paper, self_signed
 from custody.backends.keyfile import KeyFile, Purpose
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.script import OutputTypeRefused, address, script_of
@@ -48,26 +46,21 @@ from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import PreviousTransaction, TxOut
 from custody.charter.card import PayerCard, card_of, check_card
 from custody.charter.document import AddressPayee, Charter, UnknownName, read_charter, unsigned_by
-from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers, verify_one
+from custody.envelope import Envelope, payload_type, unsafe_payload, unsafe_signers
 from custody.examine.confirmed import StateConfirmed, confirmed_by
+from custody.examine.lack import NO_CHARTER
 from custody.examine.statement import AddressStatement, count_signers
-from custody.examine.unproved import NO_CHARTER
 from custody.log import SignedCheckpoint, faults_of, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
-from custody.record import Record
-from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Withdrawal
 from custody.transfer.coin_release import CoinRelease
-from custody.transfer.request import TransferRequest, check_request, read_reason
+from custody.transfer.request import TransferRequest
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import Reading, read_ownership
 
-Shown: TypeAlias = tuple[Data, str]
-
 OWN_ADDRESSES: Final = 200
 """How many receive addresses of each vault are compared with an output."""
-NOT_CHECKED: Final = f"not checked: {NO_CHARTER}"
 _RIGHT: Final = frozenset({1, 2})
 
 
@@ -274,7 +267,7 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         )
     papers = {
         payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
-        payload_type(Approval): lambda: _approval_paper(envelope, charter),
+        payload_type(Approval): lambda: approval_paper(envelope, charter),
         payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
         payload_type(CoinRelease): lambda: coin_release_paper(envelope, None, charter),
         payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
@@ -290,141 +283,6 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     unchecked = ["what it says, and whether these keys have signed it: this program does not know its kind"]
     shown = block("A signed document of a kind that this program does not show", table(rows))
     return framed_paper(charter, data, unchecked, shown, "")
-
-
-def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
-    """A request, with its reason when the annex is there.
-
-    Raises:
-        AnnexMismatch: it is another's.
-    """
-    request = unsafe_payload(envelope, TransferRequest)
-    reason = read_reason(request.annex, annex)
-    if charter is None:
-        state = self_signed(unsafe_signers(envelope, TransferRequest))
-    else:
-        check_request(envelope, charter)
-        state = f"signed by {request.requester}, and made for the charter trusted here"
-    rows = [
-        ("by", Theirs(request.requester)),
-        ("why", said(reason)),
-        ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
-        ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
-        *named(request),
-        ("signature", state),
-    ]
-    payments = [
-        (f"{number}.", *_wanted(payment.amount), Theirs(payment.payee))
-        for number, payment in enumerate(request.payments, 1)
-    ]
-    return framed_paper(
-        charter,
-        {**_document_data("request", request, state), "reason": reason},
-        ["what became of it: no log is in this file"],
-        block("Transfer request", table(rows)),
-        block("Pays", table(payments, _RIGHT)),
-        words_block("Request", request.digest()),
-    )
-
-
-def _wanted(amount: int | None) -> tuple[str, str]:
-    return ("everything", "") if amount is None else (bitcoin(amount), sats(amount))
-
-
-def _approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
-    approval = unsafe_payload(envelope, Approval)
-    state = _signed_by(envelope, Approval, approval.officer, charter)
-    rows = [
-        ("officer", Theirs(approval.officer)),
-        ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
-        ("transfer", approval.transfer.hex()),
-        ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
-        ("saw", f"a log of {approval.log_size} entries"),
-        ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
-        ("signature", state),
-    ]
-    unchecked = ["what the transfer pays, and whether this counts for it: no log is in this file"]
-    return framed_paper(
-        charter,
-        _document_data("approval", approval, state),
-        unchecked,
-        block("Approval", table(rows)),
-        in_words(approval.transfer, "Transfer in"),
-        "",
-    )
-
-
-def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
-    """A withdrawal, with its reason when the annex is there.
-
-    Raises:
-        AnnexMismatch: it is another's.
-    """
-    withdrawal = unsafe_payload(envelope, Withdrawal)
-    reason = read_reason(withdrawal.annex, annex)
-    state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
-    rows = [
-        ("by", Theirs(withdrawal.person)),
-        ("why", said(reason)),
-        ("transfer", withdrawal.transfer.hex()),
-        ("issued", moment(withdrawal.issued)),
-        ("signature", state),
-    ]
-    data = {**_document_data("withdrawal", withdrawal, state), "reason": reason}
-    unchecked = ["what the transfer pays, and whether this ends it: no log is in this file"]
-    return framed_paper(
-        charter,
-        data,
-        unchecked,
-        block("Withdrawal of a transfer", table(rows)),
-        in_words(withdrawal.transfer, "Transfer in"),
-        "",
-    )
-
-
-def coin_release_paper(envelope: Envelope, annex: Annex | None, charter: Charter | None) -> Shown:
-    """A release of a coin, with its reason when the annex is there, signed or to be signed.
-
-    Raises:
-        AnnexMismatch: it is another's.
-    """
-    released = unsafe_payload(envelope, CoinRelease)
-    reason = read_reason(released.annex, annex)
-    state = "nobody has signed it yet"
-    if envelope.signatures:
-        state = _signed_by(envelope, CoinRelease, released.officer, charter)
-    return framed_paper(
-        charter,
-        {**_document_data("coin-release", released, state), "reason": reason},
-        ["whether there is such a coin, and whether it is quarantined: no log is in this file"],
-        block("Release of a coin", table([*_coin_rows(released, reason, charter), ("signature", state)])),
-        "",
-        "",
-    )
-
-
-def coin_release_asked(released: CoinRelease, reason: str | None, charter: Charter) -> str:
-    """The same for the officer who is to sign it."""
-    unchecked = [
-        "what the coin is worth, and that it stands in this block: the coordinator says so",
-        "who sent it, and why: that is for you to find out",
-    ]
-    return screen(
-        block("A quarantined coin that you are asked to release", table(_coin_rows(released, reason, charter))),
-        block("Not checked here", listed(unchecked)),
-    )
-
-
-def _coin_rows(released: CoinRelease, reason: str | None, charter: Charter | None) -> list[tuple[str, Cell]]:
-    return [
-        ("by", Theirs(released.officer)),
-        ("why", said(reason)),
-        ("of", _vault_name(released.vault, charter)),
-        ("coin", str(released.outpoint)),
-        ("amount", f"{bitcoin(released.amount)}, {sats(released.amount)}"),
-        ("block", released.block[::-1].hex()),
-        ("issued", moment(released.issued)),
-    ]
 
 
 def _statement_paper(envelope: Envelope, charter: Charter | None) -> Shown:
@@ -463,7 +321,7 @@ def _confirmation_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     ]
     return framed_paper(
         charter,
-        _document_data("state-confirmed", found, state),
+        document_data("state-confirmed", found, state),
         ["whether the log comes to that state: no log is in this file"],
         block("Confirmation of a sealed state", table(rows)),
         words_block("State", found.digest()),
@@ -482,30 +340,6 @@ def card_paper(card: PayerCard, charter: Charter | None) -> Shown:
         known = "this is the card of the charter trusted here: its words may be published"
     last = "" if charter is None else known
     return framed_paper(charter, {**card_data(card), "checked": known}, [], card_screen(card), last)
-
-
-def _document_data(kind: str, record: Record, signature: str) -> Data:
-    return {"kind": kind, "record": record.model_dump(mode="json"), "id": record.digest().hex(), "signature": signature}
-
-
-def _signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Charter | None) -> str:
-    """Whether the person the document names has signed it, in words.
-
-    Raises:
-        SigInvalid, UnknownName: not signed by that person's key in the trusted charter.
-    """
-    if charter is None:
-        return self_signed(unsafe_signers(envelope, kind))
-    verify_one(envelope, kind, charter.person(name).key)
-    return f"signed by {name}, with the key in the charter trusted here"
-
-
-def _vault_name(vault_id: bytes, charter: Charter | None) -> str:
-    entries = charter.vaults if charter is not None else ()
-    for entry in entries:
-        if charter is not None and charter.vault(entry.name).id == vault_id:
-            return f"vault {entry.name}"
-    return f"vault {vault_id.hex()}"
 
 
 # --- checkpoints and key files ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ takes one for the other: `proved` is false and `not_checked` has the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
@@ -20,6 +20,7 @@ from custody.apps.views.examination import (
     transfer_blocks,
     transfer_data,
 )
+from custody.apps.views.framing import banner, self_signed
 from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import (
     INDENT,
@@ -48,13 +49,11 @@ from custody.bitcoin.transaction import TxOut
 from custody.charter.card import card_of
 from custody.charter.document import Charter
 from custody.examine.examination import Examination, Step
+from custody.examine.lack import NO_CHARTER, Lack
 from custody.examine.statement import StatementExamination, signed_so_far
 from custody.examine.unproved import (
-    NO_CHARTER,
-    NOTHING_PROVED,
     Excerpt,
     Glimpse,
-    Lack,
     LogGlimpse,
     SnapshotGlimpse,
     StatementGlimpse,
@@ -66,39 +65,10 @@ from custody.transfer.request import TransferRequest
 from custody.units import Network
 from custody.words import WORD_COUNT, show_words
 
-UNTRUSTED: Final = f"NOTHING OF THIS IS PROVED: {NO_CHARTER}, so all of it is only as the file says."
 MOST_ENTRIES: Final = 40
 """Entries about a transfer that are listed on a screen; there are some ten of an ordinary one."""
 _FILE: Final = ", as the file says"
 _RIGHT: Final = frozenset({1, 2})
-
-
-def banner(lack: Lack) -> str:
-    """What stands first and last on the screen; empty when nothing was missing."""
-    if not lack.is_trusting:
-        return UNTRUSTED
-    if lack.is_gap:
-        return f"NOT PROVED: the log before entry {lack.since} was not seen here, so nothing shows that this is in it."
-    return ""
-
-
-def framed_paper(charter: Charter | None, data: Data, not_checked: Sequence[str], *blocks: str) -> tuple[Data, str]:
-    """Any other file, as data and as a screen: the list of what was not checked stands before the last block.
-
-    Without a trusted `charter`, it begins and ends like everything that is not proved.
-    """
-    unknown = [*([] if charter is not None else [NOTHING_PROVED]), *not_checked]
-    line = "" if charter is not None else UNTRUSTED
-    text = screen(line, *blocks[:-1], block("Not checked here", listed(unknown)), blocks[-1], line)
-    return {**data, "not_checked": unknown}, text
-
-
-def self_signed(keys: Sequence[bytes]) -> str:
-    """How far a signature shows anything where nobody has said whose the key is."""
-    if not keys:
-        return f"not checked: {NO_CHARTER}, and nobody has signed it"
-    shown = ", ".join(key.hex() for key in keys)
-    return f"not checked: {NO_CHARTER}; it verifies by {shown}, which only the file names"
 
 
 def _framed(found: Unproved[object], *blocks: str, words: str = "") -> str:
