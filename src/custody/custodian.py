@@ -33,7 +33,7 @@ from custody.history import kinds, tables
 from custody.history.holdings import CoinUnknown, held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.on.charter import StateSealed
-from custody.history.quarantine import cleared, quarantined
+from custody.history.quarantine import cleared, quarantined, seated
 from custody.history.questions import History
 from custody.history.relations import coins_gone
 from custody.history.rows import number
@@ -254,7 +254,7 @@ class Custodian:
             previous = all_previous(history, work.store, transfer.draft)
             proposal = history.proposal(transfer)
             judged = judge_draft(transfer, proposal, previous, history.height)
-            refuse_quarantined(history, proposal.vault, judged.reading)
+            refuse_quarantined(history, proposal.vault, judged.reading.inputs)
             decision = decide(transfer_id, judged.case, history.charter, history.facts(work.now))
             work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
@@ -352,7 +352,9 @@ class Custodian:
                 raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
-            check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
+            proposal = work.history.proposal(transfer)
+            check_authorized(transfer, proposal, transfer.decision, work.now)
+            refuse_quarantined(work.history, proposal.vault, seated(transfer.draft))
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
             body = gather(transfer, work.state.pinned, previous)

@@ -24,8 +24,8 @@ from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import Frozen
 from custody.charter.document import VaultPayee
 from custody.history import lists, tables
-from custody.history.holdings import holding, spendable, still_free, unconfirmed, unspent
-from custody.history.quarantine import CoinQuarantined, quarantined
+from custody.history.holdings import spendable, still_free, unconfirmed, unspent
+from custody.history.quarantine import CoinQuarantined, quarantined, seated
 from custody.history.questions import History
 from custody.history.relations import children, parent_of, refuse_drafted, refuse_vetoed_request, replaced_by
 from custody.history.tables import outpoint_key
@@ -240,8 +240,7 @@ class _Coins:
 
 def _refuse_shut(history: History, transfer: Transfer) -> None:
     """Pass when no coin of a transfer is quarantined: what a reorganisation has moved may be."""
-    seats = [holding(history, outpoint) for outpoint in transfer.draft.outpoints]
-    for outpoint, why in quarantined(history, transfer.row.vault, [each for each in seats if each is not None]).items():
+    for outpoint, why in quarantined(history, transfer.row.vault, seated(transfer.draft)).items():
         raise CoinQuarantined(outpoint=outpoint, problem=why.told)
 
 

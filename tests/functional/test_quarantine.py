@@ -4,7 +4,7 @@ import pytest
 
 from custody.bitcoin.transaction import OutPoint, TxOut
 from custody.charter.decide import decide
-from custody.drafter import _asked
+from custody.drafter import _asked, choose, draft_chosen
 from custody.examine.evidence import Stage
 from custody.history import kinds
 from custody.history.quarantine import Quarantine, quarantined
@@ -12,6 +12,7 @@ from custody.history.tables import ADDRESSES, index_key
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, TAX_OFFICE, Setting, expected
 from custody.testing.scenario import RATE, Scenario
+from custody.testing.theft import steal_coin
 from custody.transfer.coin_release import CoinReleasePaper
 from custody.transfer.draft import draft
 from custody.transfer.request import Purpose
@@ -38,8 +39,8 @@ def issue(story: Scenario) -> int:
     return story.custodian.issue_address("reserve", expected("later")).index
 
 
-def drafted_anyway(story: Scenario, *outpoints: OutPoint) -> bytes:
-    """A coordinator's draft of a payment of 100,000 sat that spends these coins and no others, decided."""
+def drafted_anyway(story: Scenario, *outpoints: OutPoint, is_decided: bool = True) -> bytes:
+    """A coordinator's draft of a payment of 100,000 sat that spends these coins and no others, decided if need be."""
     custodian, below = story.custodian, story.chance.below
     request = custodian.submit(story.request((SUPPLIER, 100_000)))
     with custodian._work() as work:
@@ -50,8 +51,9 @@ def drafted_anyway(story: Scenario, *outpoints: OutPoint) -> bytes:
         made = draft(plan, Selection(chosen, change, fee, 0, Algorithm.EVERYTHING), below)
         work.append(kinds.DRAFTED, made)
         case = work.history.proposal(work.history.transfer(made.transfer_id)).case
-        charter = work.history.charter
-        work.append(kinds.DECIDED, decide(made.transfer_id, case, charter, work.history.facts(work.now)))
+        decision = decide(made.transfer_id, case, work.history.charter, work.history.facts(work.now))
+        if is_decided:
+            work.append(kinds.DECIDED, decision)
     return made.transfer_id
 
 
@@ -181,6 +183,68 @@ def test_a_transfer_whose_released_coin_was_moved_stops_until_it_is_released_aga
     story.custodian.release_coin(story.coin_release(coin))
     story.signed(transfer_id)
     story.custodian.release(transfer_id)
+
+
+def test_nothing_that_no_station_would_sign_becomes_a_bearer_instrument(begin):
+    story = begin(1_000_000)
+    coin = pay(story, Branch.RECEIVE, FAR, 50_000_000)
+    story.mine(3)
+    story.custodian.release_coin(story.coin_release(coin))
+    drafted, _ = story.drafted(story.request((SUPPLIER, 30_000_000)))
+    story.approved(drafted.transfer_id)
+    story.custodian.authorize(drafted.transfer_id)
+    story.chain.reorganise(3)
+    story.mine(3)
+    with refuses("COIN_QUARANTINED"):
+        story.custodian.request_signatures(drafted.transfer_id)
+    story.custodian.withdraw(story.withdrawal(drafted.transfer_id))
+
+
+def test_what_was_chosen_before_it_was_quarantined_is_not_drafted(begin):
+    story = begin(1_000_000)
+    coin = pay(story, Branch.RECEIVE, FAR, 50_000_000)
+    story.mine(3)
+    story.custodian.release_coin(story.coin_release(coin))
+    request, below = story.custodian.submit(story.request((SUPPLIER, 30_000_000))), story.chance.below
+    choice = choose(story.history(), request.digest(), Rates(RATE), below, story.chain.now())
+    assert {each.outpoint for each in choice.selection.coins} >= {coin}
+    story.chain.reorganise(3)
+    story.mine(3)
+    with story.custodian._work() as work:
+        assert draft_chosen(work, choice, below) is None
+
+
+def test_a_draft_that_spends_one_is_not_even_decided(story):
+    coin = pay(story, Branch.RECEIVE, FAR)
+    story.mine(3)
+    made = drafted_anyway(story, coin, is_decided=False)
+    with refuses("COIN_QUARANTINED"):
+        story.custodian.decide(made)
+    story.custodian.withdraw(story.withdrawal(made))
+
+
+def test_a_replacement_of_what_was_moved_waits_for_a_release_too(begin):
+    story = begin(1_000_000)
+    coin = pay(story, Branch.RECEIVE, FAR, 50_000_000)
+    story.mine(3)
+    story.custodian.release_coin(story.coin_release(coin))
+    first = story.authorized(story.request((SUPPLIER, 30_000_000)))
+    story.chain.reorganise(3)
+    story.mine(3)
+    cancel = story.request(purpose=Purpose.CANCELLATION, replaces=(first,))
+    with refuses("COIN_QUARANTINED"):
+        story.drafted(cancel, 2 * RATE)
+    story.custodian.release_coin(story.coin_release(coin))
+    cancelled, _ = story.drafted(cancel, 2 * RATE)
+    assert cancelled.outpoints == (coin,)
+
+
+def test_a_coin_that_was_stolen_is_not_released(story):
+    stolen = steal_coin(story)
+    story.mine()
+    with refuses("COIN_NOT_QUARANTINED") as caught:
+        story.custodian.release_coin(story.coin_release(stolen.inputs[0].outpoint))
+    assert "was spent already" in str(caught.error)
 
 
 def test_nobody_but_an_officer_releases_and_only_what_there_is(story):

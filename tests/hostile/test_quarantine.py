@@ -16,7 +16,7 @@ from custody.envelope import sign
 from custody.examine.evidence import Stage
 from custody.history import kinds
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, person_key
+from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Setting, make_cast, person_key
 from custody.transfer.coin_release import CoinRelease
 from custody.transfer.draft import Seat, SpentOutput
 from custody.transfer.observe import CameEarly, DepositReversed, DepositSeen, SpendSeen
@@ -159,6 +159,14 @@ def test_a_release_of_another_coin_is_none_of_this(forger, stage):
     other.log = bait.log
     other.seen().released()
     bait.is_refused(stage, "given to nobody")
+
+
+def test_a_release_for_another_vault_is_none_for_this(forger_of, stage):
+    forger = forger_of(make_cast(Setting(more_vaults=1)))
+    second = forger.cast.charter.vault(forger.cast.charter.vaults[1].name)
+    assert second.id != forger.vault.id
+    Bait(forger, index=40).seen().released(vault=second.id).is_refused(stage, "given to nobody")
+    assert Bait(forger, index=40).seen().released().judge(stage)
 
 
 @pytest.mark.parametrize(

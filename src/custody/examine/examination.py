@@ -46,7 +46,7 @@ from custody.examine.shown import (
     unseen,
     witness_finding,
 )
-from custody.history.quarantine import CoinQuarantined, cleared, makers, quarantined
+from custody.history.quarantine import CoinQuarantined, Placed, cleared, makers, quarantined
 from custody.history.questions import History
 from custody.history.relations import VetoedAlike, refuse_vetoed_request, vetoed_alike
 from custody.history.state import State
@@ -284,7 +284,7 @@ def _examine(
     judged = judge_draft(transfer, proposal, previous, history.height)
     for parent in _parents(transfer):
         check_parent(history, parent)
-    refuse_quarantined(history, proposal.vault, judged.reading)
+    refuse_quarantined(history, proposal.vault, judged.reading.inputs)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(
         _step(
@@ -458,7 +458,7 @@ def _check_agreed(history: History, transfer: Transfer, at: int) -> None:
     check_authorized(transfer, proposal, own, at if authorization is None else authorization.at)
 
 
-def refuse_quarantined(history: History, vault: Vault, reading: Reading) -> None:
+def refuse_quarantined(history: History, vault: Vault, coins: Sequence[Placed]) -> None:
     """Pass when every coin that is spent was to be sent by somebody, or was released by an officer since.
 
     A coin that a transfer of ours made is judged by that transfer: officers have agreed to it, and the coin is its
@@ -467,10 +467,10 @@ def refuse_quarantined(history: History, vault: Vault, reading: Reading) -> None
     Raises:
         CoinQuarantined: one was not.
     """
-    for outpoint, why in quarantined(history, vault.id, reading.inputs).items():
+    for outpoint, why in quarantined(history, vault.id, coins).items():
         raise CoinQuarantined(outpoint=outpoint, problem=why.told)
-    ours = makers(history, {each.outpoint.txid for each in reading.inputs})
-    for each in reading.inputs:
+    ours = makers(history, {each.outpoint.txid for each in coins})
+    for each in coins:
         maker = ours.pop(each.outpoint.txid, None)
         problem = None if maker is None else _why_not_ours(history, maker, each.outpoint.txid)
         if problem is not None:

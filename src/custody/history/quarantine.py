@@ -13,6 +13,7 @@ is true, it alone knows. Amounts are not asked here; what is too small to be wor
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from custody.history import tables
 from custody.history.questions import History
 from custody.history.rows import Named
 from custody.history.tables import AddressRow, ClearedRow, HoldingRow, index_key, outpoint_key
+from custody.transfer.draft import Draft
 from custody.transfer.state import Transfer, TransferRow
 from custody.vault.descriptor import Branch
 
@@ -63,6 +65,21 @@ class Placed(Protocol):
     def branch(self) -> int: ...
     @property
     def index(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A coin where a draft says that it is."""
+
+    outpoint: OutPoint
+    branch: int
+    index: int
+
+
+def seated(drafted: Draft) -> list[Seated]:
+    """The coins of a draft; that they are where it says, is for whoever reads its transaction to find."""
+    pairs = zip(drafted.outpoints, drafted.seats, strict=True)
+    return [Seated(outpoint, seat.branch, seat.index) for outpoint, seat in pairs]
 
 
 def quarantined(history: History, vault_id: bytes, coins: Iterable[Placed]) -> dict[OutPoint, Quarantine]:

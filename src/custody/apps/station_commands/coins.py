@@ -23,7 +23,7 @@ from custody.transfer.request import read_reason
 @yes_option()
 @passphrase_option()
 def release_coin(*, paper: str, keyfile: str, out: str, is_confirmed: bool, passphrase_file: str | None) -> None:
-    """Look at a quarantined coin, and sign that it may be spent.
+    """Look at a quarantined coin, and sign its release.
 
     The paper is the coordinator's (custody coin release COIN --officer NAME -o FILE). What the coin is worth and where
     it stands is its word: find out by other means who sent it, and why, before you sign.
