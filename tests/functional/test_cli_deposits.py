@@ -159,7 +159,10 @@ def test_what_a_sweep_leaves_is_said_wherever_it_is_looked_at(office):
     drafted = office.does("transfer", "draft", asked["id"], "--feerate", "1000")
     assert (drafted["left_behind"], drafted["long_term_fee_rate"]) == (left, 10_000)
     assert office.does("transfer", "show", drafted["transfer"])["left_behind"] == left
-    assert "1 coin of 0.30000000 BTC stays: quarantined" in office.types("transfer", "show", drafted["transfer"]).stdout
+    assert (
+        "1 coin, 0.30000000 BTC in all, stays: quarantined"
+        in office.types("transfer", "show", drafted["transfer"]).stdout
+    )
     found, evidence = examined(office, drafted["transfer"])
     assert found["left_behind"] == left
     assert any("which other coins the vault has" in each for each in found["not_checked"])

@@ -100,8 +100,8 @@ def test_every_judge_agrees_and_python_bitcointx_is_not_asked_beyond_its_size(st
 
 def test_the_draft_says_how_many_coins_it_leaves_for_another(story):
     assert story.told.exit_code == 0, story.told.output
-    assert f"{COINS - FIT} coins of" in story.told.stderr
-    assert "stay: no room for them" in story.told.stderr
+    assert f"{COINS - FIT} coins, " in story.told.stdout
+    assert "in all, stay: no room for them" in story.told.stdout
     left = sum(sorted(story.amounts.values())[FIT:])
     stays = [{"why": "no-room", "coins": COINS - FIT, "sats": left}]
     assert story.first[2]["left_behind"] == stays

@@ -46,7 +46,10 @@ class InsufficientFunds(Refused, code="INSUFFICIENT_FUNDS"):
     """The vault's spendable coins do not reach the amount and its fee. Coins not worth their own fee do not count."""
 
     message = "{needed} sat are needed with the fee; {available} sat are spendable in {coins} coins"
-    hint = "Ask for less, wait for deposits to mature, or end transfers that hold coins (custody coin list)."
+    hint = (
+        "Ask for less, wait for deposits to mature, end transfers that hold coins, or have an officer release what is "
+        "quarantined (custody coin list)."
+    )
     needed: int
     available: int
     coins: int

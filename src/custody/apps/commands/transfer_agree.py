@@ -17,7 +17,7 @@ from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
 from custody.apps.views.judgement import decision_data
 from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
-from custody.apps.views.left import left_block, left_of_data
+from custody.apps.views.left import left_of_data
 from custody.apps.views.sending import rate_text
 from custody.apps.views.transfer import agreed_data, approval_lines, decision_lines, transfer_text
 from custody.backends.clock import SystemClock
@@ -90,8 +90,6 @@ def draft(*, request_id: str, feerate: int | None, long_term_feerate: int) -> No
         },
         lambda: screen(transfer_text(transfer, history), block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"])),
     )
-    if stays := left_block(transfer.draft, transfer.request.purpose):
-        output().talk(stays)
     tell_next(transfer, history)
 
 

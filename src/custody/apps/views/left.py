@@ -28,7 +28,7 @@ def rates_of(drafted: Draft) -> Rates:
 def left_lines(left: Iterable[LeftBehind], rates: Rates) -> list[str]:
     """A line for each reason: how many coins, what they come to, and why they stay."""
     return [
-        f"{counted(each.coins, 'coin')} of {bitcoin(each.amount)} {'stays' if each.coins == 1 else 'stay'}: "
+        f"{counted(each.coins, 'coin')}, {bitcoin(each.amount)} in all, {'stays' if each.coins == 1 else 'stay'}: "
         f"{_why(each.why, rates)}"
         for each in left
     ]
