@@ -19,6 +19,7 @@ from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
+from custody.bitcoin.transaction import OutPoint
 from custody.charter.decide import Decision, Verdict, decide
 from custody.charter.document import Charter, verify_charter
 from custody.clock import ClockSkew, by_block, refuse_behind
@@ -28,11 +29,12 @@ from custody.entering import abandon
 from custody.envelope import DocumentSigner, Envelope, unsafe_payload
 from custody.errors import Refused
 from custody.examine.evidence import Evidence, Stage, gather
-from custody.examine.examination import check_authorized, judge_draft
+from custody.examine.examination import check_authorized, judge_draft, refuse_quarantined
 from custody.history import kinds, tables
-from custody.history.holdings import held_by, holding
+from custody.history.holdings import CoinUnknown, held_by, holding
 from custody.history.on.annex import ERASABLE, Erased
 from custody.history.on.charter import StateSealed
+from custody.history.quarantine import cleared, quarantined, seated
 from custody.history.questions import History
 from custody.history.relations import coins_gone
 from custody.history.rows import number
@@ -58,6 +60,13 @@ from custody.transfer.approval import (
     refuse_forked,
     refuse_misdated,
 )
+from custody.transfer.coin_release import (
+    CoinRelease,
+    CoinReleaseMismatch,
+    CoinReleasePaper,
+    check_coin_release,
+    refuse_other,
+)
 from custody.transfer.draft import Draft
 from custody.transfer.observe import DepositSeen
 from custody.transfer.plain import leaving
@@ -70,7 +79,7 @@ from custody.transfer.request import (
     refuse_early_request,
     refuse_expired_request,
 )
-from custody.transfer.selection import Below
+from custody.transfer.selection import LONG_TERM_RATE, Below, Rates
 from custody.transfer.settlement import Broadcast, Ending, Release
 from custody.transfer.signing import (
     CombinedPsbt,
@@ -100,6 +109,18 @@ class TransferLive(Refused, code="TRANSFER_LIVE"):
     )
     transfer: str
     status: str
+
+
+class CoinNotQuarantined(Refused, code="COIN_NOT_QUARANTINED"):
+    """A release of a coin that nothing keeps from being spent, or that is gone."""
+
+    message = "coin {outpoint} is not quarantined: it {problem}"
+    hint = (
+        "Nothing is to be released. One that is only small is left alone by its size: a lower rate takes it "
+        "(custody transfer draft --long-term-feerate)."
+    )
+    outpoint: OutPoint
+    problem: str
 
 
 class EraseRefused(Refused, code="ERASE_REFUSED"):
@@ -182,6 +203,23 @@ class Custodian:
             index = work.issue(vault.id, expected, height)
         return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
 
+    def release_coin(self, paper: CoinReleasePaper) -> CoinRelease:
+        """Let a quarantined coin be spent like any other, on an officer's signed word.
+
+        Raises:
+            CoinUnknown: there is no such coin.
+            CoinReleaseMismatch: it is another one than the officer was shown, or in another block by now.
+            CoinNotQuarantined: nothing keeps it from being spent.
+            AnnexMismatch: the annex is not the one that was signed.
+        """
+        with self._work() as work:
+            released = check_coin_release(paper.signed, work.history.charter)
+            refuse_unreleasable(work.history, released)
+            read_reason(released.annex, paper.annex)
+            work.annex(paper.annex)
+            work.append(kinds.COIN_RELEASED, paper.signed)
+        return released
+
     # --- asking and agreeing -----------------------------------------------------------------------------------------
 
     def submit(self, paper: RequestPaper) -> TransferRequest:
@@ -200,13 +238,16 @@ class Custodian:
                 work.append(kinds.REQUESTED, paper.signed)
         return request
 
-    def draft(self, request_id: bytes, rate: int | None = None) -> Draft:
-        """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins."""
-        self._refuse_unready()
-        wanted, below = rate_for(self._outside.relay, rate).rate, self._outside.below
+    def draft(self, request_id: bytes, rate: int | None = None, long_term_rate: int = LONG_TERM_RATE) -> Draft:
+        """Choose coins at `rate` sat/kvB (else as `rate_for` says), make the transaction, and hold its coins.
+
+        What spending a coin costs later is reckoned at `long_term_rate`: one worth no more is left alone.
+        """
+        refuse_unready_nodes(self._outside)
+        rates, below = Rates(rate_for(self._outside.relay, rate).rate, long_term_rate), self._outside.below
         while True:
             history = self._logbook.read()
-            choice = choose(history, request_id, wanted, below, self._outside.clock.now())
+            choice = choose(history, request_id, rates, below, self._outside.clock.now())
             waiting = self._waiting(rivals(history, request_id))
             with self._work() as work:
                 # Whoever took one of the coins meanwhile has come first: others are chosen then, from what is left.
@@ -232,7 +273,9 @@ class Custodian:
                 return transfer.decision
             history = work.history
             previous = all_previous(history, work.store, transfer.draft)
-            judged = judge_draft(transfer, history.proposal(transfer), previous, history.height)
+            proposal = history.proposal(transfer)
+            judged = judge_draft(transfer, proposal, previous, history.height)
+            refuse_quarantined(history, proposal.vault, judged.reading.inputs)
             decision = decide(transfer_id, judged.case, history.charter, history.facts(work.now))
             work.append(kinds.DECIDED, decision)
             if decision.verdict is Verdict.DENY:
@@ -331,7 +374,9 @@ class Custodian:
                 raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
-            check_authorized(transfer, work.history.proposal(transfer), transfer.decision, work.now)
+            proposal = work.history.proposal(transfer)
+            check_authorized(transfer, proposal, transfer.decision, work.now)
+            refuse_quarantined(work.history, proposal.vault, seated(transfer.draft))
             refuse_denied_now(work.history, transfer, work.now)
             previous = all_previous(work.history, work.store, transfer.draft)
             body = gather(transfer, work.state.pinned, previous)
@@ -396,7 +441,7 @@ class Custodian:
 
     def release(self, transfer_id: bytes) -> Release:
         """Run the whole gate again and let the outbox have the transaction."""
-        self._refuse_unready()
+        refuse_unready_nodes(self._outside)
         return self._delivery.release(transfer_id)
 
     def deliver(self) -> tuple[Broadcast, ...]:
@@ -425,10 +470,28 @@ class Custodian:
     def _work(self) -> AbstractContextManager[Work]:
         return self._logbook.write(self._outside.clock.now())
 
-    def _refuse_unready(self) -> None:
-        now = self._outside.clock.now()
-        for view in self._outside.views:
-            refuse_unready(view, now)
+
+def refuse_unreleasable(history: History, released: CoinRelease) -> None:
+    """Pass when a coin stands as the officer was shown it, and is quarantined.
+
+    Raises:
+        CoinUnknown, CoinReleaseMismatch, CoinNotQuarantined: it does not, or is not.
+    """
+    row = holding(history, released.outpoint)
+    if row is None:
+        raise CoinUnknown(outpoint=released.outpoint)
+    refuse_other(released, "vault", released.vault, row.vault)
+    refuse_other(released, "block", released.block[::-1], row.block[::-1])
+    if released.amount != row.amount:
+        raise CoinReleaseMismatch(
+            outpoint=released.outpoint, what="sats", actual=str(released.amount), expected=str(row.amount)
+        )
+    if row.spent_by is not None:
+        raise CoinNotQuarantined(outpoint=released.outpoint, problem="was spent already")
+    if not quarantined(history, row.vault, [row]):
+        before = cleared(history, released.outpoint)
+        problem = "was sent for a reason that the log knows" if before is None else f"was released by {before.officer}"
+        raise CoinNotQuarantined(outpoint=released.outpoint, problem=problem)
 
 
 def erasable(history: History, store: StoreView, index: int) -> EntryHead:
@@ -458,6 +521,17 @@ def _holder(history: History, seen: LogEntry) -> bytes | None:
     """The group of the live transfers that spend the deposit which stands by this entry, if there are any."""
     row = holding(history, history.read(DepositSeen, seen.head.index).deposit.outpoint)
     return None if row is None or row.seen != seen.head.index else held_by(history, row.outpoint)
+
+
+def refuse_unready_nodes(outside: Outside) -> None:
+    """Pass when every node is up to date.
+
+    Raises:
+        NodeNotReady, ClockSkew: one is not, or our clock is behind it.
+    """
+    now = outside.clock.now()
+    for view in outside.views:
+        refuse_unready(view, now)
 
 
 def refuse_unready(view: ChainView, now: int) -> None:

@@ -1,9 +1,10 @@
 """Which draft does the coordinator make of a signed request, from which coins and at which rate?
 
-A payment, sweep or consolidation takes coins that nothing else holds. A replacement takes the coins of the newest of
-those it replaces, then of all of them, and others only when these do not suffice; a cancellation takes one coin of each
-and no more than it needs; a child takes its parent's change. Whatever comes out is checked here as everybody else will
-check it, before a coin is held for it; and where nodes would rather keep what waits, nothing is drafted.
+A payment, sweep or consolidation takes coins that nothing else holds, and none that is quarantined. A replacement takes
+the coins of the newest of those it replaces, then of all of them, and others only when these do not suffice; a
+cancellation takes one coin of each and no more than it needs; a child takes its parent's change. Whatever comes out is
+checked here as everybody else will check it, before a coin is held for it; and where nodes would rather keep what
+waits, nothing is drafted.
 
 1. Coins are chosen on the history as it was read, while nobody holds the store: a vault may have thousands.
 2. In the transaction that holds them every rule is asked again, and what else a draft is made from is read as it stands
@@ -14,68 +15,89 @@ Rates are sat/kvB, amounts sats.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from custody.bitcoin.transaction import OutPoint, Transaction
 from custody.charter.decide import refuse_frozen
 from custody.charter.document import VaultPayee
-from custody.history import lists
-from custody.history.holdings import spendable, still_free, unconfirmed
+from custody.history import lists, tables
+from custody.history.holdings import spendable, still_free, unconfirmed, unspent
+from custody.history.quarantine import CoinQuarantined, quarantined, seated
 from custody.history.questions import History
 from custody.history.relations import children, parent_of, refuse_drafted, refuse_vetoed_request, replaced_by
+from custody.history.tables import outpoint_key
 from custody.logbook import Work
 from custody.transfer.child import carried, check_waiting, select_change
 from custody.transfer.draft import Draft, Plan, draft, terms_of
 from custody.transfer.proposal import ReplaceNoConflict, check_conflicts, refuse_far
 from custody.transfer.replacement import Evicted, Waiting, check_payees, check_relayed, check_replacement
 from custody.transfer.request import Purpose, TransferRequest, check_request, refuse_expired_request
-from custody.transfer.selection import Below, InsufficientFunds, Selection, Terms, select_coins, select_everything
+from custody.transfer.selection import (
+    Below,
+    InsufficientFunds,
+    Left,
+    LeftBehind,
+    Rates,
+    Selection,
+    Take,
+    Terms,
+    select_coins,
+    select_everything,
+    small_below,
+)
 from custody.transfer.state import Transfer
 from custody.units import rate_of
 from custody.vault.coins import Coin
-from custody.vault.descriptor import Branch
+from custody.vault.descriptor import Branch, Vault
 
 NOBODY_ASKED: Final = Waiting()
-LONG_TERM_RATE: Final = 10_000
-"""sat/kvB at which coins are thought to be consolidated later (Bitcoin Core's default)."""
+_ALL_THERE_IS: Final = (Purpose.SWEEP, Purpose.CONSOLIDATION)
+"""What is to take all there is, so that what stays has to be said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Coins for a request, by its id, at a rate in sat/kvB, chosen when the log had `size` entries."""
+    """Coins for a request, by its id, at these rates, chosen when the log had `size` entries, and what they leave."""
 
     size: int
     request: bytes
-    rate: int
+    rates: Rates
     selection: Selection
+    left: tuple[LeftBehind, ...]
 
 
-def draft_for(work: Work, request_id: bytes, rate: int, below: Below) -> tuple[Draft, bytes]:
-    """The draft for a request at `rate`, chosen now, and the id of the group of conflicting transfers it is in.
+def draft_for(work: Work, request_id: bytes, rates: Rates, below: Below) -> tuple[Draft, bytes]:
+    """The draft for a request at `rates`, chosen now, and the id of the group of conflicting transfers it is in.
 
     Raises:
         As `choose` and `draft_chosen`.
     """
-    chosen = draft_chosen(work, choose(work.history, request_id, rate, below, work.now), below)
+    chosen = draft_chosen(work, choose(work.history, request_id, rates, below, work.now), below)
     if chosen is None:
         raise AssertionError("nothing changes within one unit of work")
     return chosen
 
 
-def choose(history: History, request_id: bytes, rate: int, below: Below, now: int) -> Choice:
-    """Coins for a request at `rate` (sat/kvB), as it stands at `now` (Unix seconds).
+def choose(history: History, request_id: bytes, rates: Rates, below: Below, now: int) -> Choice:
+    """Coins for a request at `rates`, as it stands at `now` (Unix seconds).
 
     Raises:
         Frozen, RequestExpired, RequestInUse: nothing is drafted for it now.
         ReplaceNoConflict, ReplacePayees: it may not replace what it names.
         ChildParent, ChildFeeLow: what it names cannot be sped up, or not so.
-        InsufficientFunds, TooHeavy, OutputDust: its coins do not make it.
+        InsufficientFunds, TooHeavy, NothingToConsolidate, OutputDust: its coins do not make it.
+        CoinQuarantined: what it is to replace spends a coin that is quarantined by now.
     """
-    plan, replaced = _asked(history, request_id, rate, now)
+    plan, replaced = _asked(history, request_id, rates, now)
     selection = _select(plan, _Coins.of(history, plan.request, replaced), history, below)
-    return Choice(history.size, request_id, rate, selection)
+    left: tuple[LeftBehind, ...] = ()
+    if plan.request.purpose in _ALL_THERE_IS:
+        groups, taken = frozenset(each.group for each in replaced), {coin.outpoint for coin in selection.coins}
+        left = left_of(history, plan.vault, rates, taken, groups)
+    return Choice(history.size, request_id, rates, selection, left)
 
 
 def rivals(history: History, request_id: bytes) -> tuple[bytes, ...]:
@@ -98,11 +120,11 @@ def draft_chosen(
         ChildParent: what it names cannot be sped up any more.
     """
     history = work.history
-    plan, replaced = _asked(history, choice.request, choice.rate, work.now)
+    plan, replaced = _asked(history, choice.request, choice.rates, work.now)
     groups, coins = frozenset(each.group for each in replaced), choice.selection.coins
     if history.size != choice.size and not all(still_free(history, plan.vault.id, each, groups) for each in coins):
         return None
-    drafted = draft(plan, choice.selection, below)
+    drafted = draft(replace(plan, left=choice.left), choice.selection, below)
     check_conflicts(drafted, {each.id: each.draft for each in replaced})
     check_replacement(drafted, plan.request, replaced)
     known = tuple(_evicted(history, replaced))
@@ -110,7 +132,40 @@ def draft_chosen(
     return drafted, replaced[0].group if replaced else drafted.transfer_id
 
 
-def _asked(history: History, request_id: bytes, rate: int, now: int) -> tuple[Plan, tuple[Transfer, ...]]:
+def left_of(
+    history: History,
+    vault: Vault,
+    rates: Rates,
+    taken: Container[OutPoint] = (),
+    groups: frozenset[bytes] = frozenset(),
+) -> tuple[LeftBehind, ...]:
+    """What stays of a vault's coins, and why, when one transfer takes `taken` of all that it may at these rates.
+
+    What none but `groups` hold is not held. Each coin counts once, for the first reason that holds.
+    """
+    rows = [row for row in unspent(history, vault.id) if row.outpoint not in taken]
+    held = history.state.get_many(tables.HELD, {outpoint_key(row.outpoint) for row in rows})
+    shut = quarantined(history, vault.id, rows)
+    small, cost = small_below(vault.input_weight, rates.long_term), small_below(vault.input_weight, rates.now)
+    counts, sums = Counter[Left](), Counter[Left]()
+    for row in rows:
+        holder = held.get(outpoint_key(row.outpoint))
+        if row.outpoint in shut:
+            why = Left.QUARANTINED
+        elif holder is not None and holder.value not in groups:
+            why = Left.HELD
+        elif row.amount <= small:
+            why = Left.SMALL
+        elif not row.is_mature:
+            why = Left.NOT_DEEP
+        else:
+            why = Left.COSTLY if row.amount <= cost else Left.NO_ROOM
+        counts[why] += 1
+        sums[why] += row.amount
+    return tuple(LeftBehind(why=why, coins=counts[why], amount=sums[why]) for why in Left if counts[why])
+
+
+def _asked(history: History, request_id: bytes, rates: Rates, now: int) -> tuple[Plan, tuple[Transfer, ...]]:
     """What a draft of the request is made from beside coins, and the transfers that it has to conflict with."""
     refuse_frozen(history.frozen_by)
     request = check_request(history.request(request_id), history.charter)
@@ -121,10 +176,10 @@ def _asked(history: History, request_id: bytes, rate: int, now: int) -> tuple[Pl
     check_payees(request, replaced)
     if request.parent is not None:
         parent_of(history, request)
-    return _plan(history, request, rate, now), replaced
+    return _plan(history, request, rates, now), replaced
 
 
-def _plan(history: History, request: TransferRequest, rate: int, now: int) -> Plan:
+def _plan(history: History, request: TransferRequest, rates: Rates, now: int) -> Plan:
     charter = history.charter
     entry, vault = charter.vault_by_id(request.vault)
     payees = (charter.payee(payment.payee) for payment in request.payments)
@@ -139,8 +194,9 @@ def _plan(history: History, request: TransferRequest, rate: int, now: int) -> Pl
         next_change=next_change,
         next_receive={name: lists.next_receive(history, name) for name in paid},
         height=history.height,
-        rate=rate,
+        rate=rates.now,
         at=now,
+        long_term_rate=rates.long_term,
     )
 
 
@@ -164,6 +220,7 @@ class _Coins:
         for each in replaced:
             own = tuple(_available(history, mature, each.draft.outpoints))
             if not own:
+                _refuse_shut(history, each)
                 raise ReplaceNoConflict(transfer=each.id.hex())
             found.append((each, own))
         theirs = {coin.outpoint for _, own in found for coin in own}
@@ -193,6 +250,12 @@ class _Coins:
         return same[-1] if same else self.newest()
 
 
+def _refuse_shut(history: History, transfer: Transfer) -> None:
+    """Pass when no coin of a transfer is quarantined: what a reorganisation has moved may be."""
+    for outpoint, why in quarantined(history, transfer.row.vault, seated(transfer.draft)).items():
+        raise CoinQuarantined(outpoint=outpoint, problem=why.told)
+
+
 def _available(history: History, mature: dict[OutPoint, Coin], outpoints: Iterable[OutPoint]) -> Iterator[Coin]:
     for outpoint in outpoints:
         # What a child spends is change of a transfer in no block: no deposit yet, and all the same to be spent again.
@@ -202,14 +265,16 @@ def _available(history: History, mature: dict[OutPoint, Coin], outpoints: Iterab
 
 
 def _select(plan: Plan, coins: _Coins, history: History, below: Below) -> Selection:
-    terms, purpose = terms_of(plan, LONG_TERM_RATE), plan.request.purpose
+    terms, purpose = terms_of(plan), plan.request.purpose
     match purpose:
         case Purpose.PAYMENT:
             return _pay_again(coins, terms, below) if coins.replaced else select_coins(coins.free, terms, below)
         case Purpose.SWEEP | Purpose.CONSOLIDATION if coins.replaced:
-            return select_everything((), replace(terms, must=coins.same_purpose(purpose)), limit=False)
-        case Purpose.SWEEP | Purpose.CONSOLIDATION:
-            return select_everything(coins.free, terms, limit=purpose is Purpose.CONSOLIDATION)
+            return select_everything((), replace(terms, must=coins.same_purpose(purpose)), Take.ALL)
+        case Purpose.SWEEP:
+            return select_everything(coins.free, terms, Take.LARGEST)
+        case Purpose.CONSOLIDATION:
+            return select_everything(coins.free, terms, Take.SMALLEST)
         case Purpose.CANCELLATION:
             return _cancel(coins, terms)
         case Purpose.CHILD:
@@ -230,9 +295,9 @@ def _pay_again(coins: _Coins, terms: Terms, below: Below) -> Selection:
 def _cancel(coins: _Coins, terms: Terms) -> Selection:
     """One coin of each; all of theirs when that does not pay the fee."""
     try:
-        return select_everything((), replace(terms, must=coins.one_each()), limit=False)
+        return select_everything((), replace(terms, must=coins.one_each()), Take.ALL)
     except InsufficientFunds:
-        return select_everything((), replace(terms, must=coins.all_replaced()), limit=False)
+        return select_everything((), replace(terms, must=coins.all_replaced()), Take.ALL)
 
 
 def _evicted(history: History, replaced: Iterable[Transfer]) -> Iterator[Evicted]:

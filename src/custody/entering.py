@@ -15,15 +15,18 @@ from custody.clock import time_that_has_come
 from custody.envelope import Envelope
 from custody.history import kinds, lists, tables
 from custody.history.holdings import holding, past_height
+from custody.history.quarantine import is_to_be_told
 from custody.history.questions import History
 from custody.history.relations import children, is_stranded, members
 from custody.history.tables import height_key, outpoint_key, outpoint_of
 from custody.logbook import Work
 from custody.looking import OUTPOINT, Place
 from custody.transfer.observe import (
+    CameEarly,
     ChainSeen,
     CoinMatured,
     DepositReversed,
+    DepositSeen,
     PastSpend,
     Spend,
     SpendReversed,
@@ -148,12 +151,20 @@ def enter_found(work: Work, found: Iterable[Found]) -> None:
         for seen, transaction in each.deposits:
             if holding(work.history, seen.deposit.outpoint) is None:
                 work.append(kinds.DEPOSIT_SEEN, seen)
+                _tell_early(work, seen)
                 if seen.txid not in kept:
                     # Without its witness: a miner may change that, and a reorganisation must not change the evidence.
                     work.store.keep_document(seen.txid, transaction.stripped())
                     kept.add(seen.txid)
         for spend in each.spends:
             _see_spend(work, spend)
+
+
+def _tell_early(work: Work, seen: DepositSeen) -> None:
+    """Enter of a deposit that its block came before its address was given out, where others could not know."""
+    row = holding(work.history, seen.deposit.outpoint)
+    if row is not None and is_to_be_told(work.history, row):
+        work.append(kinds.CAME_EARLY, CameEarly(txid=seen.txid, vout=seen.vout, at=work.now))
 
 
 def _see_spend(work: Work, spend: Spend) -> None:

@@ -146,7 +146,17 @@ def _draft(vault: Vault, size: int) -> tuple[Draft, dict[bytes, bytes]]:
         spent=tuple(spent),
     )
     seats = tuple(Seat(branch=Branch.RECEIVE, index=index) for index in range(size))
-    drafted = Draft(identity=identity, seats=seats, change=0, destinations=(), rate=1000, height=0, at=0)
+    drafted = Draft(
+        identity=identity,
+        seats=seats,
+        change=0,
+        destinations=(),
+        rate=1000,
+        long_term_rate=1000,
+        left=(),
+        height=0,
+        at=0,
+    )
     return drafted, previous
 
 

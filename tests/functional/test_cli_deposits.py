@@ -117,6 +117,104 @@ def test_each_coin_says_where_it_came_from(office):
     assert "in 2 deposits" in office.types("vault", "addresses", "reserve").stdout
 
 
+# --- quarantine -------------------------------------------------------------------------------------------------------
+
+
+def states(office):
+    return {each["outpoint"]: (each["state"], each["quarantine"]) for each in office.does("coin", "list")["coins"]}
+
+
+def examined(office, transfer):
+    """What an officer's machine makes of a transfer."""
+    office.witnessed()
+    evidence = office.new_path("evidence.json")
+    office.does("transfer", "evidence", transfer, "-o", evidence)
+    office.trusted_by(OFFICERS[0])
+    return office.at_station(OFFICERS[0], "inspect", evidence), evidence
+
+
+def test_what_nobody_was_to_send_is_quarantined_and_counted_apart(office):
+    office.funded()
+    office.does("regtest", "pay", office.cast.vault.address(0, 40), "0.3 BTC")
+    office.does("regtest", "pay", office.cast.vault.address(0, 0), "1000")
+    found = [("mature", None), ("quarantined", "not-issued"), ("quarantined", "small")]
+    assert sorted(states(office).values(), key=str) == found
+    totals = {"mature": 60_000_000, "held": 0, "seen": 0, "quarantined": 30_001_000, "total": 90_001_000}
+    assert office.does("coin", "balance")["reserve"] == totals
+    assert "quarantined: not-issued" in office.types("coin", "list").stdout
+    assert "quarantined" in office.types("coin", "balance").stdout
+    office.refuses("INSUFFICIENT_FUNDS", "transfer", "draft", office.requested("--pay", "Supplier=0.7 BTC"))
+
+
+def test_what_a_sweep_leaves_is_said_wherever_it_is_looked_at(office):
+    office.funded()
+    office.does("regtest", "pay", office.cast.vault.address(0, 40), "0.3 BTC")
+    office.does("regtest", "pay", office.cast.vault.address(0, 0), "1000")
+    left = [{"why": "quarantined", "coins": 1, "sats": 30_000_000}, {"why": "small", "coins": 1, "sats": 1_000}]
+    options = ("--sweep", "Supplier", "--reason", "closing", "--key", office.key(REQUESTER))
+    asked = office.does("transfer", "request", *options)
+    assert asked["would_leave"] == left
+    told = office.types("transfer", "request", *options)
+    assert "at 10.000 sat/vB, not everything would be taken" in told.stderr, told.stderr
+    drafted = office.does("transfer", "draft", asked["id"], "--feerate", "1000")
+    assert (drafted["left_behind"], drafted["long_term_fee_rate"]) == (left, 10_000)
+    assert office.does("transfer", "show", drafted["transfer"])["left_behind"] == left
+    assert (
+        "1 coin, 0.30000000 BTC in all, stays: quarantined"
+        in office.types("transfer", "show", drafted["transfer"]).stdout
+    )
+    found, evidence = examined(office, drafted["transfer"])
+    assert found["left_behind"] == left
+    assert any("which other coins the vault has" in each for each in found["not_checked"])
+    shown = office.types_at(OFFICERS[0], "inspect", evidence).output
+    assert "Stays in the vault, as the coordinator says" in shown
+    assert "worth no more than spending them costs at the long-term rate" in shown
+
+
+def test_an_officer_s_release_is_entered_and_shown(office):
+    office.funded()
+    office.does("regtest", "pay", office.cast.vault.address(0, 40), "0.3 BTC")
+    (far,) = [each for each in office.does("coin", "list")["coins"] if each["index"] == 40]
+    release = ("coin", "release", far["outpoint"], "--reason", "the ministry, by mistake")
+    office.refuses("COIN_RELEASE_AUTHOR", *release, "--key", office.key(REQUESTER))
+    done = office.does(*release, "--key", office.key(OFFICERS[0]))
+    assert (done["officer"], done["coin"], done["vault"]) == (OFFICERS[0], far["outpoint"], "reserve")
+    assert states(office)[far["outpoint"]] == ("mature", None)
+    office.refuses("COIN_NOT_QUARANTINED", *release, "--key", office.key(OFFICERS[1]))
+    transfer = office.drafted("--pay", "Supplier=0.7 BTC")
+    for told in (office.does("transfer", "show", transfer), examined(office, transfer)[0]):
+        assert [(each["outpoint"], each["officer"]) for each in told["released_coins"]] == [
+            (far["outpoint"], OFFICERS[0])
+        ]
+    assert "Released from quarantine" in office.types("transfer", "show", transfer).stdout
+    office.delivered(transfer)
+
+
+def test_an_officer_releases_at_a_machine_of_their_own(office):
+    office.funded()
+    office.does("regtest", "pay", office.cast.vault.address(1, 5), "0.3 BTC")
+    (coin,) = [each for each in office.does("coin", "list")["coins"] if each["branch"] == 1]
+    paper, signed = office.new_path("to-release.json"), office.new_path("released.json")
+    release = ("coin", "release", coin["outpoint"], "--reason", "a payer's old note", "--officer", OFFICERS[0])
+    written = office.does(*release, "-o", paper)
+    assert (written["file"], written["block"]) == (paper, coin["block"])
+    office.trusted_by(OFFICERS[0])
+    assert office.at_station(OFFICERS[0], "inspect", paper)["signature"] == "nobody has signed it yet"
+    at_station = ("release-coin", paper, "-o", signed, "--yes")
+    office.refused_at(OFFICERS[0], "COIN_RELEASE_AUTHOR", *at_station, "--key", office.key(OFFICERS[1]))
+    told = office.at_station(OFFICERS[0], *at_station, "--key", office.key(OFFICERS[0]))
+    assert (told["coin"], told["amount"], told["reason"]) == (coin["outpoint"], 30_000_000, "a payer's old note")
+    inspected = office.at_station(OFFICERS[0], "inspect", signed)
+    assert inspected["signature"] == f"signed by {OFFICERS[0]}, with the key in the charter trusted here"
+    # Unsigned, the paper is nobody's word.
+    office.refuses("COIN_RELEASE_AUTHOR", "coin", "release", "--signed", paper)
+    assert office.does("coin", "release", "--signed", signed)["officer"] == OFFICERS[0]
+    assert states(office)[coin["outpoint"]] == ("mature", None)
+    for wrong in ((), ("--signed", signed, "--reason", "x"), (coin["outpoint"], "--reason", "x")):
+        assert office.types("coin", "release", *wrong).exit_code == 2
+    office.refuses("COIN_UNKNOWN", "coin", "release", f"{'0' * 64}:0", *release[3:], "-o", office.new_path("x.json"))
+
+
 # --- issuing ----------------------------------------------------------------------------------------------------------
 
 

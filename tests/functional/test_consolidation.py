@@ -14,7 +14,7 @@ import pytest
 
 from custody.bitcoin.transaction import OutPoint, TxOut
 from custody.testing.asserts import refuses
-from custody.testing.cast import OFFICERS, SUPPLIER, Setting
+from custody.testing.cast import OFFICERS, SUPPLIER, Setting, expected
 from custody.testing.chain import RegtestChain
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import Scenario
@@ -41,7 +41,8 @@ class Story:
         office.set_up("--node", f"http://{node.rpc.name}", "--cookie", node.credentials.path)
         amounts = list(range(30_000, 30_000 + 17 * COINS, 17))
         Random(7).shuffle(amounts)  # noqa: S311 - the same on every run
-        scripts = office.cast.vault.scripts(Branch.RECEIVE, 0, COINS)
+        office.does(*office.address_for("small deposits"))
+        scripts = [office.cast.vault.script_pubkey(Branch.RECEIVE, 0)] * COINS
         self.amounts = self.pay([TxOut(*each) for each in zip(amounts, scripts, strict=True)])
         self.chain.mine()
         office.does("observe")
@@ -99,9 +100,12 @@ def test_every_judge_agrees_and_python_bitcointx_is_not_asked_beyond_its_size(st
 
 def test_the_draft_says_how_many_coins_it_leaves_for_another(story):
     assert story.told.exit_code == 0, story.told.output
-    assert f"{FIT} coins are taken" in story.told.stderr
-    assert f"{COINS - FIT} larger coins are left for another consolidation" in story.told.stderr
-    assert story.second_draft["left_behind"] == {"taken": COINS - FIT + 1, "for_another": 0, "not_worth_it": 0}
+    assert f"{COINS - FIT} coins, " in story.told.stdout
+    assert "in all, stay: no room for them" in story.told.stdout
+    left = sum(sorted(story.amounts.values())[FIT:])
+    stays = [{"why": "no-room", "coins": COINS - FIT, "sats": left}]
+    assert story.first[2]["left_behind"] == stays
+    assert story.second_draft["left_behind"] == []
 
 
 def test_a_second_consolidation_takes_what_was_left_and_one_coin_remains(story):
@@ -125,7 +129,8 @@ def test_coins_whose_file_nobody_would_take_back_are_refused_while_the_draft_can
     with RegtestChain.funded(4) as chain:
         scenario = Scenario.begin(SETTING, chain=chain)
         scenario.custodian.observe()
-        scripts = scenario.cast.vault.scripts(Branch.RECEIVE, 0, 1_000)
+        scripts = [scenario.cast.vault.script_pubkey(Branch.RECEIVE, 0)] * 1_000
+        scenario.custodian.issue_address("reserve", expected("small deposits"))
         chain.pay_all([TxOut(30_000 + at, script) for at, script in enumerate(scripts)])
         scenario.mine()
         request = scenario.custodian.submit(scenario.request(purpose=Purpose.CONSOLIDATION))

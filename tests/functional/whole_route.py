@@ -19,7 +19,7 @@ from custody.backends.sql import create_store
 from custody.bitcoin.psbt import read_psbt_file
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.examine.evidence import Evidence
-from custody.testing.cast import Setting, make_cast
+from custody.testing.cast import Setting, expected, make_cast
 from custody.testing.node import NodeChain, OfflineNode
 from custody.testing.scenario import Scenario
 from custody.transfer.request import Purpose
@@ -47,8 +47,9 @@ def main(bitcoind: str, coins: int, in_one_payment: int) -> None:
         store = create_store(Path(place) / "store", Network.REGTEST, make_cast(SETTING).charter.origin)
         story = Scenario.begin(SETTING, chain=chain, store=store)
         story.custodian.observe()
-        scripts = story.cast.vault.scripts(Branch.RECEIVE, 0, coins)
-        outputs = [TxOut(30_000 + at, script) for at, script in enumerate(scripts)]
+        story.custodian.issue_address("reserve", expected("small deposits"))
+        script = story.cast.vault.script_pubkey(Branch.RECEIVE, 0)
+        outputs = [TxOut(30_000 + at, script) for at in range(coins)]
         for start in range(0, coins, in_one_payment):
             chain.pay_all(outputs[start : start + in_one_payment])
             if start // in_one_payment % _WAITING == _WAITING - 1:

@@ -33,6 +33,7 @@ from custody.log import EMPTY_ROOT
 from custody.record import Record
 from custody.testing.cast import OFFICERS, REQUESTER, SUPPLIER, Cast, make_cast
 from custody.testing.forge import READ_BEFORE, Forge, Story
+from custody.transfer.address import AddressIssued
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Authorization, Opinion
 from custody.transfer.draft import Draft, Plan, draft, outputs_of
@@ -202,8 +203,20 @@ class Forger:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     def log(self) -> Forge:
+        """A log with the charter, a look at the chain, and the addresses of the first coins, given out."""
+        log = self.bare_log()
+        for index in range(len(self.coins)):
+            self.issue(log, index)
+        return log
+
+    def bare_log(self) -> Forge:
         """A log with the charter and a look at the chain."""
         return Forge.begun(self.cast, self.now, HEIGHT)
+
+    def issue(self, log: Forge, index: int) -> None:
+        """Enter that the address at a receive index was given out."""
+        annex = annex_of(f"deposit {index}").named
+        log.write(kinds.ADDRESS_ISSUED, AddressIssued.of("seized", annex, self.vault.id, index, 0, self.now))
 
     def previous_of(self, drafted: Draft) -> tuple[bytes, ...]:
         """The previous transactions of what a draft spends, as far as they are known."""

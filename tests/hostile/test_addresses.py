@@ -206,7 +206,7 @@ def test_an_address_of_an_unknown_vault_has_no_place_in_the_log(forger):
 
 @pytest.mark.parametrize(("branch", "index"), [(0, MOST_SKIPPED), (0, 2**31 - 1), (1, 0)])
 def test_no_address_is_given_out_far_ahead_of_its_turn_or_from_the_change_branch(forger, edit, branch, index):
-    log = forger.log()
+    log = forger.bare_log()
     issued = edit(AddressIssued.of("seized", bytes(32), forger.vault.id, index, 0, 0), branch=branch)
     log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("HISTORY_INVALID"):

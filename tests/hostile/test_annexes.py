@@ -80,7 +80,7 @@ def test_words_that_are_no_reason_are_refused_though_they_were_signed(forger, ed
 
 
 def test_a_statement_goes_by_the_annex_that_the_log_names(forger, edit):
-    log = forger.log()
+    log = forger.bare_log()
     honest = Annex.of(AddressAnnex.of(expected()), bytes(32))
     issued = AddressIssued.of("seized", honest.named, forger.vault.id, 0, 0, forger.now)
     log.annex(honest)

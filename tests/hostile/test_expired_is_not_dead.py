@@ -95,7 +95,7 @@ def test_a_replacement_takes_a_coin_of_what_it_replaces(story):
 def test_a_replacement_from_other_coins_is_refused(forger, stage):
     # The coordinator has signatures on T1, and logs a T2 that says it replaces T1, from a coin T1 does not spend.
     log, first = signing(forger)
-    other = forger.coin(90_000_000, 0, 7)
+    other = forger.coin(90_000_000, 0, 1)
     request = forger.request((SUPPLIER, 70_000_000), replaces=(first.transfer_id,), nonce=b"\x02" * 16)
     beside = forger.redrafted(forger.draft(request, coins=(other,)))
     with refuses("HISTORY_INVALID") as caught:
@@ -172,7 +172,7 @@ def test_a_signed_transfer_asked_for_again_is_the_same_transfer(forger, stage):
     # The same request drafted anew from other coins: officers would read the same payee, amount and reason.
     log, first = signing(forger)
     request = forger.request()
-    other = forger.coin(90_000_000, 0, 7)
+    other = forger.coin(90_000_000, 0, 1)
     again = renamed(forger, forger.draft(request, coins=(other,)))
     assert set(again.outpoints).isdisjoint(first.outpoints)
     with refuses("HISTORY_INVALID") as caught:

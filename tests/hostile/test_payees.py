@@ -177,22 +177,22 @@ def to_vault(forger, index: int) -> tuple[Envelope, Draft]:
 
 
 def test_a_vault_is_paid_at_its_next_index_and_at_no_other(forger, stage):
-    request, drafted = to_vault(forger, 0)
+    request, drafted = to_vault(forger, 2)
     assert forger.judge(drafted, stage, request=request)
-    for index in (1, 100, FAR):
+    for index in (0, 3, 100, FAR):
         request, drafted = to_vault(forger, index)
         with refuses("INDEX_NOT_NEXT"):
             forger.judge(drafted, stage, request=request)
 
 
 def test_an_index_that_was_used_is_not_used_again(forger, stage):
-    request, drafted = to_vault(forger, 0)
+    request, drafted = to_vault(forger, 2)
     log = forger.log()
-    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 0, 0, forger.now)
+    issued = AddressIssued.of("seized", bytes(32), forger.vault.id, 2, 0, forger.now)
     log.write(kinds.ADDRESS_ISSUED, issued)
     with refuses("INDEX_NOT_NEXT"):
         forger.judge(drafted, stage, request=request, log=log)
-    request, drafted = to_vault(forger, 1)
+    request, drafted = to_vault(forger, 3)
     log = forger.log()
     log.write(kinds.ADDRESS_ISSUED, issued)
     assert forger.judge(drafted, stage, request=request, log=log)
@@ -225,7 +225,7 @@ def test_a_draft_that_nobody_will_sign_does_not_push_the_next_index_out_of_reach
         bait_request = forger.request(("Reserve", 1_000_000), nonce=b"\x01" * 16)
         bait = forger.draft(bait_request, coins=(forger.coin(5_000_000, 0, 9),))
         bait = forger.redrafted(bait, destinations=(VaultDestination(payee="Reserve", index=FAR - 1),), change=0)
-        request, drafted = to_vault(forger, 0)
+        request, drafted = to_vault(forger, 2)
         change = forger.vault.script_pubkey(Branch.CHANGE, 0)
         outputs = [
             TxOut(each.amount, forger.vault.script_pubkey(Branch.CHANGE, 1)) if each.script_pubkey == change else each

@@ -97,6 +97,8 @@ class Reader:
             change=changes[0][0] if changes else None,
             destinations=(),
             rate=self.honest.rate,
+            long_term_rate=self.honest.long_term_rate,
+            left=self.honest.left,
             height=self.honest.height,
             at=self.honest.at,
         )

@@ -197,7 +197,7 @@ def test_a_coordinator_that_means_well_drafts_no_such_bump_and_holds_nothing(sto
 
 def test_a_needless_coin_more_is_refused(plot, stage):
     first = plot.signing(plot.request(PAYMENT))
-    more = plot.forger.coin(90_000_000, 0, 7)
+    more = plot.forger.coin(90_000_000, 0, 1)
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     made = plot.draft(request, fee=2 * FEE, coins=(*plot.forger.coins, more))
     with refuses("REPLACE_INPUTS") as caught:
@@ -207,7 +207,7 @@ def test_a_needless_coin_more_is_refused(plot, stage):
 
 def test_a_coin_in_the_place_of_one_that_would_do_is_refused(plot, stage):
     first = plot.signing(plot.request(PAYMENT))
-    other = plot.forger.coin(90_000_000, 0, 7)
+    other = plot.forger.coin(90_000_000, 0, 1)
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     made = plot.draft(request, fee=2 * FEE, coins=(plot.forger.coins[0], other))
     with refuses("REPLACE_INPUTS"):
@@ -219,7 +219,7 @@ def test_a_coin_more_passes_from_the_first_satoshi_that_is_missing(plot, stage, 
     total = sum(coin.amount for coin in plot.forger.coins)
     payment = (SUPPLIER, total - 2 * FEE)
     first = plot.signing(plot.request(payment), fee=FEE)
-    more = plot.forger.coin(90_000_000, 0, 7)
+    more = plot.forger.coin(90_000_000, 0, 1)
     request = plot.request(payment, replaces=(first.transfer_id,))
     made = plot.draft(request, fee=2 * FEE + missing, coins=(*plot.forger.coins, more))
     if is_needed:
@@ -233,7 +233,7 @@ def test_a_forged_rival_that_belittles_the_coins_makes_no_room_for_another(plot,
     first = plot.signing(plot.request(PAYMENT))
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     enter_drafted(plot, belittled(plot, plot.draft(request, fee=2 * FEE)), request)
-    more = plot.forger.coin(90_000_000, 0, 7)
+    more = plot.forger.coin(90_000_000, 0, 1)
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
     made = plot.draft(request, fee=3 * FEE, coins=(*plot.forger.coins, more))
     with refuses("REPLACE_INPUTS"):
@@ -329,7 +329,7 @@ def test_a_forged_rival_with_a_fee_below_nothing_makes_no_room(plot, stage):
 
 
 def test_a_bump_with_a_coin_of_another_live_transfer_is_refused(plot, stage):
-    other = plot.forger.coin(90_000_000, 0, 7)
+    other = plot.forger.coin(90_000_000, 0, 1)
     first = plot.signing(plot.request(PAYMENT))
     plot.signing(plot.request((TAX_OFFICE, 5_000_000)), coins=(other,))
     request = plot.request(PAYMENT, replaces=(first.transfer_id,))
@@ -340,7 +340,7 @@ def test_a_bump_with_a_coin_of_another_live_transfer_is_refused(plot, stage):
 
 
 def test_two_transfers_that_have_nothing_to_do_with_each_other_are_not_replaced_by_one(plot, stage):
-    other = plot.forger.coin(90_000_000, 0, 7)
+    other = plot.forger.coin(90_000_000, 0, 1)
     first = plot.signing(plot.request(PAYMENT))
     second = plot.signing(plot.request(PAYMENT), coins=(other,))
     request = plot.request(PAYMENT, replaces=(first.transfer_id, second.transfer_id))
@@ -383,7 +383,7 @@ def test_a_child_of_a_released_transfer_passes_and_is_judged_with_its_parent(fam
 @pytest.mark.parametrize("beside", [False, True], ids=["instead", "beside"])
 def test_a_child_that_spends_something_else_is_refused(family, stage, beside):
     plot, parent, request = family
-    other = plot.forger.coin(90_000_000, 0, 7)
+    other = plot.forger.coin(90_000_000, 0, 1)
     coins = (change_of(plot, parent), other) if beside else (other,)
     with refuses("CHILD_INPUTS"):
         plot.judge(plot.draft(request, coins=coins), request, stage)

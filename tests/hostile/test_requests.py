@@ -200,7 +200,7 @@ def other_drafts(forger, edit) -> dict[str, Draft]:
             drafted, outputs=(replace(first, amount=first.amount + 1), *rest)
         ),
         "another locktime": forger.redrafted(drafted, locktime=0),
-        "other coins": forger.draft(coins=(forger.coins[0], forger.coin(40_000_000, 0, 5))),
+        "other coins": forger.draft(coins=(forger.coins[0], forger.coin(40_000_000, 0, 1))),
         "another request": forger.draft(forger.request(reason="invoice 18")),
         "another network": edit(drafted, identity=edit(drafted.identity, network=Network.MAIN)),
         "another vault": edit(drafted, identity=edit(drafted.identity, vault=bytes(32))),
@@ -585,7 +585,8 @@ def test_evidence_with_a_line_of_another_log_is_refused(forger, edit):
     other = forger.log()
     other.write(kinds.REQUESTED, forger.request(), author="somebody else")
     lines = list(evidence.lines)
-    lines[2] = write_line(other.entries[2]).decode()
+    asked = len(other.entries) - 1
+    lines[asked] = write_line(other.entries[asked]).decode()
     swapped = edit(evidence, lines=tuple(lines))
     with refuses("PROOF_INVALID"):
         examine(swapped, State(forger.cast.digest), Stage.SIGN, forger.now)

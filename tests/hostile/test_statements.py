@@ -65,7 +65,7 @@ def issue(log: Forge, deposit: ExpectedDeposit, vault: bytes, index: int) -> Add
 @pytest.fixture
 def issued(forger) -> Forge:
     """A log in which the ministry was given index 0, and somebody else index 1."""
-    log = forger.log()
+    log = forger.bare_log()
     for index, deposit in enumerate((expected(), expected("mined in May", "mined"))):
         issue(log, deposit, forger.vault.id, index)
     return log

@@ -35,7 +35,7 @@ from custody.history.questions import History
 from custody.history.state import State
 from custody.log import LogEntry
 from custody.record import Record
-from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting, make_cast
+from custody.testing.cast import OFFICERS, STRANGER, SUPPLIER, Cast, Setting, expected, make_cast
 from custody.testing.chain import RegtestChain
 from custody.testing.forge import Forge, sealed
 from custody.testing.scenario import Scenario
@@ -257,6 +257,7 @@ def _play(story: Scenario) -> Told:
     with custodian._work() as work:
         work.annex(paper.annex)
         abandon(work, work.history.transfer(lost_coin), paper.signed)
+    _release_unasked(story)
     # Two thefts; the block of the second loses its place.
     _steal(story.chain, story.cast, 51)
     story.mine()
@@ -267,6 +268,16 @@ def _play(story: Scenario) -> Told:
     with story.store.read() as view:
         entries = tuple(view.entries())
     return Told(story.cast, entries, now, transfer_id, to_approve, to_sign, to_release, answers)
+
+
+def _release_unasked(story: Scenario) -> None:
+    """A coin came before its address was given out, in a block that nobody had looked at: an officer releases it."""
+    due = story.history().next_index(story.cast.vault.id, Branch.RECEIVE)
+    coin = story.chain.pay(story.cast.vault.script_pubkey(Branch.RECEIVE, due), 9_000_000)
+    story.chain.mine()
+    story.custodian.issue_address("reserve", expected("later"))
+    story.custodian.observe()
+    story.custodian.release_coin(story.coin_release(coin))
 
 
 def _steal(chain: RegtestChain, cast: Cast, index: int) -> Transaction:

@@ -56,7 +56,8 @@ _TRANSFER: Final = {
 }
 _COIN: Final = {
     "list": Lazy(f"{_COMMANDS}.coin:list_coins", "List the coins: state, amount, class, payer, address."),
-    "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held and only seen."),
+    "balance": Lazy(f"{_COMMANDS}.coin:balance", "Show what the vaults hold: mature, held, seen, quarantined."),
+    "release": Lazy(f"{_COMMANDS}.coin_release:release", "Let a quarantined coin be spent, by an officer's word."),
     "reconcile": Lazy(f"{_COMMANDS}.unspent:reconcile", "Compare the log with the chain's unspent outputs."),
 }
 _NODE: Final = {

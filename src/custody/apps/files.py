@@ -58,6 +58,7 @@ class FileKind(StrEnum):
     REQUEST = "a signed request for a transfer"
     APPROVAL = "an officer's signed yes or no"
     WITHDRAWAL = "a signed withdrawal of a transfer"
+    COIN_RELEASE = "a release of a coin"
     STATEMENT = "a signed address statement"
     CONFIRMATION = "an officer's confirmation of a sealed state"
     DOCUMENT = "a signed document of a kind that is not known here"
@@ -84,6 +85,7 @@ _ALONE: Final = {
     "payer-card": FileKind.CARD,
     "request-paper": FileKind.REQUEST,
     "withdrawal-paper": FileKind.WITHDRAWAL,
+    "coin-release-paper": FileKind.COIN_RELEASE,
     "witness-request": FileKind.WITNESS_REQUEST,
     "key-file": FileKind.KEY_FILE,
     "log-file": FileKind.LOG,
@@ -106,6 +108,7 @@ _TAKEN_BY: Final = {
     FileKind.CHARTER: "custody-station trust and sign-charter, custody charter merge and custody init",
     FileKind.REQUEST: "custody transfer submit",
     FileKind.APPROVAL: "custody transfer approve",
+    FileKind.COIN_RELEASE: "custody-station release-coin, and once signed to custody coin release --signed",
     FileKind.STATEMENT: "custody-station verify-statement, with the payer card",
     FileKind.CHECKPOINT: "custody log cosign",
     FileKind.LOG: "custody-station catch-up",

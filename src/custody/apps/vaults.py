@@ -36,10 +36,10 @@ def compare_vault_in(path: str, charter: Charter, name: str) -> None:
     found = read_vault(read_text(path, MAX_VAULT_TEXT, _WHAT), charter.network)
     tell_notes(found.notes)
     own = charter.vault(name)
-    if found.vault.id != own.id and found.vault.script_pubkey(0, 0) == own.script_pubkey(0, 0):
+    if found.vault.id == own.id and found.vault.descriptor != own.descriptor:
         output().talk(
-            "note: its first address is the charter's. Its keys stand in another order, or with other origins: that is "
-            "another text, which devices enrol as another vault. Export the charter's: custody vault export"
+            "note: it is the charter's vault in another text: its keys stand in another order, or are said to come from "
+            "elsewhere. Devices enrol that as another vault; give them the charter's: custody vault export"
         )
     compare_vault(charter, name, found.vault.descriptor)
 

@@ -11,7 +11,8 @@ Officer, station and release use the same steps, so none can be shown something 
 5. This transfer stands in that log with these very bytes.
 6. The transaction is what its TransferId covers: amounts proved by previous transactions, inputs of this vault, change
    at the next index of the log, nothing that makes it valid later instead of now; what replaces another transfer is
-   for the same, and what speeds one up spends its change.
+   for the same, and what speeds one up spends its change; no coin is spent that nobody was to send, unless an officer
+   has released it.
 7. The rules allow it, and the decision in the log is the one they give.
 8. Officers have approved it, or what is still missing is said.
 
@@ -26,14 +27,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
-from custody.bitcoin.transaction import PreviousTransaction
+from custody.bitcoin.transaction import OutPoint, PreviousTransaction
 from custody.charter.decide import Decision, decide, refuse_denied
 from custody.charter.document import Charter
 from custody.charter.facts import Facts
 from custody.charter.rules import Case
 from custody.clock import refuse_behind, refuse_old
 from custody.envelope import Envelope
-from custody.errors import Refused
+from custody.errors import CustodyError, Refused
 from custody.examine.evidence import Evidence, Stage, adopted_in, gather, in_order, told_of
 from custody.examine.shown import (
     Shown,
@@ -48,9 +49,11 @@ from custody.examine.shown import (
     unseen,
     witness_finding,
 )
+from custody.history.quarantine import CoinQuarantined, Placed, cleared, makers, quarantined
 from custody.history.questions import History
 from custody.history.relations import PaidAlike, VetoedAlike, paid_alike, refuse_vetoed_request, vetoed_alike
 from custody.history.state import State
+from custody.history.tables import ClearedRow
 from custody.log import Checkpoint, Cosignature, LogEntry, SignedCheckpoint
 from custody.quorum import Tally
 from custody.transfer.approval import RoleTally, authorize, refuse_forked, refuse_vetoed, tallies
@@ -68,7 +71,7 @@ from custody.transfer.request import (
 )
 from custody.transfer.signing import KnownNonces, signing_psbt
 from custody.transfer.state import Transfer
-from custody.transfer.verify import StateChanged
+from custody.transfer.verify import StateChanged, final_txid
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import Reading, read_ownership
 
@@ -104,7 +107,8 @@ class Examination:
     """What a reader knows after every step has passed. `shown` is the log it must remember.
 
     `vetoed_alike` is who has said no to the same payments before, in other requests, and `paid_alike` what else may
-    still make them; `reason` is why the transfer was asked for, None when that was erased or withheld.
+    still make them; `reason` is why the transfer was asked for, None when that was erased or withheld; `released` are
+    the coins that it spends although nobody was to send them, each with the officer who released it.
     """
 
     stage: Stage
@@ -121,6 +125,7 @@ class Examination:
     steps: tuple[Step, ...]
     vetoed_alike: tuple[VetoedAlike, ...] = field(default=())
     paid_alike: tuple[PaidAlike, ...] = field(default=())
+    released: tuple[tuple[OutPoint, ClearedRow], ...] = field(default=())
     not_checked: tuple[str, ...] = field(default=())
 
     @property
@@ -289,6 +294,7 @@ def _examine(
     judged = judge_draft(transfer, proposal, previous, history.height)
     for parent in _parents(transfer):
         check_parent(history, parent)
+    refuse_quarantined(history, proposal.vault, judged.reading.inputs)
     spent = sum(each.amount for each in judged.reading.spent)
     steps.append(
         _step(
@@ -321,6 +327,7 @@ def _examine(
         steps=tuple(steps),
         vetoed_alike=vetoed_alike(history, request),
         paid_alike=paid_alike(history, request),
+        released=_released(history, judged.reading),
         not_checked=_not_checked(charter, transfer, reason, now),
     )
 
@@ -455,13 +462,54 @@ def check_parent(history: History, parent: Transfer) -> None:
         NotLogged, DecisionDiffers, ApprovalMissing, ...: as for a transfer of its own.
         ChildParent: it is not signed.
     """
-    proposal, signing = history.proposal(parent), parent.signing
-    if signing is None:
+    if parent.signing is None:
         raise NotLogged(what="that signatures were asked for on the parent, and a child")
-    own = _as_logged(parent, history.case(parent), proposal.charter, signing.at)
-    authorization = parent.authorization
-    check_authorized(parent, proposal, own, signing.at if authorization is None else authorization.at)
-    refuse_unsigned(parent, proposal.vault)
+    _check_agreed(history, parent, parent.signing.at)
+    refuse_unsigned(parent, history.proposal(parent).vault)
+
+
+def _check_agreed(history: History, transfer: Transfer, at: int) -> None:
+    """Pass when officers have agreed to a transfer that the rules allow; signatures were asked for at `at`."""
+    proposal = history.proposal(transfer)
+    own = _as_logged(transfer, history.case(transfer), proposal.charter, at)
+    authorization = transfer.authorization
+    check_authorized(transfer, proposal, own, at if authorization is None else authorization.at)
+
+
+def refuse_quarantined(history: History, vault: Vault, coins: Sequence[Placed]) -> None:
+    """Pass when every coin that is spent was to be sent by somebody, or was released by an officer since.
+
+    A coin that a transfer of ours made is judged by that transfer: officers have agreed to it, and the coin is its
+    output. The coordinator's entries alone make no stranger's transaction ours.
+
+    Raises:
+        CoinQuarantined: one was not.
+    """
+    for outpoint, why in quarantined(history, vault.id, coins).items():
+        raise CoinQuarantined(outpoint=outpoint, problem=why.told)
+    ours = makers(history, {each.outpoint.txid for each in coins})
+    for each in coins:
+        maker = ours.pop(each.outpoint.txid, None)
+        problem = None if maker is None else _why_not_ours(history, maker, each.outpoint.txid)
+        if problem is not None:
+            raise CoinQuarantined(outpoint=each.outpoint, problem=problem)
+
+
+def _why_not_ours(history: History, maker: Transfer, txid: bytes) -> str | None:
+    """Why a transaction is not shown to be a transfer's of ours, None when it is."""
+    own, signing = "the transfer that is said to have made it", maker.signing
+    try:
+        if signing is None or final_txid(maker.draft, history.proposal(maker).vault) != txid:
+            return f"{own} is another transaction"
+        _check_agreed(history, maker, signing.at)
+    except CustodyError as error:
+        return f"{own} was not agreed to: {error}"
+    return None
+
+
+def _released(history: History, reading: Reading) -> tuple[tuple[OutPoint, ClearedRow], ...]:
+    rows = ((each.outpoint, cleared(history, each.outpoint)) for each in reading.inputs)
+    return tuple((outpoint, row) for outpoint, row in rows if row is not None)
 
 
 def check_authorized(transfer: Transfer, proposal: Proposal, decision: Decision, now: int) -> None:
@@ -512,6 +560,8 @@ def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: 
     if locktime := transfer.draft.transaction.locktime:
         # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
         found.insert(0, f"whether block {locktime} was mined: the coordinator says so")
+    if transfer.request.purpose in (Purpose.SWEEP, Purpose.CONSOLIDATION):
+        found.insert(0, "which other coins the vault has, and why they stay: the coordinator says so")
     if transfer.request.purpose is Purpose.CHILD:
         found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
     if now >= transfer.request.expires:

@@ -21,6 +21,7 @@ from custody.history import lists
 from custody.history.entry import Needed
 from custody.history.fold import fold
 from custody.history.kinds import BY_NAME
+from custody.history.quarantine import cleared
 from custody.history.questions import History
 from custody.history.state import State
 from custody.log import (
@@ -223,13 +224,15 @@ class EvidenceInvalid(InvalidInput, code="EVIDENCE_INVALID"):
 
 
 def needed_size(history: History, transfer_id: bytes) -> int:
-    """Entries that whoever judges this transfer must see at least: all about it, and a freeze.
+    """Entries that whoever judges this transfer must see at least: all about it, releases of its coins, and a freeze.
 
-    Once signatures were requested, what is judged does not change any more: that entry is enough.
+    Once signatures were requested, what is judged of it does not change any more: that entry is enough.
     """
-    row = history.transfer(transfer_id).row
-    freeze = history.freeze
-    return max(row.newest if row.signing is None else row.signing, -1 if freeze is None else freeze.at) + 1
+    transfer, freeze = history.transfer(transfer_id), history.freeze
+    row = transfer.row
+    own = row.newest if row.signing is None else row.signing
+    released = (cleared(history, outpoint) for outpoint in transfer.draft.outpoints)
+    return max(own, -1 if freeze is None else freeze.at, *(each.at for each in released if each is not None)) + 1
 
 
 def own_shown(history: History, signed: SignedCheckpoint, charter: Charter, needed: int = 0) -> Shown:

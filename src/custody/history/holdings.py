@@ -1,6 +1,7 @@
 """What do the vaults hold, and what of it is free?
 
-Deposits are what the coordinator says of the chain. Nothing that loosens at a station is taken from here.
+Deposits are what the coordinator says of the chain. Nothing that loosens at a station is taken from here. What is
+quarantined is not free.
 """
 
 from __future__ import annotations
@@ -8,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from custody.bitcoin.transaction import OutPoint
+from custody.errors import InvalidInput
 from custody.history import tables
+from custody.history.quarantine import came_before, quarantined
 from custody.history.questions import History
 from custody.history.rows import number
 from custody.history.tables import AddressRow, HoldingRow, outpoint_key, place_key
 from custody.transfer.child import change_of
 from custody.vault.coins import Coin
 from custody.vault.descriptor import Branch
+
+
+class CoinUnknown(InvalidInput, code="COIN_UNKNOWN"):
+    """A coin that the log does not have."""
+
+    message = "the log has no coin {outpoint}"
+    hint = "List what there is with: custody coin list."
+    outpoint: OutPoint
 
 
 def holding(history: History, outpoint: OutPoint) -> HoldingRow | None:
@@ -43,15 +54,19 @@ def coins(history: History, vault_id: bytes) -> tuple[Coin, ...]:
 
 
 def spendable(history: History, vault_id: bytes, groups: frozenset[bytes] = frozenset()) -> tuple[Coin, ...]:
-    """Coins that no live transfer holds, or only one of `groups`."""
+    """Coins that are not quarantined, and that no live transfer holds, or only one of `groups`."""
     found = coins(history, vault_id)
     held = history.state.get_many(tables.HELD, [outpoint_key(coin.outpoint) for coin in found])
     holders = ((coin, held.get(outpoint_key(coin.outpoint))) for coin in found)
-    return tuple(coin for coin, holder in holders if holder is None or holder.value in groups)
+    free = [coin for coin, holder in holders if holder is None or holder.value in groups]
+    shut = quarantined(history, vault_id, free)
+    return tuple(coin for coin in free if coin.outpoint not in shut)
 
 
 def still_free(history: History, vault_id: bytes, coin: Coin, groups: frozenset[bytes]) -> bool:
     """Whether a coin of a vault can be spent, and no live transfer holds it but those of `groups`: asked of one coin.
+
+    One that is quarantined cannot.
 
     Change of a released transfer that stands in no block counts too: a child spends it.
     """
@@ -59,7 +74,7 @@ def still_free(history: History, vault_id: bytes, coin: Coin, groups: frozenset[
         return False
     row = history.state.get(tables.UNSPENT, vault_id + outpoint_key(coin.outpoint))
     found = row.deposit.coin if row is not None and row.is_mature else unconfirmed(history, coin.outpoint)
-    return found == coin
+    return found == coin and not quarantined(history, vault_id, [coin])
 
 
 def held_by(history: History, outpoint: OutPoint) -> bytes | None:
@@ -102,8 +117,7 @@ def issued_for(history: History, row: HoldingRow) -> AddressRow | None:
     if row.branch != Branch.RECEIVE:
         return None
     issued = history.state.get(tables.ADDRESSES, tables.index_key(row.vault, row.index))
-    came_later = issued is not None and issued.issued < row.seen and issued.height < row.height
-    return issued if came_later else None
+    return None if issued is None or came_before(history, row, issued) else issued
 
 
 def unconfirmed(history: History, outpoint: OutPoint) -> Coin | None:

@@ -1,7 +1,8 @@
 """Which kinds of entries are there?
 
 charter_adopted -> past_closed ; annexed ; address_issued ; erased ; state_sealed
-chain_seen ; deposit_seen -> coin_matured, deposit_reversed ; past_spend, unexplained_spend -> spend_reversed
+chain_seen ; deposit_seen -> came_early, coin_released, coin_matured, deposit_reversed
+past_spend, unexplained_spend -> spend_reversed
 requested -> drafted -> decided -> approved... -> authorized -> signing_requested -> signed... -> combined
 -> verified -> released -> broadcast -> spend_seen -> confirmed, unconfirmed ; sent_early ; withdrawn, abandoned, ended
 """
@@ -14,6 +15,7 @@ from typing import Final
 from custody.history.entry import AnyKind
 from custody.history.on.annex import ANNEXED, ERASED
 from custody.history.on.chain import (
+    CAME_EARLY,
     CHAIN_SEEN,
     COIN_MATURED,
     DEPOSIT_REVERSED,
@@ -24,6 +26,7 @@ from custody.history.on.chain import (
     UNEXPLAINED_SPEND,
 )
 from custody.history.on.charter import ADDRESS_ISSUED, CHARTER_ADOPTED, STATE_SEALED
+from custody.history.on.coin import COIN_RELEASED
 from custody.history.on.settlement import BROADCAST, CONFIRMED, RELEASED, SENT_EARLY, SPEND_SEEN, UNCONFIRMED
 from custody.history.on.signing import COMBINED, SIGNED, SIGNING_REQUESTED, VERIFIED
 from custody.history.on.transfer import ABANDONED, APPROVED, AUTHORIZED, DECIDED, DRAFTED, ENDED, REQUESTED, WITHDRAWN
@@ -37,9 +40,11 @@ __all__ = [
     "AUTHORIZED",
     "BROADCAST",
     "BY_NAME",
+    "CAME_EARLY",
     "CHAIN_SEEN",
     "CHARTER_ADOPTED",
     "COIN_MATURED",
+    "COIN_RELEASED",
     "COMBINED",
     "CONFIRMED",
     "DECIDED",
@@ -74,7 +79,9 @@ ALL: Final[tuple[AnyKind, ...]] = (
     CHAIN_SEEN,
     DEPOSIT_SEEN,
     DEPOSIT_REVERSED,
+    CAME_EARLY,
     COIN_MATURED,
+    COIN_RELEASED,
     PAST_SPEND,
     UNEXPLAINED_SPEND,
     SPEND_REVERSED,

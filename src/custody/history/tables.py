@@ -69,6 +69,23 @@ class AddressRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CameRow:
+    """What heads say of the deposits of a transaction: the entry that first spoke of one, and how many stand."""
+
+    first: int
+    standing: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedRow:
+    """A quarantined coin that an officer has released: of which vault, who did, and by which entry."""
+
+    vault: bytes
+    officer: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class NonceRow:
     """The signature that a nonce was used in."""
 
@@ -176,7 +193,7 @@ COMMITTED: Final = Table("committed", Number)
 COMMITTED_ALL: Final = Table("committed_all", Number)
 """The same of all groups together."""
 SPOKEN: Final = Table("spoken", Nothing)
-"""Nonces of approvals."""
+"""Nonces of approvals, and of releases of coins."""
 VETOES: Final = Table("vetoes", Named)
 """TransferIds of those that an officer vetoed, by RequestId and the entry that says so."""
 VETOED: Final = Table("vetoed", Named)
@@ -196,6 +213,12 @@ CHAIN: Final = Table("chain", BlockRow)
 """By height."""
 TAKEN: Final = Table("taken", TakenRow)
 """By outpoint and block."""
+CAME: Final = Table("came", CameRow)
+"""By txid: from heads, which everybody has."""
+EARLY: Final = Table("early", Nothing)
+"""Outpoints of what stood in a block before its address was given out, though it was entered after that."""
+CLEARED: Final = Table("cleared", ClearedRow)
+"""Quarantined coins that an officer has released, by outpoint."""
 HOLDINGS: Final = Table("holdings", HoldingRow, Sealing.LOCAL)
 """By outpoint."""
 UNSPENT: Final = Table("unspent", HoldingRow, Sealing.LOCAL)
@@ -256,6 +279,9 @@ ALL: Final[tuple[Table[Any], ...]] = (
     PAST,
     CHAIN,
     TAKEN,
+    CAME,
+    EARLY,
+    CLEARED,
     HOLDINGS,
     UNSPENT,
     RECEIVED,

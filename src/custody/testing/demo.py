@@ -300,6 +300,8 @@ def _swap_payee(honest: Draft) -> Draft:
         change=honest.change,
         destinations=honest.destinations,
         rate=honest.rate,
+        long_term_rate=honest.long_term_rate,
+        left=honest.left,
         height=honest.height,
         at=honest.at,
     )

@@ -49,6 +49,7 @@ from custody.testing.memory import InMemoryStore
 from custody.transfer.address import AddressIssued
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Opinion, Withdrawal, WithdrawalPaper
+from custody.transfer.coin_release import CoinRelease, CoinReleasePaper
 from custody.transfer.draft import Draft
 from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
 from custody.transfer.state import Transfer
@@ -234,6 +235,26 @@ class Scenario:
             nonce=self.chance.nonce(),
         )
         return WithdrawalPaper(signed=sign(record, self.cast.people[person]), annex=annex)
+
+    def coin_release(self, outpoint: OutPoint, officer: str = OFFICERS[0], **lies: object) -> CoinReleasePaper:
+        """What an officer signs to have a quarantined coin spent; `lies` are other fields of it."""
+        row = self.holdings[outpoint]
+        annex = Annex.of(ReasonAnnex(reason="a ministry paid twice"), self.chance.salt())
+        fields: dict[str, object] = {
+            "network": self.cast.charter.network,
+            "charter": self.cast.digest,
+            "vault": row.vault,
+            "txid": row.txid,
+            "vout": row.vout,
+            "amount": row.amount,
+            "block": row.block,
+            "officer": officer,
+            "annex": annex.named,
+            "issued": self.chain.now(),
+            "nonce": self.chance.nonce(),
+        }
+        record = CoinRelease.model_validate(fields | lies)
+        return CoinReleasePaper(signed=sign(record, self.cast.people[officer]), annex=annex)
 
     # --- addresses ---------------------------------------------------------------------------------------------------
 

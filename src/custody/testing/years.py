@@ -38,6 +38,7 @@ from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Opinion, Withdrawal, WithdrawalPaper, authorize
 from custody.transfer.replacement import INCREMENTAL_RATE, Evicted
 from custody.transfer.request import Purpose, ReasonAnnex, RequestedPayment, RequestPaper, TransferRequest
+from custody.transfer.selection import Rates
 from custody.transfer.settlement import Ending, broadcast, release
 from custody.transfer.signing import SigningRequested, accept, combine
 from custody.transfer.state import Transfer
@@ -256,7 +257,7 @@ class Years:
         work.annex(request.annex)
         work.append(kinds.REQUESTED, request.signed)
         request_id = tagged_hash("custody/request/v1", request.signed.body)
-        drafted, group = draft_for(work, request_id, rate, self._chance.below)
+        drafted, group = draft_for(work, request_id, Rates(rate), self._chance.below)
         work.store.hold(drafted.outpoints, group)
         work.append(kinds.DRAFTED, drafted)
         transfer = work.history.transfer(drafted.transfer_id)

@@ -13,17 +13,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Final, TypeVar
+from typing import Annotated, ClassVar, Final, TypeVar
+
+from pydantic import Field
 
 from custody.bitcoin.script import script_of
 from custody.bitcoin.sighash import Sighashes
 from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.charter.document import AddressPayee, Charter, CharterVault, VaultPayee
+from custody.charter.rules import FeeRule
 from custody.errors import Refused
 from custody.record import Digest, HexBytes, Record
 from custody.transfer.request import Purpose, TransferRequest
-from custody.transfer.selection import Below, Selection, Terms
+from custody.transfer.selection import LONG_TERM_RATE, Below, Left, LeftBehind, Selection, Terms
 from custody.units import (
+    MAX_MONEY,
     Count,
     FeeRate,
     Height,
@@ -118,7 +122,11 @@ class VaultDestination(Record):
 
 
 class Draft(Record):
-    """A transfer as drafted. `seats` places each input; `change` is its index, or None without change."""
+    """A transfer as drafted. `seats` places each input; `change` is its index, or None without change.
+
+    `rate` and `long_term_rate` are those that its coins were chosen by. `left` says of a sweep or a consolidation,
+    which are to take all there is, what stays in the vault and why: the coordinator's word, as deposits are.
+    """
 
     kind: ClassVar[str] = "draft"
 
@@ -127,6 +135,8 @@ class Draft(Record):
     change: Index | None
     destinations: tuple[VaultDestination, ...]
     rate: FeeRate
+    long_term_rate: FeeRate
+    left: Annotated[tuple[LeftBehind, ...], Field(max_length=len(Left))]
     height: Height
     at: UnixTime
 
@@ -167,7 +177,7 @@ class Plan:
     """All that a draft is made from, beside its coins.
 
     `next_change` and `next_receive` (by vault name) are the next unused indexes of the log; `height` the highest block
-    seen; `rate` in sat/kvB; `at` Unix seconds.
+    seen; `rate` and `long_term_rate` in sat/kvB; `at` Unix seconds; `left` is what stays of all that was to be taken.
     """
 
     request: TransferRequest
@@ -179,6 +189,14 @@ class Plan:
     height: int
     rate: int
     at: int
+    long_term_rate: int = LONG_TERM_RATE
+    left: tuple[LeftBehind, ...] = ()
+
+    @property
+    def max_fee(self) -> int:
+        """Sats that the charter lets a transfer of this vault pay in fees at most."""
+        rules = (each for each in self.charter.rules if isinstance(each, FeeRule) and self.entry.name in each.vaults)
+        return min((each.max_fee for each in rules), default=MAX_MONEY)
 
 
 def outputs_of(plan: Plan) -> tuple[TxOut, ...]:
@@ -241,6 +259,8 @@ def draft(plan: Plan, selection: Selection, below: Below) -> Draft:
         change=change,
         destinations=tuple(_destinations(plan)),
         rate=plan.rate,
+        long_term_rate=plan.long_term_rate,
+        left=plan.left,
         height=plan.height,
         at=plan.at,
     )
@@ -254,7 +274,7 @@ def signed_weight(drafted: Draft, vault: Vault) -> int:
     return 4 * (len(transaction.stripped()) - unsigned_inputs) + 2 + vault.input_weight * len(transaction.inputs)
 
 
-def terms_of(plan: Plan, long_term_rate: int, must: tuple[Coin, ...] = ()) -> Terms:
+def terms_of(plan: Plan, must: tuple[Coin, ...] = ()) -> Terms:
     """What coin selection must satisfy for this plan. A sweep's payee stands where change would."""
     outputs = outputs_of(plan)
     is_sweep = plan.request.purpose is Purpose.SWEEP
@@ -264,8 +284,9 @@ def terms_of(plan: Plan, long_term_rate: int, must: tuple[Coin, ...] = ()) -> Te
         input_weight=plan.vault.input_weight,
         max_inputs=plan.entry.max_inputs,
         rate=plan.rate,
-        long_term_rate=long_term_rate,
+        long_term_rate=plan.long_term_rate,
         must=must,
+        max_fee=plan.max_fee,
     )
 
 

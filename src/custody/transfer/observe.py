@@ -111,6 +111,24 @@ class DepositReversed(Record):
     at: UnixTime
 
 
+class CameEarly(Record):
+    """A deposit stood in a block before its address was given out, though it was entered after that.
+
+    Heads show in which order entries stand, and that to everybody; heights stand in bodies, which not everybody has.
+    """
+
+    kind: ClassVar[str] = "came-early"
+
+    txid: Digest
+    vout: Count
+    at: UnixTime
+
+    @property
+    def outpoint(self) -> OutPoint:
+        """Where it is."""
+        return OutPoint(self.txid, self.vout)
+
+
 class CoinMatured(Record):
     """A deposit reached the depth its vault asks for: it may be spent."""
 

@@ -1,30 +1,42 @@
 """Which coins pay for a transfer, and what comes back.
 
-Branch and bound looks for coins that need no change; a single random draw is the other candidate; the one with less
-waste wins. All coins of one vault weigh the same, so a coin's effective value is its amount less one fixed input fee.
-Chance is an argument: `below(n)` gives a whole number from 0 to n - 1, so a seed gives the same selection again.
+A payment takes few coins. Branch and bound looks for coins that need no change, a single random draw and the largest
+coins are the other candidates; the fewest coins win, change being one that is to be spent later, and of those the least
+waste. Many coins become one by a consolidation, which begins with the smallest; a sweep begins with the most valuable,
+so that what does not fit is the least. All coins of one vault weigh the same, so a coin's effective value is its amount
+less one fixed input fee. Chance is an argument: `below(n)` gives a whole number from 0 to n - 1, so a seed gives the
+same selection again.
 
-Sources: Bitcoin Core's coin selection (branch and bound by Murch, 2016; waste metric). Amounts in sats, rates in
-sat/kvB, sizes in weight units. Fees are rounded up per input, so the rate asked for is always reached.
+What a coin is worth spending for is said by two rates: the one that this transfer is to pay, and a long-term one, at
+which it could be spent another time. A coin worth no more than spending it costs at either is small: nothing takes it.
+
+Sources: Bitcoin Core's coin selection (branch and bound by Murch, 2016). Its waste metric counts an input as a gain
+when fees are low; here every input costs what it costs now, so that a payment is not made of a hundred small coins,
+which is what a consolidation is for. Amounts in sats, rates in sat/kvB, sizes in weight units. Fees are rounded up per
+input, so the rate asked for is always reached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from operator import attrgetter
-from typing import Final
+from typing import ClassVar, Final
 
 from custody.bitcoin.script import dust_limit
 from custody.bitcoin.serialize import compact_size
 from custody.bitcoin.transaction import TxOut
 from custody.errors import InvalidInput, Refused
-from custody.units import MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, fee_at, vsize
+from custody.record import Record
+from custody.units import MAX_MONEY, MAX_TRANSACTION_WEIGHT, WITNESS_SCALE, Count, Sat, fee_at, vsize
 from custody.vault.coins import Coin
 
 MAX_TRIES: Final = 100_000
 """Nodes that branch and bound visits before it gives up, as in Bitcoin Core."""
+
+LONG_TERM_RATE: Final = 10_000
+"""sat/kvB at which coins are thought to be spent another time, unless somebody says otherwise; as in Bitcoin Core."""
 
 Below = Callable[[int], int]
 """Chance: `below(n)` is a whole number from 0 to n - 1."""
@@ -34,7 +46,10 @@ class InsufficientFunds(Refused, code="INSUFFICIENT_FUNDS"):
     """The vault's spendable coins do not reach the amount and its fee. Coins not worth their own fee do not count."""
 
     message = "{needed} sat are needed with the fee; {available} sat are spendable in {coins} coins"
-    hint = "Ask for less, wait for deposits to mature, or end transfers that hold coins (custody coin list)."
+    hint = (
+        "Ask for less, wait for deposits to mature, end transfers that hold coins, or have an officer release what is "
+        "quarantined (custody coin list)."
+    )
     needed: int
     available: int
     coins: int
@@ -54,6 +69,17 @@ class TooHeavy(Refused, code="TX_TOO_HEAVY"):
     max_inputs: int
 
 
+class NothingToConsolidate(Refused, code="NOTHING_TO_CONSOLIDATE"):
+    """A consolidation that would turn one coin into one, or none into none."""
+
+    message = "a consolidation turns several coins into one; of this vault's {free} can be taken at these rates"
+    hint = (
+        "Nothing is to be done. Small coins are taken at a lower long-term rate (custody transfer draft "
+        "--long-term-feerate); see what there is with custody coin list."
+    )
+    free: int
+
+
 class OutputDust(InvalidInput, code="OUTPUT_DUST"):
     """A payment too small for nodes to relay."""
 
@@ -61,6 +87,61 @@ class OutputDust(InvalidInput, code="OUTPUT_DUST"):
     hint = "Pay at least the dust limit."
     amount: int
     limit: int
+
+
+class Left(StrEnum):
+    """Why a coin stays where a transfer is to take all there is."""
+
+    QUARANTINED = "quarantined"
+    """Nobody was to send it, and no officer has released it."""
+    HELD = "held"
+    """Another transfer spends it."""
+    NOT_DEEP = "not-deep"
+    """Its block is not buried deep enough yet."""
+    SMALL = "small"
+    """It is worth no more than spending it costs at the long-term rate."""
+    COSTLY = "costly"
+    """It is worth no more than spending it costs at this transfer's rate."""
+    NO_ROOM = "no-room"
+    """It does not fit: by weight, by how many inputs the vault's devices take, or by the charter's highest fee."""
+
+
+class LeftBehind(Record):
+    """How many coins stay for one reason, and what they come to in sats."""
+
+    kind: ClassVar[str] = "left-behind"
+
+    why: Left
+    coins: Count
+    amount: Sat
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Both in sat/kvB: what a transfer is to pay, and at which its vault's coins could be spent another time."""
+
+    now: int
+    long_term: int = LONG_TERM_RATE
+
+
+def small_below(input_weight: int, long_term_rate: int = LONG_TERM_RATE) -> int:
+    """Sats that spending one more input costs at the long-term rate, rounded up: what is worth no more is small.
+
+    It is what strangers send to an address they know, so that it is spent along with others and links them
+    (THREATS D9), and not worth an owner's while either.
+    """
+    return fee_at(long_term_rate, vsize(input_weight))
+
+
+class Take(Enum):
+    """Which of many coins are taken when all of them are meant."""
+
+    ALL = "all"
+    """All, or the transfer is refused: those that have to be spent."""
+    SMALLEST = "smallest"
+    """As many as fit, the smallest first: a consolidation's."""
+    LARGEST = "largest"
+    """As many as fit, the most valuable first: a sweep's."""
 
 
 class Algorithm(StrEnum):
@@ -77,7 +158,8 @@ class Terms:
     """What a selection must satisfy.
 
     `input_weight` is one signed input of the vault in weight units; `change_script` any script of its change branch
-    (they all weigh the same); rates in sat/kvB; `must` are coins that have to be among the inputs.
+    (they all weigh the same); rates in sat/kvB; `must` are coins that have to be among the inputs. `max_fee` is the
+    highest fee in sats that the charter allows: where all there is was meant, only so many coins are taken.
     """
 
     outputs: tuple[TxOut, ...]
@@ -87,6 +169,7 @@ class Terms:
     rate: int
     long_term_rate: int
     must: tuple[Coin, ...] = ()
+    max_fee: int = MAX_MONEY
 
     @property
     def input_fee(self) -> int:
@@ -104,7 +187,7 @@ class Terms:
     @property
     def later_input_fee(self) -> int:
         """Sats that spending one more input costs at the long-term rate, rounded up."""
-        return fee_at(self.long_term_rate, vsize(self.input_weight))
+        return small_below(self.input_weight, self.long_term_rate)
 
     @property
     def paid(self) -> int:
@@ -138,19 +221,28 @@ class Terms:
 
 
 _amount: Final = attrgetter("amount")
+_SEVERAL: Final = 2
 _COUNT_MARGIN: Final = 2
 """vbytes by which the input count may grow past 252 inputs (CompactSize)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Coins that pay for a transfer. `change` is None or its sats; `fee` is all that is neither paid nor change."""
+    """Coins that pay for a transfer. `change` is None or its sats; `fee` is all that is neither paid nor change.
+
+    `waste` is what the inputs cost in sats, and what change costs now and later, or goes to miners for want of it.
+    """
 
     coins: tuple[Coin, ...]
     change: int | None
     fee: int
     waste: int
     algorithm: Algorithm
+
+    @property
+    def burden(self) -> tuple[int, int]:
+        """How many coins it takes to spend all this, change included, and its waste: less is better."""
+        return len(self.coins) + (self.change is not None), self.waste
 
 
 def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection:
@@ -184,34 +276,36 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
     drawn = _single_random_draw(effective, terms.target - start, terms.change_fee + terms.dust, room, below)
     if drawn is not None:
         found.append(_with_change(terms, tuple(worth[i] for i in drawn), Algorithm.SINGLE_RANDOM_DRAW))
-    if not found:
-        # The largest coins are the fewest that reach the target; when even they do not fit, nothing does.
-        largest = _largest_first(effective, terms.target - start)
-        if largest > room:
-            raise _too_heavy(terms, len(terms.must) + largest, has_change=False)
+    # The largest coins are the fewest that reach the target; when even they do not fit, nothing does.
+    largest = _largest_first(effective, terms.target - start)
+    if largest <= room:
         found.append(_with_change(terms, tuple(worth[:largest]), Algorithm.LARGEST_FIRST))
-    return min(found, key=lambda selection: (selection.waste, len(selection.coins)))
+    if not found:
+        raise _too_heavy(terms, len(terms.must) + largest, has_change=False)
+    return min(found, key=attrgetter("burden"))
 
 
-def select_everything(coins: Sequence[Coin], terms: Terms, *, limit: bool) -> Selection:
+def select_everything(coins: Sequence[Coin], terms: Terms, take: Take) -> Selection:
     """All of `coins` into one output: a sweep's payee or a consolidation's change output.
 
-    Coins that cost more than they bring are left behind. With `limit`, the smallest that fit are taken; without, too
-    many are refused. The output's amount is `change`: what the inputs come to, less the fee.
+    Coins that cost more than they bring are left behind, and so are those that do not fit, unless all have to be taken.
+    The output's amount is `change`: what the inputs come to, less the fee.
 
     Raises:
         InsufficientFunds: nothing would be left after the fee.
-        TooHeavy: too many coins, and `limit` is not set.
+        TooHeavy: too many coins, and all have to be taken.
+        NothingToConsolidate: a consolidation would have fewer than two.
     """
     worth = _worth_spending(coins, terms)
-    worth.sort(key=_amount)
+    worth.sort(key=_amount, reverse=take is Take.LARGEST)
     _settle_ties(worth)
     room = _room(terms) - len(terms.must)
-    if len(worth) > room:
-        if not limit:
-            raise _too_heavy(terms, len(worth) + len(terms.must), has_change=True)
-        worth = worth[:room]
+    if room < 0 or (take is Take.ALL and len(worth) > room):
+        raise _too_heavy(terms, len(worth) + len(terms.must), has_change=True)
+    worth = worth[:room] if take is Take.ALL else worth[: min(room, _affordable(terms, room))]
     chosen = (*terms.must, *worth)
+    if take is Take.SMALLEST and len(chosen) < _SEVERAL:
+        raise NothingToConsolidate(free=len(chosen))
     total = sum(coin.amount for coin in chosen)
     fee = fee_at(terms.rate, vsize(weight_of(terms, len(chosen), has_change=True)))
     if not chosen or total - fee < terms.dust:
@@ -264,6 +358,12 @@ def _room(terms: Terms) -> int:
     return min(terms.max_inputs, left // terms.input_weight)
 
 
+def _affordable(terms: Terms, room: int) -> int:
+    """How many inputs the charter's highest fee pays for; never so few that another rule than that would speak."""
+    fees = (fee_at(terms.rate, vsize(weight_of(terms, count, has_change=True))) for count in range(room + 1))
+    return max(_SEVERAL, sum(fee <= terms.max_fee for fee in fees) - 1)
+
+
 def _too_heavy(terms: Terms, inputs: int, *, has_change: bool) -> TooHeavy:
     return TooHeavy(
         inputs=inputs,
@@ -282,17 +382,17 @@ def _branch_and_bound(
     Depth first, largest coin first, inclusion before omission. A coin equal to one just omitted is omitted too, since
     it would only repeat that search.
     """
-    input_waste = terms.input_fee - terms.later_input_fee
+    input_waste = terms.input_fee
     remaining = sum(effective)
     best: tuple[int, ...] | None = None
-    best_waste = tolerance + abs(input_waste) * len(effective) + 1
+    best_waste = tolerance + input_waste * len(effective) + 1
     chosen: list[int] = []
     total, at = 0, 0
     for _ in range(MAX_TRIES):
         waste = input_waste * len(chosen) + max(0, total - target)
         is_over = total > target + tolerance or len(chosen) > room
-        # More coins only waste more when inputs are dear now; then a worse branch can be left early.
-        is_hopeless = input_waste > 0 and waste > best_waste
+        # More coins only waste more, so a worse branch can be left early.
+        is_hopeless = waste > best_waste
         if total + remaining < target or is_over or is_hopeless or total >= target:
             if not is_over and total >= target and waste < best_waste:
                 best, best_waste = tuple(chosen), waste
@@ -357,5 +457,5 @@ def _without_change(terms: Terms, drawn: tuple[Coin, ...], algorithm: Algorithm)
 
 
 def _input_waste(terms: Terms, inputs: int) -> int:
-    """What spending this many inputs now costs more than later; negative when fees are low now."""
-    return inputs * (terms.input_fee - terms.later_input_fee)
+    """What spending this many inputs costs now."""
+    return inputs * terms.input_fee

@@ -65,6 +65,7 @@ def answers(history: History) -> Answers:
             if lists.seen_by(history, who)
         },
         "annexes": {named: history.annexed_at(named) for named, _ in history.state.scan(tables.ANNEXES)},
+        "released_coins": {outpoint_of(key): row.at for key, row in history.state.scan(tables.CLEARED)},
         "erased": {int.from_bytes(key, "big"): row.value for key, row in history.state.scan(tables.ERASED)},
     }
 

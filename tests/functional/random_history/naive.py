@@ -16,8 +16,10 @@ from custody.history.on.annex import Erased
 from custody.log import LogEntry
 from custody.transfer.address import AddressAnnex, AddressIssued
 from custody.transfer.approval import Approval, Authorization, Withdrawal
+from custody.transfer.coin_release import CoinRelease
 from custody.transfer.draft import Draft
 from custody.transfer.observe import (
+    CameEarly,
     ChainSeen,
     CoinMatured,
     DepositReversed,
@@ -42,7 +44,9 @@ RECORDS = {
     "chain_seen": ChainSeen,
     "deposit_seen": DepositSeen,
     "deposit_reversed": DepositReversed,
+    "came_early": CameEarly,
     "coin_matured": CoinMatured,
+    "coin_released": Envelope,
     "past_spend": PastSpend,
     "unexplained_spend": UnexplainedSpend,
     "spend_reversed": SpendReversed,
@@ -164,6 +168,11 @@ class Naive:
         self.deposits: list[Received] = []
         self.paid: dict[int, tuple[bytes, int, int]] = {}
         """Vault, branch and index that were paid to, by the entry that says so."""
+        self.came: dict[bytes, int] = {}
+        """The first entry that spoke of a deposit of a transaction."""
+        self.early: set[OutPoint] = set()
+        self.released: dict[OutPoint, int] = {}
+        """The entries by which officers released coins, until they were taken back."""
         self.annexes: dict[bytes, int] = {}
         self.words: dict[bytes, bytes | None] = {}
         """What annexes say, by their digest."""
@@ -178,6 +187,11 @@ class Naive:
     def read(self, entries: Iterable[LogEntry]) -> None:
         """Take in the next entries; one without its body says nothing."""
         for entry in entries:
+            if entry.head.entry == "deposit_seen":
+                self.came.setdefault(entry.head.subjects[0], self.size)
+            if entry.head.entry == "deposit_reversed":
+                gone = entry.head.subjects[0]
+                self.released = {each: at for each, at in self.released.items() if each.txid != gone}
             if entry.head.entry == "annexed":
                 self.annexes[entry.head.body], self.words[entry.head.body] = self.size, entry.body
             record = RECORDS.get(entry.head.entry)
@@ -222,6 +236,12 @@ class Naive:
 
     def _deposit_reversed(self, gone: DepositReversed, _: int) -> None:
         self.deposits = [each for each in self.deposits if not _is_of(each, gone)]
+
+    def _came_early(self, early: CameEarly, _: int) -> None:
+        self.early.add(OutPoint(early.txid, early.vout))
+
+    def _coin_released(self, envelope: Envelope, at: int) -> None:
+        self.released[unsafe_payload(envelope, CoinRelease).outpoint] = at
 
     def _coin_matured(self, matured: CoinMatured, _: int) -> None:
         for each in self.deposits:
@@ -464,7 +484,22 @@ class Naive:
 
     def needed_size(self, told: Told) -> int:
         own = told.newest if told.signing_at is None else told.signing_at
-        return max(own, -1 if self.frozen is None else self.frozen[1]) + 1
+        released = [self.released.get(each, -1) for each in told.spends]
+        return max(own, -1 if self.frozen is None else self.frozen[1], *released) + 1
+
+    def is_unasked(self, deposit: Received) -> bool:
+        """Whether nobody was to send it, and no officer has released it."""
+        said = deposit.said
+        ours = [each for each in self.transfers if each.txid == said.txid and each.signing_at is not None]
+        if (
+            any(each.ending is None or each.ending[0] == "abandoned" for each in ours)
+            or deposit.outpoint in self.released
+        ):
+            return False
+        given = [at for issued, at in self._issued(said.vault) if issued.index == said.index]
+        if said.branch != Branch.RECEIVE or not given:
+            return True
+        return self.came[said.txid] < given[0] or deposit.outpoint in self.early
 
     def answers(self) -> Answers:
         """What everybody knows who has read as far as this."""
@@ -495,6 +530,7 @@ class Naive:
             "seen_by": dict(self.seen_by),
             "annexes": dict(self.annexes),
             "erased": dict(self.erased),
+            "released_coins": dict(self.released),
         }
 
     def _alike(self, told: Told) -> set[tuple[bytes, str, int | None]]:
@@ -544,7 +580,9 @@ class Naive:
         """What only they know who have the bodies that may be withheld or erased: deposits, and words about people."""
         if self.charter is None:
             return {}
-        free = {vault_id: [each for each in self._coins(vault_id) if each not in self.held] for vault_id in self.vaults}
+        shut = {each.outpoint for each in self.deposits if self.is_unasked(each)}
+        taken = shut | set(self.held)
+        free = {vault_id: [each for each in self._coins(vault_id) if each not in taken] for vault_id in self.vaults}
         places = [(vault_id, branch) for vault_id in self.vaults for branch in Branch]
         return {
             "holdings": {vault_id: [_answer_of(each) for each in self._of(vault_id)] for vault_id in self.vaults},

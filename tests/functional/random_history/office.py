@@ -22,6 +22,7 @@ from custody.errors import CustodyError
 from custody.examine.evidence import Stage
 from custody.history import lists, tables
 from custody.history.holdings import holding, holdings, unspent
+from custody.history.quarantine import quarantined
 from custody.history.questions import History
 from custody.history.relations import coins_gone
 from custody.log import LogEntry
@@ -252,6 +253,15 @@ class Office:
         issued = self.story.custodian.issue_address(self.chance.choice(charter.vaults).name, expected("at random"))
         index = self.chance.choice([issued.index, self.chance.randrange(issued.index + 1), issued.index + 40])
         self.story.chain.pay(vault.script_pubkey(self.chance.choice([Branch.RECEIVE, Branch.CHANGE]), index), 2_000_000)
+
+    def release_coin(self) -> None:
+        """Some coin, quarantined or not, by an officer's word or a requester's."""
+        history, vault = self.story.history(), self.story.cast.vault
+        rows = list(unspent(history, vault.id))
+        shut = [row for row in rows if quarantined(history, vault.id, [row])]
+        row = self.chance.choice(shut or rows)
+        who = self.chance.choice([*OFFICERS, REQUESTER])
+        self.story.custodian.release_coin(self.story.coin_release(row.outpoint, who))
 
     def mine(self) -> None:
         self.story.mine(self.chance.randrange(1, 3))
@@ -522,6 +532,7 @@ def _in_blocks(history: History) -> list[tuple[int, bytes]]:
 STEPS = (
     (10, Office.deposit),
     (2, Office.deposit_elsewhere),
+    (2, Office.release_coin),
     (10, Office.mine),
     (2, Office.mine_unseen),
     (1, Office.mine_to_the_vault),

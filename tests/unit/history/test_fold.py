@@ -48,7 +48,7 @@ FROM_THE_START = {
 AGAIN = {kinds.CHAIN_SEEN, kinds.BROADCAST, kinds.PAST_SPEND, kinds.UNEXPLAINED_SPEND}
 """Kinds that may say the same again: looking, sending and crying wolf."""
 WITHHELD = {kinds.DEPOSIT_SEEN, kinds.DEPOSIT_REVERSED, kinds.COIN_MATURED, kinds.PAST_SPEND}
-SIGNED_BY_PEOPLE = {kinds.REQUESTED, kinds.APPROVED, kinds.WITHDRAWN, kinds.ABANDONED}
+SIGNED_BY_PEOPLE = {kinds.REQUESTED, kinds.APPROVED, kinds.WITHDRAWN, kinds.ABANDONED, kinds.COIN_RELEASED}
 
 
 def refiled(entry: LogEntry, author: str | None = None, body: bytes | None = None) -> LogEntry:
@@ -187,8 +187,10 @@ def test_only_annexes_and_what_is_said_of_deposits_may_be_withheld(told, kind):
         assert rows(more(history, entry)) == rows(told.after(kind))
     elif kind in WITHHELD:
         after = more(history, entry)
-        kept = [each for each in tables.ALL if each is not tables.UNTOLD]
+        # That a deposit of this transaction was spoken of, the head says.
+        kept = [each for each in tables.ALL if each not in (tables.UNTOLD, tables.CAME)]
         assert rows(after, *kept) == rows(history, *kept)
+        assert rows(after, tables.CAME) == rows(told.after(kind), tables.CAME)
         assert after.frontier == told.after(kind).frontier
         assert after.state.digest() == told.after(kind).state.digest()
     else:
@@ -259,7 +261,9 @@ def test_a_story_with_one_kind_left_out_is_refused_if_anything_stood_on_it(told,
     loose = {
         kinds.PAST_SPEND,
         kinds.ABANDONED,
+        kinds.CAME_EARLY,
         kinds.COIN_MATURED,
+        kinds.COIN_RELEASED,
         kinds.BROADCAST,
         kinds.CONFIRMED,
         kinds.SPEND_REVERSED,

@@ -9,7 +9,7 @@ from custody.bitcoin.transaction import OutPoint
 from custody.testing.cast import Chance
 from custody.transfer.draft import Draft, Plan, draft, terms_of
 from custody.transfer.request import Purpose, RequestedPayment
-from custody.transfer.selection import select_coins, select_everything
+from custody.transfer.selection import Take, select_coins, select_everything
 from custody.vault.coins import Coin
 
 HEIGHT = 150
@@ -56,11 +56,11 @@ def plan_of(told, edit):
 
 def drafted(plan: Plan, coins: list[Coin], seed: int = 0) -> Draft:
     below = Chance(seed).below
-    terms = terms_of(plan, 10_000)
+    terms = terms_of(plan)
     if plan.request.purpose is Purpose.PAYMENT:
         selection = select_coins(coins, terms, below)
     else:
-        selection = select_everything(coins, terms, limit=False)
+        selection = select_everything(coins, terms, Take.ALL)
     return draft(plan, selection, below)
 
 

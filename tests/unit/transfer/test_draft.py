@@ -149,7 +149,7 @@ def terms_of_draft(told):
         rate=5_000,
         at=told.now,
     )
-    return terms_of(plan, 10_000)
+    return terms_of(plan)
 
 
 # --- what names it ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from custody.transfer import selection as module
 from custody.transfer.selection import (
     Algorithm,
     Selection,
+    Take,
     Terms,
     select_coins,
     select_everything,
@@ -124,7 +125,7 @@ def test_coins_of_one_amount_are_told_apart_by_their_outpoints():
     held = [*same, *coins_of(70_000, 60_000, 60_000, 20_000)]
     for shuffled in (held, held[::-1], held[20:] + held[:20]):
         assert select_coins(shuffled, terms(400_000), seeded(7)) == select_coins(held, terms(400_000), seeded(7))
-        assert select_everything(shuffled, replace(terms(), max_inputs=20), limit=True).coins == (
+        assert select_everything(shuffled, replace(terms(), max_inputs=20), Take.SMALLEST).coins == (
             coins_of(0, 0, 0, 20_000)[3],
             *same[:19],
         )
@@ -141,28 +142,21 @@ def test_branch_and_bound_finds_a_set_that_needs_no_change(held, data, rate):
     asked = terms(wanted, rate=rate)
     selection = select_coins(coins, asked, seeded())
     check(selection, coins, asked)
-    # It may find another set as good, but for rounding: sizes are rounded up coin by coin while it searches.
     if selection.algorithm is Algorithm.BRANCH_AND_BOUND:
         assert selection.change is None
-    assert selection.waste <= exact_waste(chosen, asked) + (rate // 1000 + 1) * (3 + len(coins))
-
-
-def exact_waste(chosen: list[Coin], asked: Terms) -> int:
-    """Waste of paying with exactly these coins and no change."""
-    fee = sum(each.amount for each in chosen) - asked.paid
-    least = fee_at(asked.rate, vsize(weight_of(asked, len(chosen), has_change=False)))
-    return len(chosen) * (asked.input_fee - asked.later_input_fee) + fee - least
+    # It may find another set, but none that takes more coins than these, and one for change.
+    assert selection.burden[0] <= len(chosen) + 1
 
 
 @given(st.lists(st.integers(300, 60_000), min_size=1, max_size=9), st.integers(1, 200_000), st.integers(0, 9))
 @example([50_000, 50_000, 50_000, 50_000], 150_000, 9)
 @example([30_000, 20_000, 20_000, 20_000, 12_001], 40_000, 9)
 def test_branch_and_bound_finds_the_set_that_wastes_least(effective, target, room):
-    # At this rate each coin costs more now than later, so no set beats the best of those that stop once they have
-    # enough, and the search is exact.
+    # Each coin costs something, so no set beats the best of those that stop once they have enough, and the search is
+    # exact.
     effective.sort(reverse=True)
-    asked = terms(1_000, rate=25_000)
-    dearer = asked.input_fee - asked.later_input_fee
+    asked = terms(1_000, rate=15_000)
+    dearer = asked.input_fee
     wastes = [
         size * dearer + sum(subset) - target
         for size in range(1, min(room, len(effective)) + 1)
@@ -197,7 +191,7 @@ def test_nothing_more_is_chosen_when_what_must_be_spent_is_enough():
 
 
 @given(amount_lists, st.integers(1_000, 3_000_000), rates, st.integers(0, 30))
-def test_the_choice_wastes_no_more_than_the_drawn_alternative(held, wanted, rate, seed):
+def test_the_choice_is_no_greater_burden_than_the_drawn_alternative(held, wanted, rate, seed):
     asked, coins = terms(wanted, rate=rate), coins_of(*held)
     assume(sum(e.amount - asked.input_fee for e in coins if e.amount > asked.least_coin) >= asked.target)
     worth = sorted((e for e in coins if e.amount > asked.least_coin), key=lambda e: (-e.amount, e.outpoint))
@@ -207,11 +201,27 @@ def test_the_choice_wastes_no_more_than_the_drawn_alternative(held, wanted, rate
     assume(drawn is not None)
     alternative = module._with_change(asked, tuple(worth[i] for i in drawn), Algorithm.SINGLE_RANDOM_DRAW)
     assert alternative.change is not None
-    assert select_coins(coins, asked, seeded(seed)).waste <= alternative.waste
+    assert select_coins(coins, asked, seeded(seed)).burden <= alternative.burden
+
+
+@pytest.mark.parametrize("rate", [1_000, 2_000, 5_000, 10_000, 50_000])
+@pytest.mark.parametrize("wanted", [25_000, 300_000, 450_000, 25_000_000, 61_000_000])
+def test_a_payment_is_not_made_of_the_small_coins_that_strangers_sent(rate, wanted):
+    coins = coins_of(*[3_000 + each % 7 for each in range(300)], 60_000_000, 40_000_000)
+    selection = select_coins(coins, terms(wanted, rate=rate, max_inputs=714), seeded())
+    assert len(selection.coins) <= 2
+
+
+def test_small_coins_pay_when_there_are_no_others_as_few_as_reach():
+    coins = coins_of(*[3_000] * 300)
+    asked = terms(25_000, rate=1_000)
+    selection = select_coins(coins, asked, seeded())
+    assert len(selection.coins) == 9
+    check(selection, coins, asked)
 
 
 def test_an_exact_match_is_preferred_to_a_draw():
-    held = [1_000_000, 700_000, 300_000, 50_000]
+    held = [2_000_000, 700_000, 300_000, 50_000]
     bare = terms(0)
     wanted = 700_000 + 300_000 - 2 * bare.input_fee - bare.base_fee
     selection = select_coins(coins_of(*held), terms(wanted), seeded())
@@ -283,8 +293,8 @@ def test_dust_from_strangers_is_not_spent_along(amount, rate):
     coins = [*coins_of(50_000, 60_000), dust]
     assert dust not in select_coins(coins, terms(100_000, rate=rate), seeded()).coins
     everything = terms(rate=rate)
-    assert dust not in select_everything(coins, everything, limit=False).coins
-    assert dust not in select_everything(coins, everything, limit=True).coins
+    assert dust not in select_everything(coins, everything, Take.ALL).coins
+    assert dust not in select_everything(coins, everything, Take.SMALLEST).coins
 
 
 def test_a_coin_that_costs_more_than_it_brings_is_left():
@@ -292,7 +302,7 @@ def test_a_coin_that_costs_more_than_it_brings_is_left():
     poor = coin(asked.input_fee, 99)
     rich = coin(asked.input_fee + 1, 98)
     coins = [coin(1_000_000, 1), poor, rich]
-    assert set(select_everything(coins, replace(asked, outputs=()), limit=False).coins) == {coins[0], rich}
+    assert set(select_everything(coins, replace(asked, outputs=()), Take.ALL).coins) == {coins[0], rich}
 
 
 def test_funds_that_only_seem_enough_are_told_as_they_are():
@@ -329,11 +339,11 @@ def test_the_largest_coins_are_taken_where_a_draw_would_be_too_heavy():
 def test_no_transaction_is_heavier_than_nodes_relay():
     coins = coins_of(*[100_000] * 2_000)
     asked = terms(max_inputs=10_000)
-    selection = select_everything(coins, asked, limit=True)
+    selection = select_everything(coins, asked, Take.SMALLEST)
     check_weight = weight_of(asked, len(selection.coins), has_change=True)
     assert check_weight <= MAX_TRANSACTION_WEIGHT < check_weight + 2 * INPUT_WEIGHT
     with refuses("TX_TOO_HEAVY"):
-        select_everything(coins, asked, limit=False)
+        select_everything(coins, asked, Take.ALL)
     with refuses("TX_TOO_HEAVY"):
         select_coins(coins, terms(190_000_000, max_inputs=10_000, rate=1_000), seeded())
 
@@ -367,36 +377,60 @@ def test_more_coins_that_must_be_spent_than_fit_are_refused():
 # --- everything -------------------------------------------------------------------------------------------------------
 
 
-@given(amount_lists, rates, st.booleans())
-def test_everything_worth_its_fee_goes_into_one_output(held, rate, limit):
+@given(amount_lists, rates, st.sampled_from([Take.ALL, Take.LARGEST]))
+def test_everything_worth_its_fee_goes_into_one_output(held, rate, take):
     asked, coins = terms(rate=rate), coins_of(*held)
     worth = {each for each in coins if each.amount > asked.least_coin}
     total = sum(each.amount for each in worth)
     fee = fee_at(rate, vsize(weight_of(asked, len(worth), has_change=True)))
     if total - fee < asked.dust:
         with refuses("INSUFFICIENT_FUNDS") as caught:
-            select_everything(coins, asked, limit=limit)
+            select_everything(coins, asked, take)
         assert caught.error.available < caught.error.needed
         return
-    selection = select_everything(coins, asked, limit=limit)
+    selection = select_everything(coins, asked, take)
     assert set(selection.coins) == worth
     assert (selection.change, selection.fee) == (total - fee, fee)
 
 
 def test_a_consolidation_begins_with_the_smallest_coins():
-    selection = select_everything(coins_of(9_000, 5_000, 7_000, 8_000), terms(rate=1_000, max_inputs=2), limit=True)
+    selection = select_everything(coins_of(9_000, 5_000, 7_000, 8_000), terms(rate=1_000, max_inputs=2), Take.SMALLEST)
     assert sorted(each.amount for each in selection.coins) == [5_000, 7_000]
 
 
-def test_a_sweep_of_more_coins_than_fit_is_refused_rather_than_partial():
+def test_a_sweep_begins_with_the_most_valuable_coins():
+    selection = select_everything(coins_of(9_000, 5_000, 7_000, 8_000), terms(rate=1_000, max_inputs=2), Take.LARGEST)
+    assert [each.amount for each in selection.coins] == [9_000, 8_000]
+
+
+def test_more_coins_than_fit_are_refused_where_all_have_to_be_spent():
     with refuses("TX_TOO_HEAVY"):
-        select_everything(coins_of(*[100_000] * 5), terms(max_inputs=4), limit=False)
+        select_everything(coins_of(*[100_000] * 5), terms(max_inputs=4), Take.ALL)
+    must = tuple(coins_of(*[100_000] * 5))
+    for take in Take:
+        with refuses("TX_TOO_HEAVY"):
+            select_everything((), terms(max_inputs=4, must=must), take)
+
+
+@pytest.mark.parametrize("held", [(), (100_000,), (100_000, 900), (900, 800)])
+def test_one_coin_is_not_consolidated(held):
+    with refuses("NOTHING_TO_CONSOLIDATE") as caught:
+        select_everything(coins_of(*held), terms(), Take.SMALLEST)
+    assert caught.error.free == sum(each > 1_040 for each in held)
+    assert len(select_everything(coins_of(100_000, 90_000), terms(), Take.SMALLEST).coins) == 2
+
+
+def test_what_a_coin_is_worth_is_said_by_both_rates():
+    coins = coins_of(100_000, 1_000)
+    assert len(select_everything(coins, terms(rate=1_000), Take.LARGEST).coins) == 1
+    assert len(select_everything(coins, terms(rate=1_000, long_term_rate=1_000), Take.LARGEST).coins) == 2
+    assert len(select_everything(coins, terms(rate=20_000, long_term_rate=1_000), Take.LARGEST).coins) == 1
 
 
 def test_of_nothing_nothing_is_selected():
     for step in (
         lambda: select_coins([], terms(10_000), seeded()),
-        lambda: select_everything([], terms(), limit=True),
+        lambda: select_everything([], terms(), Take.LARGEST),
     ):
         with refuses("INSUFFICIENT_FUNDS"):
             step()

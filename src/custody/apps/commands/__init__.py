@@ -7,6 +7,7 @@ deposit.py         vault: address, addresses
 statement.py       vault: statement
 charter.py         charter: template, new, merge, card, show
 coin.py            coin: list, balance; observe
+coin_release.py    coin: release
 transfer_ask.py    transfer: request, submit
 transfer_agree.py  transfer: draft, approve, cancel
 transfer_sign.py   transfer: evidence, combine, release, deliver

@@ -42,7 +42,7 @@ def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
     """List the coins: state, amount, class, payer, address.
 
     A coin is seen, then mature; held by a transfer; and at last spent. One that came to an address nobody was given
-    says "not issued": find out who sent it before it is counted as anybody's.
+    says "not issued" and is quarantined: find out who sent it before an officer releases it (custody coin release).
     """
     history = coordinator().history()
     begin = None if after is None else OutPoint.parse(after)
@@ -58,7 +58,10 @@ def list_coins(*, vault: str | None, most: int, after: str | None) -> None:
 @click.command(cls=Verb)
 @_vault_option
 def balance(*, vault: str | None) -> None:
-    """Show what the vaults hold: mature, held and only seen."""
+    """Show what the vaults hold: mature, held, seen, quarantined.
+
+    What is mature may be spent; what is quarantined may not, until an officer releases it.
+    """
     history = coordinator().history()
     totals = totals_of(history, vault)
     output().emit({"vaults": totals_data(totals)}, lambda: totals_table(totals))

@@ -7,7 +7,6 @@ this machine. What happens after signatures were asked for is not here.
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
 
 import click
 
@@ -17,9 +16,9 @@ from custody.apps.coordinator import coordinator, find_request, find_transfer, o
 from custody.apps.files import read_signed
 from custody.apps.terminal import Verb, output, passphrase_option
 from custody.apps.views.alike import known_blocks, known_data
-from custody.apps.views.consolidation import left_behind
 from custody.apps.views.judgement import decision_data
 from custody.apps.views.layout import INDENT, SHORT, bitcoin, block, rate, screen
+from custody.apps.views.left import left_of_data
 from custody.apps.views.sending import rate_text
 from custody.apps.views.transfer import agreed_data, approval_lines, decision_lines, transfer_text
 from custody.charter.decide import Verdict, refuse_denied
@@ -33,6 +32,7 @@ from custody.rate import ChosenRate, rate_for
 from custody.transfer.annex import Annex
 from custody.transfer.approval import Approval, Withdrawal, WithdrawalPaper
 from custody.transfer.request import NONCE_SIZE, ReasonAnnex
+from custody.transfer.selection import LONG_TERM_RATE
 from custody.transfer.state import Status, Transfer
 from custody.words import show_words
 
@@ -45,11 +45,22 @@ from custody.words import show_words
     metavar="SAT_PER_KVB",
     help="Fee rate, at least what the node takes; otherwise its estimate.",
 )
-def draft(*, request_id: str, feerate: int | None) -> None:
+@click.option(
+    "--long-term-feerate",
+    type=click.IntRange(1),
+    metavar="SAT_PER_KVB",
+    default=LONG_TERM_RATE,
+    show_default=True,
+    help="What a coin could be spent for another time: one worth no more is left alone.",
+)
+def draft(*, request_id: str, feerate: int | None, long_term_feerate: int) -> None:
     """Make the transaction for a request, and apply the rules.
 
     Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4. Without
     --feerate and without an estimate of the node, a fallback is used, and said.
+
+    A payment takes few coins. A sweep takes the most valuable that fit, a consolidation the smallest; what stays is
+    said, and why. No transfer takes a coin that is quarantined (custody coin list).
     """
     desk = coordinator()
     with desk.work() as work:
@@ -58,14 +69,13 @@ def draft(*, request_id: str, feerate: int | None) -> None:
         transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
             chosen = rate_for(work.chain.relay, feerate)
-            transfer_id = work.custodian.draft(found, chosen.rate).transfer_id
+            transfer_id = work.custodian.draft(found, chosen.rate, long_term_feerate).transfer_id
         decision = work.custodian.decide(transfer_id)
         history = work.custodian.history()
         transfer = history.transfer(transfer_id)
     if decision.verdict is Verdict.DENY:
         output().talk("\n".join(decision_lines(decision)))
         refuse_denied(history.case(transfer), history.charter, history.facts(own_clock().now()))
-    left = left_behind(transfer, history)
     output().emit(
         {
             "transfer": transfer_id.hex(),
@@ -75,7 +85,8 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             "fee": transfer.draft.fee,
             "fee_rate": transfer.draft.rate,
             "fee_rate_source": None if chosen is None else chosen.source.value,
-            "left_behind": None if left is None else asdict(left),
+            "long_term_fee_rate": transfer.draft.long_term_rate,
+            "left_behind": left_of_data(transfer.draft, transfer.request.purpose),
             **known_data(transfer.request, history),
         },
         lambda: screen(
@@ -84,8 +95,6 @@ def draft(*, request_id: str, feerate: int | None) -> None:
             *known_blocks(transfer.request, history),
         ),
     )
-    for line in left.lines() if left is not None else ():
-        output().talk(line)
     tell_next(transfer, history)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
@@ -18,12 +19,14 @@ from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, 
 from custody.apps.keys import KeyNotListed
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output
 from custody.apps.views.alike import known_blocks, known_data
-from custody.apps.views.layout import SHORT, screen, spoken
+from custody.apps.views.layout import SHORT, Data, listed, rate, screen, spoken
+from custody.apps.views.left import is_of_all, left_data, left_lines
 from custody.apps.views.request import request_data, request_text
 from custody.charter.document import Charter, read_charter, verify_charter
 from custody.charter.people import Person
+from custody.drafter import choose
 from custody.envelope import show_key, sign
-from custody.errors import CustodyError, InvalidInput
+from custody.errors import CustodyError, InvalidInput, Refused
 from custody.history.questions import History
 from custody.log.entry import SALT_SIZE
 from custody.ports import FileExists
@@ -39,6 +42,7 @@ from custody.transfer.request import (
     check_request,
     read_reason,
 )
+from custody.transfer.selection import LONG_TERM_RATE, LeftBehind, Rates
 from custody.units import parse_amount
 
 HOUR = 3600
@@ -194,10 +198,12 @@ def request(  # noqa: PLR0913 - click gives each option by its name
 
 def _show_entered(request: TransferRequest, reason: str | None, history: History) -> None:
     """A request that is in the log, and what else the log knows of such payments."""
+    expected_left = would_leave(request, history)
     output().emit(
-        {**request_data(request, reason), **known_data(request, history)},
+        {**_data(request, reason, expected_left), **known_data(request, history)},
         lambda: screen(request_text(request, reason), *known_blocks(request, history)),
     )
+    tell_left(expected_left)
     output().next_step(f"custody transfer draft {request.digest().hex()[:SHORT]}")
 
 
@@ -325,6 +331,31 @@ def _vault_id(name: str | None, charter: Charter, history: History | None, repla
     if len(charter.vaults) > 1:
         raise VaultUnclear(names=", ".join(each.name for each in charter.vaults))
     return charter.vault(charter.vaults[0].name).id
+
+
+def would_leave(request: TransferRequest, history: History) -> tuple[LeftBehind, ...] | None:
+    """What a sweep or a consolidation would leave if it were drafted now at the long-term rate; None for others.
+
+    Nothing when it could not be drafted so: why not, drafting it says.
+    """
+    if not is_of_all(request.purpose) or request.replaces:
+        return None
+    try:
+        rates = Rates(LONG_TERM_RATE)
+        return choose(history, request.digest(), rates, secrets.randbelow, own_clock().now()).left
+    except Refused:
+        return ()
+
+
+def _data(request: TransferRequest, reason: str | None, left: Sequence[LeftBehind] | None) -> Data:
+    return {**request_data(request, reason), "would_leave": None if left is None else left_data(left)}
+
+
+def tell_left(left: Sequence[LeftBehind] | None) -> None:
+    """Say it to a person."""
+    if left:
+        lines = [f"at {rate(LONG_TERM_RATE)}, not everything would be taken:"]
+        output().talk("\n".join([*lines, *listed(left_lines(left, Rates(LONG_TERM_RATE)))]))
 
 
 @click.command(cls=Verb)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from custody.apps.files import FileKind, alone_in, psbt_in, wrong_file
 from custody.apps.terminal import JsonValue
+from custody.apps.views.coin_release import coin_release_paper
 from custody.apps.views.files import PsbtPaper, card_paper, checkpoint_paper, document_paper, key_paper, psbt_paper
 from custody.backends.keyfile import KeyFile
 from custody.bitcoin.profile import Direction, read_transfer_file
@@ -12,6 +13,7 @@ from custody.charter.document import Charter
 from custody.envelope import Envelope
 from custody.log import SignedCheckpoint
 from custody.log.witnessing import WitnessRequest
+from custody.transfer.coin_release import CoinReleasePaper
 
 
 def other_paper(
@@ -22,8 +24,8 @@ def other_paper(
     Raises:
         WrongFile: it is of no kind that can be shown.
     """
-    if kind.is_signed:
-        return document_paper(Envelope.from_bytes(data), charter)
+    if kind.is_signed or kind is FileKind.COIN_RELEASE:
+        return _signed(kind, data, path, charter)
     match kind:
         case FileKind.KEY_FILE:
             return key_paper(alone_in(data, KeyFile, path))
@@ -42,3 +44,10 @@ def other_paper(
         "file"
     )
     raise wrong_file(path, kind, known)
+
+
+def _signed(kind: FileKind, data: bytes, path: str, charter: Charter | None) -> tuple[JsonValue, str]:
+    if kind is FileKind.COIN_RELEASE:
+        released = alone_in(data, CoinReleasePaper, path)
+        return coin_release_paper(released.signed, released.annex, charter)
+    return document_paper(Envelope.from_bytes(data), charter)

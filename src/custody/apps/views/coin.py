@@ -1,39 +1,35 @@
 """Which coins are there, in which state, and how do they read?
 
 A deposit is `seen` until it is deep enough, then `mature`; `held` while a live transfer spends it; `spent` once that is
-buried. Confirmations count from the height the log has seen. Amounts are sats.
+buried. One that nobody was to send is `quarantined`, deep or not, until an officer releases it; so is one that is too
+small to be worth spending at the long-term rate, which needs nobody's release and is left alone by its size. Neither is
+money that may be spent. Confirmations count from the height the log has seen. Amounts are sats.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from custody.apps.views.layout import SHORT, Cell, Data, bitcoin, said, table
 from custody.bitcoin.script import address
 from custody.bitcoin.transaction import OutPoint
-from custody.errors import InvalidInput
 from custody.history import kinds, tables
-from custody.history.holdings import held_by, holding, holdings, issued_for, unspent
+from custody.history.holdings import CoinUnknown, held_by, holding, holdings, issued_for, unspent
+from custody.history.quarantine import Quarantine, cleared, quarantined
 from custody.history.questions import History
-from custody.history.tables import HoldingRow
+from custody.history.tables import ClearedRow, HoldingRow
 from custody.observer import Observation
 from custody.transfer.address import AddressAnnex, AddressIssued
+from custody.transfer.coin_release import CoinRelease
+from custody.transfer.selection import Left, small_below
 from custody.vault.coins import depth
 
-
-class CoinUnknown(InvalidInput, code="COIN_UNKNOWN"):
-    """A coin that the log does not have."""
-
-    message = "the log has no coin {outpoint}"
-    hint = "List what there is with: custody coin list."
-    outpoint: OutPoint
-
-
 _RIGHT: Final = frozenset({3})
-_TOTALS_RIGHT: Final = frozenset({1, 2, 3, 4})
+_UNSPENT: Final = ("mature", "held", "seen", "quarantined")
+_TOTALS_RIGHT: Final = frozenset(range(1, len(_UNSPENT) + 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,7 @@ class ListedCoin:
     """A deposit in its vault. `holder` is the id of the group of transfers that holds it, if any.
 
     `issued` says to whom its address was given out; `is_own` that a released transfer of ours made the coin.
+    `quarantine` is why nobody was to send it, or `small`; `released` who has released it all the same.
     """
 
     vault: str
@@ -48,14 +45,18 @@ class ListedCoin:
     holder: bytes | None
     issued: AddressIssued | None
     is_own: bool
+    quarantine: str | None
+    released: ClearedRow | None
 
     @property
     def state(self) -> str:
-        """seen, mature, held or spent."""
+        """seen, mature, held, quarantined or spent."""
         if self.holding.spent_by is not None:
             return "spent"
         if self.holder is not None:
             return "held"
+        if self.quarantine is not None:
+            return "quarantined"
         return "mature" if self.holding.is_mature else "seen"
 
     @property
@@ -79,7 +80,7 @@ def coins_of(history: History, vault: str | None = None, after: OutPoint | None 
         if behind is not None and vault_id != behind.vault:
             continue
         for each in holdings(history, vault_id, -1 if behind is None else behind.seen):
-            yield _listed(history, name, each)
+            yield _listed(history, name, each, quarantined(history, vault_id, [each]))
         behind = None
 
 
@@ -90,9 +91,12 @@ def vaults_of(history: History, vault: str | None) -> list[tuple[str, bytes]]:
     return [(entry.name, charter.vault(entry.name).id) for entry in entries]
 
 
-def _listed(history: History, vault: str, row: HoldingRow) -> ListedCoin:
-    is_own = history.state.has(tables.RELEASED, row.txid)
-    return ListedCoin(vault, row, held_by(history, row.outpoint), _issued(row, history), is_own)
+def _listed(history: History, vault: str, row: HoldingRow, quarantine: Mapping[OutPoint, Quarantine]) -> ListedCoin:
+    is_own, issued = history.state.has(tables.RELEASED, row.txid), _issued(row, history)
+    why = quarantine.get(row.outpoint)
+    is_small = not is_own and row.amount <= small_below(history.charter.vault(vault).input_weight)
+    shut = Left.SMALL.value if why is None and is_small else why
+    return ListedCoin(vault, row, held_by(history, row.outpoint), issued, is_own, shut, cleared(history, row.outpoint))
 
 
 def _issued(row: HoldingRow, history: History) -> AddressIssued | None:
@@ -107,7 +111,7 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
     rows = [
         (
             each.vault,
-            each.state if each.holder is None else f"held by {each.holder.hex()[:SHORT]}",
+            _state(each),
             str(depth(each.holding.height, history.height)),
             bitcoin(each.holding.amount),
             each.origin if each.issued is None else each.issued.coin_class,
@@ -118,6 +122,12 @@ def coins_table(coins: Sequence[ListedCoin], history: History) -> str:
         for each in coins
     ]
     return "\n".join(table([("vault", "state", "deep", "amount", "class", "payer", "address", "coin"), *rows], _RIGHT))
+
+
+def _state(coin: ListedCoin) -> str:
+    if coin.holder is not None:
+        return f"held by {coin.holder.hex()[:SHORT]}"
+    return f"{coin.state}: {coin.quarantine}" if coin.state == "quarantined" else coin.state
 
 
 def _payer(issued: AddressIssued, history: History) -> Cell:
@@ -135,6 +145,8 @@ def coin_data(coin: ListedCoin, history: History) -> Data:
         "confirmations": depth(seen.height, history.height),
         "amount": seen.amount,
         "origin": coin.origin,
+        "quarantine": coin.quarantine,
+        "released_by": None if coin.released is None else coin.released.officer,
         "class": None if coin.issued is None else coin.issued.coin_class,
         "payer": None if annex is None else annex.payer,
         "purpose": None if annex is None else annex.purpose,
@@ -145,6 +157,7 @@ def coin_data(coin: ListedCoin, history: History) -> Data:
         "branch": seen.branch,
         "index": seen.index,
         "height": seen.height,
+        "block": seen.block[::-1].hex(),
         "is_coinbase": seen.is_coinbase,
         "held_by": None if coin.holder is None else coin.holder.hex(),
         "spent_by": None if seen.spent_by is None else seen.spent_by[::-1].hex(),
@@ -156,27 +169,43 @@ def totals_of(history: History, vault: str | None) -> list[tuple[str, Counter[st
     found: list[tuple[str, Counter[str]]] = []
     for name, vault_id in vaults_of(history, vault):
         sums: Counter[str] = Counter()
-        for row in unspent(history, vault_id):
-            sums[_listed(history, name, row).state] += row.amount
+        rows = list(unspent(history, vault_id))
+        # Together: a vault may have as many as strangers like.
+        shut = quarantined(history, vault_id, rows)
+        for row in rows:
+            sums[_listed(history, name, row, shut).state] += row.amount
         found.append((name, sums))
     return found
 
 
 def totals_data(totals: Sequence[tuple[str, Counter[str]]]) -> Data:
     """The same for a program, with what they come to."""
-    return {
-        name: {"mature": sums["mature"], "held": sums["held"], "seen": sums["seen"], "total": sums.total()}
-        for name, sums in totals
-    }
+    return {name: {**{state: sums[state] for state in _UNSPENT}, "total": sums.total()} for name, sums in totals}
 
 
 def totals_table(totals: Sequence[tuple[str, Counter[str]]]) -> str:
     """The same for a person."""
-    rows = [
-        (name, *(bitcoin(sums[state]) for state in ("mature", "held", "seen")), bitcoin(sums.total()))
-        for name, sums in totals
-    ]
-    return "\n".join(table([("vault", "mature", "held", "seen", "total"), *rows], _TOTALS_RIGHT))
+    rows = [(name, *(bitcoin(sums[state]) for state in _UNSPENT), bitcoin(sums.total())) for name, sums in totals]
+    return "\n".join(table([("vault", *_UNSPENT, "total"), *rows], _TOTALS_RIGHT))
+
+
+def releasing_data(released: CoinRelease, history: History) -> Data:
+    """An officer's release of a coin, for a program."""
+    return {
+        "coin": str(released.outpoint),
+        "vault": history.charter.vault_by_id(released.vault)[0].name,
+        "amount": released.amount,
+        "block": released.block[::-1].hex(),
+        "officer": released.officer,
+        "annex_entry": history.annexed_at(released.annex),
+    }
+
+
+def releasing_text(released: CoinRelease, history: History) -> str:
+    """The same for a person."""
+    vault = history.charter.vault_by_id(released.vault)[0].name
+    coin = f"coin {released.outpoint} of vault {vault}, {bitcoin(released.amount)}"
+    return f"{coin}: released by {released.officer}; it is spent like any other from here on"
 
 
 def observation_text(seen: Observation) -> str:

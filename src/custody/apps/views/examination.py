@@ -34,6 +34,8 @@ from custody.apps.views.layout import (
     under,
     words_block,
 )
+from custody.apps.views.left import left_block, left_of_data
+from custody.apps.views.released import released_data, released_lines
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.bitcoin.script import address
@@ -83,6 +85,8 @@ def transfer_blocks(found: Examination, now: int, standing: str = "") -> list[st
         block(f"Asked for{standing}", _asked(found, now)),
         block(f"Pays{standing}", _payees(found)),
         block(f"Money{standing}", _money(found)),
+        left_block(found.draft, found.request.purpose, standing),
+        block(f"Released from quarantine{standing}", listed(released_lines(found.released))),
         block(f"Rules{standing}", _rules(found)),
         block(f"Approvals{standing}", _approvals(found)),
         block(f"Signatures{standing}", _signatures(found)) if found.stage is Stage.SIGN else "",
@@ -229,6 +233,9 @@ def transfer_data(found: Examination) -> Data:
             "outflow": case.outflow,
         },
         "sat_per_kvb": rate_of(case.fee, case.vbytes),
+        "long_term_sat_per_kvb": draft.long_term_rate,
+        "left_behind": left_of_data(draft, found.request.purpose),
+        "released_coins": released_data(found.released),
         **fees_data(case),
         "inputs": [str(each) for each in draft.outpoints],
         **decision_data(found.decision),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.apps.views.charter import charter_data, charter_screen
+from custody.apps.views.coin_release import coin_release_paper
 from custody.apps.views.framing import NOT_CHECKED, Shown, framed_paper, self_signed
 from custody.apps.views.layout import (
     INDENT,
@@ -52,6 +53,7 @@ from custody.examine.statement import AddressStatement, count_signers
 from custody.log import SignedCheckpoint, faults_of, verify_checkpoint, witnesses_of
 from custody.log.witnessing import WitnessRequest, refuse_wrong_root
 from custody.transfer.approval import Approval, Withdrawal
+from custody.transfer.coin_release import CoinRelease
 from custody.transfer.request import TransferRequest
 from custody.transfer.signing import check_signature
 from custody.vault.descriptor import Branch, Vault
@@ -244,7 +246,7 @@ def _unchecked(paper: PsbtPaper, *, has_amounts: bool) -> list[str]:
 
 
 def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
-    """A charter, request, approval or withdrawal, and whether the person it names has signed it.
+    """A charter, request, approval, withdrawal or release of a coin, and whether the person it names has signed it.
 
     Raises:
         SigInvalid, RequestAuthor, ...: it is signed by somebody else.
@@ -267,6 +269,7 @@ def document_paper(envelope: Envelope, charter: Charter | None) -> Shown:
         payload_type(TransferRequest): lambda: request_paper(envelope, None, charter),
         payload_type(Approval): lambda: approval_paper(envelope, charter),
         payload_type(Withdrawal): lambda: withdrawal_paper(envelope, None, charter),
+        payload_type(CoinRelease): lambda: coin_release_paper(envelope, None, charter),
         payload_type(AddressStatement): lambda: _statement_paper(envelope, charter),
         payload_type(StateConfirmed): lambda: _confirmation_paper(envelope, charter),
     }

@@ -38,7 +38,7 @@ def request_paper(envelope: Envelope, annex: Annex | None, charter: Charter | No
     rows = [
         ("by", Theirs(request.requester)),
         ("why", said(reason)),
-        ("what", f"{request.purpose} on {request.network}, from {_vault_name(request.vault, charter)}"),
+        ("what", f"{request.purpose} on {request.network}, from {vault_name(request.vault, charter)}"),
         ("holds", f"{moment(request.issued)} to {moment(request.expires)}"),
         *named(request),
         ("signature", state),
@@ -64,12 +64,12 @@ def _wanted(amount: int | None) -> tuple[str, str]:
 def approval_paper(envelope: Envelope, charter: Charter | None) -> Shown:
     """An officer's yes or no."""
     approval = unsafe_payload(envelope, Approval)
-    state = _signed_by(envelope, Approval, approval.officer, charter)
+    state = signed_by(envelope, Approval, approval.officer, charter)
     rows = [
         ("officer", Theirs(approval.officer)),
         ("says", "NO: veto" if approval.verdict == "veto" else "yes: approve"),
         ("transfer", approval.transfer.hex()),
-        ("vault", f"{_vault_name(approval.vault, charter)} on {approval.network}"),
+        ("vault", f"{vault_name(approval.vault, charter)} on {approval.network}"),
         ("saw", f"a log of {approval.log_size} entries"),
         ("holds", f"{moment(approval.issued)} to {moment(approval.expires)}"),
         ("signature", state),
@@ -93,7 +93,7 @@ def withdrawal_paper(envelope: Envelope, annex: Annex | None, charter: Charter |
     """
     withdrawal = unsafe_payload(envelope, Withdrawal)
     reason = read_reason(withdrawal.annex, annex)
-    state = _signed_by(envelope, Withdrawal, withdrawal.person, charter)
+    state = signed_by(envelope, Withdrawal, withdrawal.person, charter)
     rows = [
         ("by", Theirs(withdrawal.person)),
         ("why", said(reason)),
@@ -118,7 +118,7 @@ def document_data(kind: str, record: Record, signature: str) -> Data:
     return {"kind": kind, "record": record.model_dump(mode="json"), "id": record.digest().hex(), "signature": signature}
 
 
-def _signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Charter | None) -> str:
+def signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Charter | None) -> str:
     """Whether the person the document names has signed it, in words.
 
     Raises:
@@ -130,7 +130,8 @@ def _signed_by(envelope: Envelope, kind: type[Record], name: str, charter: Chart
     return f"signed by {name}, with the key in the charter trusted here"
 
 
-def _vault_name(vault_id: bytes, charter: Charter | None) -> str:
+def vault_name(vault_id: bytes, charter: Charter | None) -> str:
+    """What a vault is called, by its id where no charter names it."""
     entries = charter.vaults if charter is not None else ()
     for entry in entries:
         if charter is not None and charter.vault(entry.name).id == vault_id:

@@ -17,6 +17,7 @@ from custody.apps.views.layout import (
     bitcoin,
     block,
     in_words,
+    listed,
     rate,
     said,
     sats,
@@ -24,6 +25,8 @@ from custody.apps.views.layout import (
     table,
     txid,
 )
+from custody.apps.views.left import left_block, left_of_data
+from custody.apps.views.released import released_data, released_lines, released_of
 from custody.apps.views.request import request_data
 from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
@@ -121,6 +124,8 @@ def transfer_text(transfer: Transfer, history: History) -> str:
         block(f"Transfer {transfer.id.hex()}", table(asked)),
         block("Pays", _payees(transfer, history)),
         block("Money", table(money, frozenset({1, 2}))),
+        left_block(transfer.draft, request.purpose),
+        block("Released from quarantine", listed(released_lines(released_of(transfer, history)))),
         block("Rules", decision_lines(transfer.decision)),
         block("Approvals", approval_lines(transfer, history)),
         block("Signatures", _signatures(transfer, history)),
@@ -204,6 +209,9 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
             "outflow": meaning.outflow,
         },
         "sat_per_kvb": rate_of(meaning.fee, meaning.vbytes),
+        "long_term_sat_per_kvb": transfer.draft.long_term_rate,
+        "left_behind": left_of_data(transfer.draft, transfer.request.purpose),
+        "released_coins": released_data(released_of(transfer, history)),
         **fees_data(meaning),
         "tied": tied_data(transfer),
         **decision_data(transfer.decision),

@@ -22,9 +22,20 @@ from custody.history.holdings import past_height
 from custody.history.questions import History
 from custody.history.rows import Key, Named, Nothing, Number, Table, number
 from custody.history.state import State
-from custody.history.tables import ONLY, BlockRow, FreezeRow, HoldingRow, TakenRow, height_key, outpoint_key, place_key
+from custody.history.tables import (
+    ONLY,
+    BlockRow,
+    CameRow,
+    FreezeRow,
+    HoldingRow,
+    TakenRow,
+    height_key,
+    outpoint_key,
+    place_key,
+)
 from custody.log import EntryHead
 from custody.transfer.observe import (
+    CameEarly,
     ChainSeen,
     CoinMatured,
     DepositReversed,
@@ -63,6 +74,7 @@ def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
         # It could not be seen again, had it not been taken back in between: by an entry that this copy does not have.
         require(_is_untold(state, seen.txid), "repeats a deposit that stands already")
         state = _take_away(state, before)
+    state = _come(state, seen.txid, at)
     History(state).charter.vault_by_id(seen.vault)
     row = HoldingRow(
         vault=seen.vault,
@@ -87,10 +99,34 @@ def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
 
 def _reverse_deposit(state: State, reversed_: DepositReversed, _: int) -> State:
     row = _standing(state, OutPoint(reversed_.txid, reversed_.vout), reversed_.block)
+    state = _go(state, reversed_.txid)
     if row is None:
         require(_is_untold(state, reversed_.txid), "reverses a deposit that was never seen")
         return state
     return _take_away(state, row)
+
+
+def _come(state: State, txid: bytes, at: int) -> State:
+    """Note the first entry that speaks of a deposit of a transaction: it was made before, whatever is said later."""
+    row = state.get(tables.CAME, txid) or CameRow(at, 0)
+    return state.put(tables.CAME, txid, replace(row, standing=row.standing + 1))
+
+
+def _come_early(state: State, early: CameEarly, _: int) -> State:
+    key = outpoint_key(early.outpoint)
+    require(state.has(tables.CAME, early.txid), "speaks of a deposit that was never seen")
+    require(not state.has(tables.EARLY, key), "repeats what was said of a deposit")
+    return state.put(tables.EARLY, key, Nothing())
+
+
+def _go(state: State, txid: bytes) -> State:
+    """The state with a deposit of a transaction fewer, and none released: in another block they are other deposits."""
+    row = state.get(tables.CAME, txid)
+    if row is not None:
+        state = state.put(tables.CAME, txid, replace(row, standing=max(0, row.standing - 1)))
+    for key, _ in list(state.under(tables.CLEARED, txid)):
+        state = state.put(tables.CLEARED, key, None)
+    return state
 
 
 def _take_away(state: State, row: HoldingRow) -> State:
@@ -123,9 +159,21 @@ def _mature(state: State, matured: CoinMatured, _: int) -> State:
 
 def _withhold(state: State, head: EntryHead) -> State:
     """Remember that this copy does not say all about a transaction: what follows upon it is not contradicted."""
+    return _leave_untold(state, _named(head))
+
+
+def _withhold_seen(state: State, head: EntryHead) -> State:
+    return _come(_withhold(state, head), _named(head), head.index)
+
+
+def _withhold_reversed(state: State, head: EntryHead) -> State:
+    return _go(_withhold(state, head), _named(head))
+
+
+def _named(head: EntryHead) -> bytes:
     if len(head.subjects) != 1:
         raise Misfit("does not name one transaction")
-    return _leave_untold(state, head.subjects[0])
+    return head.subjects[0]
 
 
 def _leave_untold(state: State, txid: bytes) -> State:
@@ -255,7 +303,7 @@ DEPOSIT_SEEN: Final = EntryKind(
     _see_deposit,
     subjects=lambda seen: (seen.txid,),
     needed=Needed.BY_COORDINATOR,
-    withheld=_withhold,
+    withheld=_withhold_seen,
 )
 DEPOSIT_REVERSED: Final = EntryKind(
     "deposit_reversed",
@@ -263,8 +311,9 @@ DEPOSIT_REVERSED: Final = EntryKind(
     _reverse_deposit,
     subjects=lambda reversed_: (reversed_.txid,),
     needed=Needed.BY_COORDINATOR,
-    withheld=_withhold,
+    withheld=_withhold_reversed,
 )
+CAME_EARLY: Final = EntryKind("came_early", CameEarly, _come_early, subjects=lambda early: (early.txid,))
 COIN_MATURED: Final = EntryKind(
     "coin_matured",
     CoinMatured,
