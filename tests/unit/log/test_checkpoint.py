@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -34,7 +35,7 @@ from custody.log import (
     witness,
     witnesses_of,
 )
-from custody.log.checkpoint import MAX_TIME
+from custody.log.checkpoint import MAX_CHECKPOINT, MAX_SIGNATURES, MAX_SIZE, MAX_TIME
 from custody.testing.asserts import refuses
 
 ORIGIN = "custody.example/reserve"
@@ -408,3 +409,63 @@ def test_a_witness_refuses_growth_that_is_not_proved():
 def test_a_witness_first_asks_who_signed():
     with refuses("CHECKPOINT_INVALID"):
         witness(None, sign_checkpoint(checkpoint(), ORIGIN, MALLORY), (), ORIGIN, LOG.public_key)
+
+
+# --- one input for each check, told apart by what it says -------------------------------------------------------------
+
+
+def says(problem: str, read: Callable[[], object]) -> None:
+    """What is refused for this problem and no other: one code stands for all that may be wrong with a note."""
+    with refuses("CHECKPOINT_INVALID") as caught:
+        read()
+    assert problem in caught.error.problem
+
+
+def lines(count: int) -> str:
+    """That many signature lines of different keys."""
+    return "".join(f"\u2014 k{number} {base64.b64encode(bytes(72)).decode()}\n" for number in range(count))
+
+
+def test_a_key_s_name_is_checked_like_an_origin():
+    says("name", lambda: NoteKey("a b", SignatureType.LOG, LOG.public_key))
+
+
+def test_the_largest_log_and_the_latest_and_first_times_are_possible():
+    assert Checkpoint(ORIGIN, MAX_SIZE, bytes(32)).size == MAX_SIZE
+    for time in (0, MAX_TIME):
+        assert witnesses_of(cosign(signed(), "alice.example", ALICE, time), WITNESSES)[0].time == time
+
+
+def test_a_note_is_as_long_as_allowed_and_not_longer():
+    body = f"{ORIGIN}\n7\n{base64.b64encode(bytes(32)).decode()}\n"
+    tail = lines(1)
+    filled = body + "x" * (MAX_CHECKPOINT - len(body) - len(tail) - 2) + "\n\n" + tail
+    assert len(filled) == MAX_CHECKPOINT
+    assert split_note(filled)[1]
+    says("longer than", lambda: split_note("y" + filled))
+
+
+def test_a_note_has_as_many_signatures_as_allowed_and_not_more():
+    body = f"{ORIGIN}\n7\n{base64.b64encode(bytes(32)).decode()}\n\n"
+    assert len(split_note(body + lines(MAX_SIGNATURES))[1]) == MAX_SIGNATURES
+    says("more than", lambda: split_note(body + lines(MAX_SIGNATURES + 1)))
+
+
+@pytest.mark.parametrize("text", ["", "no blank line", f"{ORIGIN}\n\n", f"{ORIGIN}\n\n{lines(1)[:-1]}"])
+def test_a_text_without_signatures_is_called_so(text):
+    says("has no signatures", lambda: split_note(text))
+
+
+@pytest.mark.parametrize("size", [0, 3, 4])
+def test_a_signature_is_more_than_the_id_of_its_key(size):
+    line = f"\u2014 k {base64.b64encode(bytes(size)).decode() or '=' * 4}\n"
+    says("too short" if size else "base64", lambda: split_note(f"{ORIGIN}\n\n{line}"))
+
+
+def test_a_signature_of_one_byte_is_one():
+    text = f"\u2014 k {base64.b64encode(bytes(5)).decode()}\n"
+    assert split_note(f"{ORIGIN}\n\n{text}")[1][0].signature == bytes(1)
+
+
+def test_what_is_no_base64_is_called_so_and_not_another_spelling():
+    says("is not base64", lambda: SignedCheckpoint.parse(EXAMPLE.replace("CsUYapGG", "CsUY*pGG")))
