@@ -127,16 +127,19 @@ def newest_place(history: History) -> Place | None:
 
 def fork_of(history: History, view: ChainView) -> tuple[int, bytes | None]:
     """Up to where what was scanned still holds: the newest such block, or a height below everything scanned."""
-    # Coins may have been taken in from before any birthday.
-    first = next(history.state.scan(tables.IN_BLOCKS), None)
-    lowest = lowest_birthday(history) - 1
-    if first is not None:
-        lowest = min(lowest, int.from_bytes(first[0][:4], "big") - 1)
+    lowest = lowest_read(history)
     for height, seen in lists.blocks(history):
         if not is_gone(view, Place(height, seen.block)):
             return height, seen.block
         lowest = min(lowest, height)
     return lowest, None
+
+
+def lowest_read(history: History) -> int:
+    """The height above which blocks are read: coins may have been taken in from before any birthday."""
+    first = next(history.state.scan(tables.IN_BLOCKS), None)
+    lowest = lowest_birthday(history) - 1
+    return lowest if first is None else min(lowest, int.from_bytes(first[0][:4], "big") - 1)
 
 
 def lowest_birthday(history: History) -> int:

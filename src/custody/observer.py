@@ -14,7 +14,8 @@ entered once, however often the block is read.
 
 The node is asked while nobody holds the store, a batch of blocks at a time, and each batch is entered in one unit of
 work. When somebody else has looked at the chain in between, the batch is let go and read again from where they came to.
-A long look that is ended half-way is taken up again after its last batch.
+A long look that is ended half-way is taken up again after its last batch. A deposit far ahead has all blocks read once
+more (ADR 0032): a coin even further ahead may stand in one that was read before.
 """
 
 from __future__ import annotations
@@ -31,13 +32,25 @@ from custody.history.entry import AnyKind
 from custody.history.kinds import BY_NAME
 from custody.history.questions import History
 from custody.logbook import Logbook, Work
-from custody.looking import ChainMoved, Place, agreed_tip, displaced_blocks, fork_of, is_gone, newest_place, next_blocks
+from custody.looking import (
+    ChainMoved,
+    Place,
+    agreed_tip,
+    displaced_blocks,
+    fork_of,
+    is_gone,
+    lowest_read,
+    newest_place,
+    next_blocks,
+)
 from custody.ports import ChainView, Clock
 from custody.transfer.observe import BlockView, Tip
-from custody.watching import Found, find_ours
+from custody.watching import Found, Overdue, find_ours, overdue
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the height that was reached, and the one to be reached."""
+Finder: TypeAlias = Callable[[History, Sequence[BlockView]], list[Found]]
+"""Given the history as it is and some blocks, it says what in each of them is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,7 @@ def observe(
             if is_ours:
                 added += _enter(work, look, found)
         if is_ours and look.is_whole:
+            added += _catch_up(logbook, clock, views[0], progress)
             return Observation(look.tip.height, tuple(added))
         if progress is not None:
             progress(look.reached.height, look.tip.height)
@@ -129,15 +143,55 @@ def look_again(
         CustodyError: as `observe`. What was entered by then stays.
     """
     seen = observe(logbook, clock, views, progress)
-    added, fork, before = [*seen.added], since.height - 1, None
-    while fork < seen.height:
-        history, view = logbook.read(), views[0]
-        top = newest_place(history)
-        if top is None or is_gone(view, top):
-            raise ChainMoved(height=seen.height)
+
+    def find(history: History, blocks: Sequence[BlockView]) -> list[Found]:
+        return find_ours(logbook, clock, history, blocks, since.ahead)
+
+    added, _ = _read_again(logbook, clock, views[0], since.height, find, progress)
+    more = _catch_up(logbook, clock, views[0], progress)
+    return Observation(seen.height, (*seen.added, *added, *more))
+
+
+def _catch_up(logbook: Logbook, clock: Clock, view: ChainView, progress: Progress | None) -> list[AnyKind]:
+    """Look through every block again for what deposits far ahead have moved into the windows; the kinds of the entries.
+
+    Ended half-way, it is begun again by the next look. Of blocks that a node has pruned nobody can ask it.
+    """
+    added: list[AnyKind] = []
+    while True:
+        history = logbook.read()
+        late, top = overdue(logbook, history), newest_place(history)
+        if late is None or top is None:
+            return added
+
+        def find(history: History, blocks: Sequence[BlockView], late: Overdue = late) -> list[Found]:
+            return late.find(logbook, clock, history, blocks)
+
+        first = max(lowest_read(history) + 1, view.first_block())
+        more, reached = _read_again(logbook, clock, view, first, find, progress)
+        added += more
+        # Whoever looked meanwhile has come further, and not for these.
+        if newest_place(logbook.read()) == reached:
+            late.watch(logbook, clock)
+
+
+def _read_again(
+    logbook: Logbook, clock: Clock, view: ChainView, first: int, find: Finder, progress: Progress | None
+) -> tuple[list[AnyKind], Place | None]:
+    """Read blocks again from height `first` to the newest that was looked at; the kinds of the entries, and which.
+
+    Raises:
+        ChainMoved: the chain changed, or somebody else looked at it.
+    """
+    added: list[AnyKind] = []
+    top, fork, before = newest_place(logbook.read()), first - 1, None
+    while top is not None and fork < top.height:
+        history = logbook.read()
+        if is_gone(view, top):
+            raise ChainMoved(height=top.height)
         tip = Tip(top.height, top.block, clock.now())
         blocks = tuple(next_blocks(view, fork, before, tip))
-        found = [each.told(history) for each in find_ours(logbook, clock, history, blocks, since.ahead)]
+        found = [each.told(history) for each in find(history, blocks)]
         with logbook.write(clock.now()) as work:
             if newest_place(work.history) != top:
                 raise ChainMoved(height=top.height)
@@ -145,12 +199,10 @@ def look_again(
             enter_found(work, found)
             mature(work, tip)
             added += [BY_NAME[each.head.entry] for each in work.store.entries(size)]
-        if not blocks:
-            break
         fork, before = blocks[-1].height, blocks[-1].hash
         if progress is not None:
             progress(fork, tip.height)
-    return Observation(seen.height, tuple(added))
+    return added, top
 
 
 def _look(history: History, views: Sequence[ChainView], now: int) -> _Look:

@@ -2,6 +2,9 @@
 
 A vault is watched well beyond the last index that was issued, drafted or paid, since restored wallets and old lists pay
 further on. A deposit far ahead moves the window with it. Scripts are derived while nobody holds the store.
+
+A window of the store ends where every block that was looked at was looked through. What a deposit adds to it is watched
+once these were read again (`overdue`): until then the log says that somebody paid that far, and the window does not.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from custody.bitcoin.transaction import OutPoint, Transaction
-from custody.history import tables
+from custody.history import lists, tables
 from custody.history.questions import History
 from custody.history.tables import outpoint_key
 from custody.logbook import Logbook
@@ -25,6 +28,7 @@ from custody.transfer.observe import (
 )
 from custody.transfer.proposal import CHANGE_GAP
 from custody.units import HARDENED
+from custody.vault.coins import ScriptPlace
 from custody.vault.descriptor import Branch
 
 RECEIVE_GAP: Final = 1_000
@@ -51,23 +55,79 @@ def find_ours(
 ) -> list[Found]:
     """What is ours in each block. Everything is looked for at once, and while nobody holds the store.
 
-    A deposit far ahead moves its window with it; what stands behind it in the same blocks is found then. Where no
-    block is new, nothing has to be watched for. At least `ahead` addresses of a branch are watched beyond those in use.
+    In the first blocks of all a deposit far ahead moves its window with it, and what stands behind it in the same
+    blocks is found then. Where no block is new, nothing has to be watched for. At least `ahead` addresses of a branch
+    are watched beyond those in use.
     """
     if not blocks:
         return []
     used = _used(history, _vaults(history, logbook.windows()))
-    scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
+    is_first = lists.newest_block(history) is None
+    late = {} if is_first else _late(logbook, history, used)
+    _watch_ahead(logbook, clock, history, _further({each: used[each] for each in used if each not in late}, ahead))
     while True:
-        _watch_ahead(logbook, clock, history, _further(used, ahead))
-        known = logbook.watched(scripts)
-        deposits = [tuple(deposits_in(block, known.get, clock.now())) for block in blocks]
+        found = _found(logbook, clock, history, blocks, {})
         before = dict(used)
-        for seen in (seen for each in deposits for seen, _ in each):
+        for seen in (seen for each in found for seen, _ in each.deposits):
             place = (seen.vault, seen.branch)
             used[place] = max(used.get(place, 0), seen.index + 1)
-        if used == before:
-            break
+        if not is_first or used == before:
+            return found
+        _watch_ahead(logbook, clock, history, _further(used, ahead))
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Scripts that deposits have moved into the windows, and that blocks read before were not looked through for."""
+
+    ranges: tuple[tuple[bytes, Branch, int, list[bytes]], ...]
+
+    def find(self, logbook: Logbook, clock: Clock, history: History, blocks: Sequence[BlockView]) -> list[Found]:
+        """What is ours in each block, these scripts included."""
+        known = {
+            script: ScriptPlace(vault_id, branch, index)
+            for vault_id, branch, start, scripts in self.ranges
+            for index, script in enumerate(scripts, start)
+        }
+        return _found(logbook, clock, history, blocks, known)
+
+    def watch(self, logbook: Logbook, clock: Clock) -> None:
+        """Watch them from now on: every block was looked through."""
+        _watch(logbook, clock, self.ranges)
+
+
+def overdue(logbook: Logbook, history: History) -> Overdue | None:
+    """What blocks that were read are still to be looked through for; None when there is nothing."""
+    windows = logbook.windows()
+    late = _late(logbook, history, _used(history, _vaults(history, windows)))
+    ranges = tuple(
+        (vault_id, branch, start, history.charter.vault_by_id(vault_id)[1].scripts(branch, start, stop))
+        for vault_id, branch, start, stop in _unwatched(windows, late)
+    )
+    return Overdue(ranges) if ranges else None
+
+
+def _late(logbook: Logbook, history: History, used: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], int]:
+    """Those of the branches whose windows do not reach as far beyond the last deposit as they should."""
+    windows, late = logbook.windows(), {}
+    for key, row in history.state.scan(tables.FURTHEST):
+        place = (key[:-1], key[-1])
+        if place in used and windows.get(place, 0) < min(row.value + 1 + _gap(Branch(place[1])), HARDENED):
+            late[place] = used[place]
+    return late
+
+
+def _found(
+    logbook: Logbook,
+    clock: Clock,
+    history: History,
+    blocks: Sequence[BlockView],
+    more: Mapping[bytes, ScriptPlace],
+) -> list[Found]:
+    """What in each block is of the scripts that are watched, or of `more`."""
+    scripts = {script for block in blocks for transaction in block.transactions for script in transaction.scripts}
+    known = {**logbook.watched(scripts), **{each: more[each] for each in scripts if each in more}}
+    deposits = [tuple(deposits_in(block, known.get, clock.now())) for block in blocks]
     coins = _coins(history, blocks) | {seen.deposit.outpoint for each in deposits for seen, _ in each}
     spends = [tuple(spends_in(block, coins)) for block in blocks]
     return [Found(*each) for each in zip(deposits, spends, strict=True)]

@@ -46,7 +46,12 @@ from custody.transfer.observe import (
     UnexplainedSpend,
 )
 from custody.transfer.state import Transfer
+from custody.vault.coins import COINBASE_MATURITY
 
+_BLOCK: Final = 36
+"""Bytes of a height and a block's hash as part of a key."""
+_OUTPOINT: Final = 36
+"""Bytes of an outpoint as part of a key."""
 _PAST_SPEND: Final = b"\x01"
 """Behind an outpoint in a block: it does not stand there, but was spent."""
 
@@ -61,10 +66,28 @@ def _see_chain(state: State, seen: ChainSeen, at: int) -> State:
     key = height_key(seen.height)
     before = state.get(tables.CHAIN, key)
     # A shorter chain replaces what was seen above it: those blocks are no longer scanned.
-    for each, _row in list(state.scan(tables.CHAIN, key)):
+    above = [each for each, _row in state.scan(tables.CHAIN, key)]
+    for each in above:
         state = state.put(tables.CHAIN, each, None)
+    if above and above[-1] != key:
+        state = _unripen(state, seen.height)
     first = at if before is None or before.block != seen.block else before.first
     return state.put(tables.CHAIN, key, BlockRow(seen.block, seen.time, seen.at, first))
+
+
+def _unripen(state: State, height: int) -> State:
+    """The state in which coins that are not deep enough any more, the chain being `height` high, wait again."""
+    charter = History(state).charter
+    deepest = max(COINBASE_MATURITY, *(each.confirmations for each in charter.vaults))
+    # What stands lower is deep enough for everybody.
+    shallow = list(state.scan(tables.IN_BLOCKS, height_key(max(0, height - deepest))))
+    for key in (key[_BLOCK:] for key, _row in shallow if len(key) == _BLOCK + _OUTPOINT):
+        row = state.get(tables.HOLDINGS, key)
+        if row is None or not row.is_mature:
+            continue
+        if not row.deposit.is_mature(height, charter.vault_by_id(row.vault)[0].confirmations):
+            state = _become(state, row, replace(row, is_mature=False))
+    return state
 
 
 def _see_deposit(state: State, seen: DepositSeen, at: int) -> State:
