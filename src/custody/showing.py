@@ -222,8 +222,11 @@ class Showing:
                 failed.append(error)
         if failed and not _is_witnessed(signed, charter):
             raise failed[0]
-        with self.store.transaction() as transaction:
-            transaction.save_checkpoint(signed.text())
+        with self.store.read() as view:
+            known = view.checkpoint(size)
+        if known != signed.text():
+            with self.store.transaction() as transaction:
+                transaction.save_checkpoint(signed.text())
         return signed
 
     def _cosigned_by(self, witness: Witness, since: int, size: int) -> SignedCheckpoint:
