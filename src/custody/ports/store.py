@@ -160,6 +160,9 @@ class StoreView(Protocol):
     def holder(self, outpoint: OutPoint) -> bytes | None:
         """Who holds `outpoint`; None when it is free."""
 
+    def holds(self) -> dict[OutPoint, bytes]:
+        """Every coin that is held, and by whom."""
+
     def held(self, holder: bytes) -> tuple[OutPoint, ...]:
         """What `holder` holds, sorted."""
 

@@ -210,6 +210,9 @@ class _View:
     def holder(self, outpoint: OutPoint) -> bytes | None:
         return self._state.holds.get(outpoint)
 
+    def holds(self) -> dict[OutPoint, bytes]:
+        return dict(self._state.holds)
+
     def held(self, holder: bytes) -> tuple[OutPoint, ...]:
         return tuple(sorted(outpoint for outpoint, by in self._state.holds.items() if by == holder))
 

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from custody.apps.access import refuse_exposed, refuse_unwritable
 from custody.apps.config import Folders, folders
 from custody.apps.terminal import Verb, output, shown
 from custody.apps.views.charter import MAKERS_NOT_STATED
@@ -110,8 +111,11 @@ def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "secp256k1", _secp256k1
     yield "judges", _judges
     yield "disk", lambda: _disk(where)
+    yield "writing", lambda: _writing(where)
+    yield "others", lambda: _others(where)
     yield "charter", lambda: _charter(where)
     yield "store", lambda: _store(where)
+    yield "beside", lambda: _beside(where)
     yield "freeze", lambda: _freeze(where)
     yield "clock", lambda: _clock(where)
     yield "chain", lambda: _chain(where)
@@ -164,6 +168,15 @@ def _disk(where: Folders) -> str:
     return f"{free >> 20} MiB free for {shown(where.folder)}"
 
 
+def _writing(where: Folders) -> str:
+    where.settings()
+    return refuse_unwritable(where)
+
+
+def _others(where: Folders) -> str:
+    return refuse_exposed(where, where.settings())
+
+
 def _charter(where: Folders) -> str:
     from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
 
@@ -178,6 +191,14 @@ def _store(where: Folders) -> str:
 
     where.settings()
     return f"{coordinator().store.verify().size} entries, every one verified"
+
+
+def _beside(where: Folders) -> str:
+    from custody.apps.coordinator import coordinator  # noqa: PLC0415 - as above
+
+    where.settings()
+    coordinator().check_beside()
+    return "holds and outbox are what the log says"
 
 
 def _freeze(where: Folders) -> str:

@@ -116,6 +116,8 @@ def verify(*, is_deep: bool) -> None:
     desk = coordinator()
     store, charter = desk.store, desk.settings.charter
     frontier = verify_deep(store, charter, tell_folded).frontier if is_deep else store.verify()
+    if is_deep:
+        desk.check_beside()
     history = desk.history()
     with desk.store.read() as view:
         desk.folders.check_seen(view)

@@ -200,20 +200,23 @@ def rebuild() -> None:
     """Make what is kept beside the log again from the log.
 
     Every entry is checked and folded from nothing, while others may go on; only at the end the rows are replaced. The
-    first one that was not what the log makes is named: find out who changed it.
+    first one that was not what the log makes is named: find out who changed it. Then which coins are held, and what
+    waits to be sent, is made again too where it is not what the log says.
     """
     desk = coordinator()
     made = rebuild_rows(desk.store, desk.settings.charter, tell_folded)
-    wrong = made.replaced
+    wrong, beside = made.replaced, desk.set_right()
     output().emit(
         {
             "log_size": made.frontier.size,
             "log_root": made.frontier.root.hex(),
             "erased": made.erased,
             "was_wrong": None if wrong is None else {"table": wrong.table, "key": wrong.key, "problem": wrong.problem},
+            "beside": beside,
         },
         f"{made.frontier.size} entries were folded; "
-        + ("what was kept was what they make" if wrong is None else f"what was kept is replaced: {wrong}"),
+        + ("what was kept was what they make" if wrong is None else f"what was kept is replaced: {wrong}")
+        + "".join(f"\n  made right: {each}" for each in beside),
     )
 
 

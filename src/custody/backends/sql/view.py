@@ -155,6 +155,10 @@ class SqlView:
         statement = select(schema.holds.c.holder).where(schema.holds.c.outpoint == outpoint.to_bytes())
         return self._connection.scalar(statement)
 
+    def holds(self) -> dict[OutPoint, bytes]:
+        rows = self._connection.execute(select(schema.holds.c.outpoint, schema.holds.c.holder))
+        return {OutPoint(row.outpoint[:32], int.from_bytes(row.outpoint[32:], "little")): row.holder for row in rows}
+
     def held(self, holder: bytes) -> tuple[OutPoint, ...]:
         found = self._connection.scalars(select(schema.holds.c.outpoint).where(schema.holds.c.holder == holder))
         return tuple(sorted(OutPoint(raw[:32], int.from_bytes(raw[32:], "little")) for raw in found))
