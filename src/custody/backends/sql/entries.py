@@ -35,8 +35,10 @@ _ROWS: Final = (
     .select_from(schema.entries.outerjoin(schema.bodies, schema.bodies.c.index == entry_index))
     .order_by(entry_index)
 )
-_RANGE: Final = Statement(_ROWS.where(entry_index >= bindparam("start"), entry_index < bindparam("stop")))
-_ONE: Final = Statement(_ROWS.where(entry_index == bindparam("at")))
+_RANGE: Final = Statement(
+    _ROWS.where(entry_index >= bindparam("start"), entry_index < bindparam("stop")), may_lack=True
+)
+_ONE: Final = Statement(_ROWS.where(entry_index == bindparam("at")), may_lack=True)
 _ROOT: Final = Statement(select(schema.entries.c.root).where(entry_index == bindparam("at")))
 _HEAD: Final = Statement(select(schema.log_head.c.size, schema.log_head.c.peaks))
 _LAST: Final = Statement(select(entry_index, schema.entries.c.root).order_by(entry_index.desc()).limit(1))

@@ -21,12 +21,11 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
-    LargeBinary,
     MetaData,
     Table,
-    Text,
 )
+
+from custody.backends.sql.kinds import Blob, Line, Whole
 
 FORMAT: Final = 1
 """What the bytes in the tables mean. It changes when an older program would misread them."""
@@ -38,10 +37,10 @@ metadata: Final = MetaData()
 meta: Final = Table(
     "meta",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("format", Integer, nullable=False),
-    Column("network", Text, nullable=False),
-    Column("origin", Text, nullable=False),
+    Column("id", Whole, primary_key=True, autoincrement=False),
+    Column("format", Whole, nullable=False),
+    Column("network", Line, nullable=False),
+    Column("origin", Line, nullable=False),
     CheckConstraint("id = 1", name="meta_is_one_row"),
     sqlite_strict=True,
 )
@@ -49,10 +48,10 @@ meta: Final = Table(
 log_head: Final = Table(
     "log_head",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("size", Integer, nullable=False),
+    Column("id", Whole, primary_key=True, autoincrement=False),
+    Column("size", Whole, nullable=False),
     # Roots of the full subtrees, 32 bytes each, in the order of `Frontier.peaks`.
-    Column("peaks", LargeBinary, nullable=False),
+    Column("peaks", Blob, nullable=False),
     CheckConstraint("id = 1", name="log_head_is_one_row"),
     sqlite_strict=True,
 )
@@ -60,20 +59,20 @@ log_head: Final = Table(
 entries: Final = Table(
     "entries",
     metadata,
-    Column("index", Integer, primary_key=True, autoincrement=False),
-    Column("head", LargeBinary, nullable=False),
-    Column("leaf", LargeBinary, nullable=False),
+    Column("index", Whole, primary_key=True, autoincrement=False),
+    Column("head", Blob, nullable=False),
+    Column("leaf", Blob, nullable=False),
     # Merkle root over all entries up to and including this one.
-    Column("root", LargeBinary, nullable=False),
+    Column("root", Blob, nullable=False),
     sqlite_strict=True,
 )
 
 bodies: Final = Table(
     "bodies",
     metadata,
-    Column("index", Integer, ForeignKey("entries.index", name="body_of_entry"), primary_key=True, autoincrement=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("index", Whole, ForeignKey("entries.index", name="body_of_entry"), primary_key=True, autoincrement=False),
+    Column("salt", Blob, nullable=False),
+    Column("body", Blob, nullable=False),
     sqlite_strict=True,
 )
 
@@ -81,8 +80,8 @@ holds: Final = Table(
     "holds",
     metadata,
     # 36 bytes as in an input. The primary key is the reservation: a coin has one holder (THREATS A10, D5).
-    Column("outpoint", LargeBinary, primary_key=True),
-    Column("holder", LargeBinary, nullable=False),
+    Column("outpoint", Blob, primary_key=True),
+    Column("holder", Blob, nullable=False),
     Index("holds_by_holder", "holder"),
     sqlite_strict=True,
 )
@@ -90,13 +89,13 @@ holds: Final = Table(
 outbox: Final = Table(
     "outbox",
     metadata,
-    Column("position", Integer, primary_key=True),
-    Column("transfer_id", LargeBinary, nullable=False, unique=True),
-    Column("raw", LargeBinary, nullable=False),
-    Column("queued_at", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("was_sent", Integer, nullable=False),
-    Column("last_error", Text, nullable=False),
+    Column("position", Whole, primary_key=True),
+    Column("transfer_id", Blob, nullable=False, unique=True),
+    Column("raw", Blob, nullable=False),
+    Column("queued_at", Whole, nullable=False),
+    Column("attempts", Whole, nullable=False),
+    Column("was_sent", Whole, nullable=False),
+    Column("last_error", Line, nullable=False),
     sqlite_strict=True,
 )
 
@@ -104,18 +103,18 @@ documents: Final = Table(
     "documents",
     metadata,
     # A previous transaction's txid; each once, however many of its outputs are ours.
-    Column("digest", LargeBinary, primary_key=True),
-    Column("data", LargeBinary, nullable=False),
+    Column("digest", Blob, primary_key=True),
+    Column("data", Blob, nullable=False),
     sqlite_strict=True,
 )
 
 scripts: Final = Table(
     "scripts",
     metadata,
-    Column("script", LargeBinary, primary_key=True),
-    Column("vault", LargeBinary, nullable=False),
-    Column("branch", Integer, nullable=False),
-    Column("index", Integer, nullable=False),
+    Column("script", Blob, primary_key=True),
+    Column("vault", Blob, nullable=False),
+    Column("branch", Whole, nullable=False),
+    Column("index", Whole, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -123,10 +122,10 @@ scripts: Final = Table(
 windows: Final = Table(
     "windows",
     metadata,
-    Column("vault", LargeBinary, primary_key=True),
-    Column("branch", Integer, primary_key=True, autoincrement=False),
+    Column("vault", Blob, primary_key=True),
+    Column("branch", Whole, primary_key=True, autoincrement=False),
     # The first index that is not among the scripts.
-    Column("end", Integer, nullable=False),
+    Column("end", Whole, nullable=False),
     sqlite_strict=True,
 )
 
@@ -136,13 +135,13 @@ FOREVER: Final = 2**62
 state_head: Final = Table(
     "state_head",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("size", Integer, nullable=False),
-    Column("peaks", LargeBinary, nullable=False),
+    Column("id", Whole, primary_key=True, autoincrement=False),
+    Column("size", Whole, nullable=False),
+    Column("peaks", Blob, nullable=False),
     # The sum over sealed rows, as `Multiset.to_bytes`.
-    Column("total", LargeBinary, nullable=False),
+    Column("total", Blob, nullable=False),
     # The smallest log whose rows are all still here.
-    Column("oldest", Integer, nullable=False),
+    Column("oldest", Whole, nullable=False),
     CheckConstraint("id = 1", name="state_head_is_one_row"),
     sqlite_strict=True,
 )
@@ -150,12 +149,12 @@ state_head: Final = Table(
 state_rows: Final = Table(
     "state_rows",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
+    Column("name", Line, primary_key=True),
+    Column("key", Blob, primary_key=True),
     # A row is so for logs of `since` entries and more, and fewer than `until`: who reads an older log still finds it.
-    Column("since", Integer, primary_key=True, autoincrement=False),
-    Column("until", Integer, nullable=False),
-    Column("value", LargeBinary, nullable=False),
+    Column("since", Whole, primary_key=True, autoincrement=False),
+    Column("until", Whole, nullable=False),
+    Column("value", Blob, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -164,7 +163,7 @@ Index("state_rows_ended", state_rows.c.until, sqlite_where=state_rows.c.until < 
 checkpoints: Final = Table(
     "checkpoints",
     metadata,
-    Column("size", Integer, primary_key=True, autoincrement=False),
-    Column("note", Text, nullable=False),
+    Column("size", Whole, primary_key=True, autoincrement=False),
+    Column("note", Line, nullable=False),
     sqlite_strict=True,
 )

@@ -29,6 +29,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from custody.backends.sql.kinds import WrongKind
 from custody.errors import CustodyError
 from custody.ports import StoreBusy, StoreCorrupt, StoreFailed
 
@@ -73,8 +74,9 @@ def asker(path: Path, busy_seconds: int) -> Engine:
 def translated(error: DBAPIError | sqlite3.Error, path: Path, busy_seconds: int) -> CustodyError:
     """What `error` means to whoever uses the store at `path`. It keeps SQLite's name for it, no value."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    code = cause.sqlite_errorcode & 0xFF if isinstance(cause, sqlite3.Error) else sqlite3.SQLITE_ERROR
-    name = cause.sqlite_errorname if isinstance(cause, sqlite3.Error) else type(cause).__name__
+    # What Python's own module raises, of text that is none, has no code.
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    name = getattr(cause, "sqlite_errorname", type(cause).__name__)
     store = shown(path)
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusy(store=store, seconds=busy_seconds)
@@ -113,6 +115,10 @@ def _engine(path: Path, busy_seconds: int, *more: str) -> Engine:
         except sqlite3.Error:
             connection.close()
             raise
+        except UnicodeDecodeError:
+            # What SQLite says of a damaged schema repeats bytes of it.
+            connection.close()
+            raise WrongKind from None
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy import Connection, Integer, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from custody.backends.sql import schema, sqlite
@@ -30,6 +30,7 @@ from custody.backends.sql.entries import (
     read_entry,
     read_page,
 )
+from custody.backends.sql.kinds import checked
 from custody.backends.sql.rows import RowsAsOf, SqlRows, read_head
 from custody.backends.sql.scratch import ScratchRows, paged, scratch_rows
 from custody.backends.sql.view import SqlTransaction, SqlView
@@ -217,7 +218,7 @@ class SqlStore:
             with self._reader.begin() as connection:
                 self._check_file(connection)
                 stored = load_frontier(connection, self._path)
-                beyond = connection.scalar(select(func.max(entry_index)))
+                beyond = connection.scalar(select(func.max(entry_index, type_=Integer)))
                 notes = {row.size: row.note for row in connection.execute(select(schema.checkpoints))}
             computed = self._recompute(stored.size, notes)
         if computed != stored:
@@ -281,7 +282,8 @@ def _check_identity(connection: Connection, path: Path, network: Network) -> str
         raise StoreVersion(store=store, found=str(row.format))
     if row.network != network.value:
         raise NetworkMismatch(what="the store", expected=network.value, actual=row.network)
-    check_revision(store, connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all())
+    revisions = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+    check_revision(store, [str(checked(each, str)) for each in revisions])
     return str(row.origin)
 
 

@@ -26,6 +26,7 @@ from custody.backends.sql.entries import (
     save_frontier,
     write_entry,
 )
+from custody.backends.sql.kinds import WrongKind
 from custody.backends.sql.rows import Home, SqlRows, read_head, write_rows
 from custody.backends.sql.scratch import replace_rows, scratch_rows
 from custody.backends.sql.statement import Statement
@@ -39,6 +40,9 @@ from custody.vault.descriptor import Branch
 
 IN_ONE_QUESTION: Final = 500
 """Scripts that are looked for at once."""
+_OUTPOINT: Final = 36
+"""Bytes of an outpoint."""
+_BRANCHES: Final = frozenset(Branch)
 _WINDOWS: Final = Statement(select(schema.windows.c.vault, schema.windows.c.branch, schema.windows.c.end))
 _DOCUMENT: Final = Statement(select(schema.documents.c.data).where(schema.documents.c.digest == bindparam("digest")))
 
@@ -143,9 +147,10 @@ class SqlView:
         found: dict[bytes, ScriptPlace] = {}
         for at in range(0, len(wanted), IN_ONE_QUESTION):
             some = select(table).where(table.c.script.in_(wanted[at : at + IN_ONE_QUESTION]))
-            found.update(
-                (row[0], ScriptPlace(row[1], Branch(row[2]), row[3])) for row in self._connection.execute(some)
-            )
+            for script, vault_id, branch, index in self._connection.execute(some):
+                if branch not in _BRANCHES:
+                    raise WrongKind
+                found[script] = ScriptPlace(vault_id, Branch(branch), index)
         return found
 
     def windows(self) -> dict[tuple[bytes, int], int]:
@@ -157,11 +162,11 @@ class SqlView:
 
     def holds(self) -> dict[OutPoint, bytes]:
         rows = self._connection.execute(select(schema.holds.c.outpoint, schema.holds.c.holder))
-        return {OutPoint(row.outpoint[:32], int.from_bytes(row.outpoint[32:], "little")): row.holder for row in rows}
+        return {_outpoint(row.outpoint): row.holder for row in rows}
 
     def held(self, holder: bytes) -> tuple[OutPoint, ...]:
         found = self._connection.scalars(select(schema.holds.c.outpoint).where(schema.holds.c.holder == holder))
-        return tuple(sorted(OutPoint(raw[:32], int.from_bytes(raw[32:], "little")) for raw in found))
+        return tuple(sorted(_outpoint(raw) for raw in found))
 
     def outbox(self) -> tuple[OutboxRow, ...]:
         rows = self._connection.execute(select(schema.outbox).order_by(schema.outbox.c.position)).mappings()
@@ -308,6 +313,12 @@ class SqlTransaction(SqlView):
     def _require_row(count: int, transfer_id: bytes) -> None:
         if count != 1:
             raise NotQueued(transfer=transfer_id.hex())
+
+
+def _outpoint(raw: bytes) -> OutPoint:
+    if len(raw) != _OUTPOINT:
+        raise WrongKind
+    return OutPoint(raw[:32], int.from_bytes(raw[32:], "little"))
 
 
 def _outbox_row(row: RowMapping) -> OutboxRow:
