@@ -32,6 +32,11 @@ find_python() {
     return 1
 }
 
+# What somebody has told pip to do with packages elsewhere is not meant for this environment; from where it takes them is.
+unset PIP_DRY_RUN PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_REPORT PIP_PYTHON
+# Whoever could write here could run what they like as whoever runs custody.
+umask "$(printf '%03o' $((0$(umask) | 022)))"
+
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check -qq --no-input "$@"; }
 
 packages_key() { cat requirements/build.txt requirements/lock.txt | cksum; pwd; }
@@ -67,5 +72,10 @@ if ! matches $PACKAGES_STAMP "$packages" || ! has_interpreter; then
 fi
 say "installing custody in place"
 pip install --no-deps --no-build-isolation --editable .
+if ! "$VENV/bin/custody" --version >/dev/null; then
+    say "custody does not start from $VENV; was pip told to install elsewhere (pip config list)?"
+    rm -f $PACKAGES_STAMP $PROJECT_STAMP
+    exit 1
+fi
 echo "$project" >$PROJECT_STAMP
 say "done in $SECONDS s"

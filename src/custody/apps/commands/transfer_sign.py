@@ -194,4 +194,6 @@ def deliver() -> None:
         {"sent": [{"transfer": each.transfer.hex(), "txid": txid(each.txid)} for each in sent]},
         "\n".join(f"sent {txid(each.txid)} (transfer {each.transfer.hex()[:SHORT]})" for each in sent),
     )
-    output().next_step("custody observe, until it is deep enough (on regtest: custody regtest mine 1)")
+    # A node is not mined on from here, be it on regtest.
+    mining = " (on regtest: custody regtest mine 1)" if desk.settings.chain == "kernel" else ""
+    output().next_step(f"custody observe, until it is deep enough{mining}")
