@@ -72,6 +72,10 @@ if ! matches $PACKAGES_STAMP "$packages" || ! has_interpreter; then
 fi
 say "installing custody in place"
 pip install --no-deps --no-build-isolation --editable .
+# Python reads where the sources are in the locale's encoding: under LC_ALL=C a path with other letters ends every start.
+for named in "$VENV"/lib/python3.*/site-packages/*custody*.pth; do
+    echo ../../../../src >"$named"
+done
 if ! "$VENV/bin/custody" --version >/dev/null; then
     say "custody does not start from $VENV; was pip told to install elsewhere (pip config list)?"
     rm -f $PACKAGES_STAMP $PROJECT_STAMP

@@ -104,7 +104,7 @@ def test_a_store_that_was_exchanged_or_restored_is_not_believed(office):
     office.does(*office.address_for("seized, case 17"))
     shutil.copy(office.folder / "yesterday.sqlite", store)
     office.refuses("ROLLBACK", *office.address_for("the same index again"))
-    assert office.refuses("UNSOUND", "doctor").startswith("5 of 10 checks failed")
+    assert office.refuses("UNSOUND", "doctor").startswith("6 of 13 checks failed")
 
     store.unlink()
     office.refuses("STORE_MISSING", "coin", "list")
@@ -170,8 +170,11 @@ def test_the_doctor_finds_everything_in_order(office):
         "secp256k1",
         "judges",
         "disk",
+        "writing",
+        "others",
         "charter",
         "store",
+        "beside",
         "freeze",
         "clock",
         "chain",
