@@ -1,7 +1,7 @@
 # What developers and the build server run. `make` alone lists it.
 
 BIN := .venv/bin
-SOURCES := src tests scripts
+SOURCES := src tests scripts docs/examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test demo bench bench-million fuzz mutants agree errors fixtures lock clean

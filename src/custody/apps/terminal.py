@@ -36,6 +36,7 @@ import click
 from custody.apps.pasted import refuse_pasted, refuse_pasted_in
 from custody.apps.streams import Patient, occupy_closed, patient
 from custody.errors import BackendError, CustodyError, InvalidInput, Refused
+from custody.extras import extra_missing
 
 JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
@@ -106,14 +107,6 @@ class ReaderLeft(BackendError, code="READER_LEFT"):
 
     message = "whoever read stdout left before all of it was written"
     hint = "Read all of it, or write to a file with -o FILE."
-
-
-class ExtraMissing(InvalidInput, code="EXTRA_MISSING"):
-    """A package that this command needs and that was left out when the program was installed."""
-
-    message = "this command needs the package {package}, which is not installed"
-    hint = "Install the coordinator's part from the program's own folder: pip install '.[coordinator]'."
-    package: str
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
@@ -547,10 +540,10 @@ class Program(LazyGroup):
         try:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package in {"", "custody"}:
+            missing = extra_missing(error)
+            if missing is None:
                 raise
-            raise ExtraMissing(package=package) from None
+            raise missing from None
 
 
 def run(program: Program) -> NoReturn:
