@@ -20,7 +20,8 @@ _USUAL: Final = "coordinator"
 class ExtraMissing(InvalidInput, code="EXTRA_MISSING"):
     """A package that this needs and that was left out when the library was installed."""
 
-    message = "this needs the package {package}, which is not installed"
+    # With the line to type: whoever imports sees the end of a traceback, and no hint.
+    message = "this needs the package {package}, which is not installed: pip install '.[{extra}]'"
     hint = "Install the part called {extra} from the program's own folder: pip install '.[{extra}]'."
     package: str
     extra: str
