@@ -43,7 +43,7 @@ def test_every_name_of_the_front_door_has_its_part():
 
 
 def test_shape_errors_and_their_codes_are_shown(entry_of):
-    text = 'def ask(name: str, size: int = 4) -> bytes:\n    """What it is.\n\n    Raises:\n        Refused: no.\n    """\n'
+    text = 'def ask(name: str, size: int = 4) -> bytes:\n    """It is.\n\n    Raises:\n        Refused: no.\n    """\n'
     part, wrong = entry_of(text, "ask")
     assert "ask(name: str, size: int=4) -> bytes" in part
     assert "- `Refused` (`REFUSED`): no." in part

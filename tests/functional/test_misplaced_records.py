@@ -59,7 +59,7 @@ def test_every_method_that_takes_an_id_is_tried():
 
 
 @pytest.mark.parametrize(("kind", "method", "name"), METHODS, ids=lambda each: getattr(each, "__name__", each))
-def test_no_method_takes_a_record_for_its_digest(owners, transfer, usual, kind, method, name):  # noqa: PLR0913, PLR0917
+def test_no_method_takes_a_record_for_its_digest(owners, transfer, usual, kind, method, name):
     called = getattr(owners[kind], method)
     parameters = inspect.signature(called).parameters.values()
     needed = [each.name for each in parameters if each.default is inspect.Parameter.empty]
