@@ -140,7 +140,7 @@ def test_what_nobody_was_to_send_is_quarantined_and_counted_apart(office):
     found = [("mature", None), ("quarantined", "not-issued"), ("quarantined", "small")]
     assert sorted(states(office).values(), key=str) == found
     totals = {"mature": 60_000_000, "held": 0, "seen": 0, "quarantined": 30_001_000, "total": 90_001_000}
-    assert office.does("coin", "balance")["reserve"] == totals
+    assert office.does("coin", "balance")["vaults"]["reserve"] == totals
     assert "quarantined: not-issued" in office.types("coin", "list").stdout
     assert "quarantined" in office.types("coin", "balance").stdout
     office.refuses("INSUFFICIENT_FUNDS", "transfer", "draft", office.requested("--pay", "Supplier=0.7 BTC"))

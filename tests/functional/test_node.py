@@ -639,7 +639,7 @@ NO_ESTIMATE = {
 
 @pytest.mark.parametrize("answer", NO_ESTIMATE.values(), ids=NO_ESTIMATE)
 def test_a_node_that_gives_no_estimate_leaves_it_to_the_fallback(answer):
-    pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001}
+    pool = {"mempoolminfee": 0.00005, "minrelaytxfee": 0.00001, "incrementalrelayfee": 0.00001}
     usual = regtest(getmempoolinfo=pool)
     with answering(lambda method: answer if method == "estimatesmartfee" else usual(method)) as rpc:
         chosen = rate_for(BitcoindRelay(BitcoindView(rpc, Network.REGTEST)))

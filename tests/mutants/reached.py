@@ -31,14 +31,15 @@ class Reached:
         self._lines: dict[Path, dict[int, set[str]]] = {}
 
     def by(self, mutant: Mutant) -> list[str]:
-        """The tests that reach the change: one of each file in turn, those that end soonest first."""
+        """The tests that reach the change: one of each file in turn, its own file and the fastest first."""
         lines = self._of(mutant.path)
         first, last = mutant.around
         names = lines.get(mutant.line) or set().union(*(lines.get(each, set()) for each in range(first, last + 1)))
         files: dict[str, list[str]] = defaultdict(list)
         for name in sorted(names & self.took.keys(), key=lambda each: (self.took[each], each)):
             files[name.partition("::")[0]].append(name)
-        turns = zip_longest(*sorted(files.values(), key=lambda each: self.took[each[0]]))
+        own = f"/test_{mutant.path.stem}.py"
+        turns = zip_longest(*sorted(files.values(), key=lambda each: (own not in each[0], self.took[each[0]])))
         return [name for turn in turns for name in turn if name is not None]
 
     def _of(self, path: Path) -> dict[int, set[str]]:

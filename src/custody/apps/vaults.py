@@ -38,7 +38,7 @@ def compare_vault_in(path: str, charter: Charter, name: str) -> None:
     own = charter.vault(name)
     if found.vault.id == own.id and found.vault.descriptor != own.descriptor:
         output().talk(
-            "note: it is the charter's vault in another text: its keys stand in another order, or are said to come from "
+            "note: it is the charter's vault in another text: its keys stand in another order, or are said to be from "
             "elsewhere. Devices enrol that as another vault; give them the charter's: custody vault export"
         )
     compare_vault(charter, name, found.vault.descriptor)

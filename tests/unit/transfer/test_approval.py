@@ -182,6 +182,7 @@ def test_a_yes_by_a_clock_that_was_ahead_may_be_given_again_by_one_that_is_right
     ahead = 365 * 24 * HOUR
     early = checked(told, word(issued=told.now + ahead, expires=told.now + ahead + HOUR))
     assert may_follow(early, checked(told, word()))
+    assert may_follow(early, checked(told, word(expires=early.issued)))
     overlapping = checked(told, word(expires=early.issued + 1))
     assert not may_follow(early, overlapping)
 

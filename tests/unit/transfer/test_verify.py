@@ -9,6 +9,7 @@ from custody.bitcoin.profile import Direction, TransferPsbt
 from custody.bitcoin.transaction import Transaction, TxOut
 from custody.history import kinds
 from custody.testing.asserts import refuses
+from custody.transfer import verify as verify_module
 from custody.transfer.signing import CombinedPsbt, InputSignature
 from custody.transfer.verify import finalize, refuse_other_transaction, verify
 
@@ -128,6 +129,15 @@ class Opinionated:
 
 def verified(told, combined, *judges: Opinionated):
     return verify(combined, told.draft, told.cast.vault, judges, told.now)
+
+
+def test_what_comes_out_is_compared_with_the_draft_whatever_made_it(told, combined, monkeypatch):
+    made = finished(told, combined)
+    fewer = replace(made.outputs[0], amount=made.outputs[0].amount - 1)
+    other = replace(made, outputs=(fewer, *made.outputs[1:]))
+    monkeypatch.setattr(verify_module, "finalize", lambda *_: other)
+    with refuses("STATE_CHANGED"):
+        verify(combined, told.draft, told.cast.vault, (), told.now)
 
 
 def test_who_agreed_is_written_down(told, combined):
