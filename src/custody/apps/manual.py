@@ -35,7 +35,7 @@ _EXITS: Final = (
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.option("-o", "--out", metavar="FILE", default="-", help="Write it to a new FILE, else to stdout.")
 def completion(shell: str, out: str) -> None:
-    """Print what a shell reads to complete this program's commands.
+    """Print what a shell needs to complete commands.
 
     For bash: eval "$(PROGRAM completion bash)" in ~/.bashrc; for zsh the same in ~/.zshrc after compinit; for fish:
     PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish. Ids and names come from what is stored here;
