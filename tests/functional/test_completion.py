@@ -23,22 +23,29 @@ printf '%s\n' "${{COMPREPLY[@]}}"
 """
 
 
-def run(command, folder, **variables):
+def run(command, folder, stdin="", **variables):
     """A process with nothing but what it is given in its environment; neither shell nor program says a word besides."""
     environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     environment["CUSTODY_DIR"] = str(folder / "coordinator")
     ended = subprocess.run(
-        command, cwd=folder, env=environment | variables, capture_output=True, check=False, timeout=60, text=True
+        command,
+        cwd=folder,
+        env=environment | variables,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
     )
     assert ended.stderr == ""
     return ended
 
 
-def pressed(folder, *words, **variables):
+def pressed(folder, *words, stdin=""):
     """What bash offers after these words, the last of which is being typed."""
     source = completion.source("bash", PROGRAMS[words[0]], words[0])
     script = PRESSED.format(source=source, function=words[0].replace("-", "_"))
-    ended = run(["bash", "--norc", "-c", script, "bash", *words], folder, **variables)
+    ended = run(["bash", "--norc", "-c", script, "bash", *words], folder, stdin)
     assert ended.returncode == 0
     return ended.stdout.splitlines()
 
@@ -104,7 +111,8 @@ def test_other_shells_are_told_what_each_is(office, drafted):
 def test_a_station_offers_the_vaults_of_the_charter_that_was_typed(office):
     charter = office.path("charter.json")
     assert pressed(office.folder, "custody-station", "address", charter, "") == ["reserve"]
-    assert pressed(office.folder, "custody-station", "address", "-", "") == [""]
+    # What stands on stdin is for the command, and not for the shell.
+    assert pressed(office.folder, "custody-station", "address", "-", "", stdin=Path(charter).read_text()) == [""]
     assert pressed(office.folder, "custody-station", "address", office.key("Aigerim"), "") == [""]
 
 
@@ -134,5 +142,7 @@ def test_where_something_is_wrong_nothing_is_offered_and_nothing_said(office, dr
             other = make_cast(Setting(approvals=1)).digest
             config.write_text(config.read_text().replace(office.cast.digest.hex(), other.hex()))
     before = left(office.folder)
-    assert pressed(office.folder, "custody", "vault", "show", "") == [""]
+    words = {"COMP_WORDS": "custody vault show ", "COMP_CWORD": "3"}
+    ended = run(["custody"], office.folder, _CUSTODY_COMPLETE="bash_complete", **words)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "")
     assert left(office.folder) == before
