@@ -249,7 +249,7 @@ class Custodian:
         while True:
             history = self._logbook.read()
             choice = choose(history, request_id, rates, below, self._outside.clock.now())
-            waiting = self._waiting(rivals(history, request_id))
+            waiting = waiting_at(self._outside.relay, rivals(history, request_id))
             with self._work() as work:
                 # Whoever took one of the coins meanwhile has come first: others are chosen then, from what is left.
                 if (made := draft_chosen(work, choice, below, waiting)) is not None:
@@ -257,14 +257,6 @@ class Custodian:
                     work.store.hold(drafted.outpoints, group)
                     work.append(kinds.DRAFTED, drafted)
                     return drafted
-
-    def _waiting(self, txids: Sequence[bytes]) -> Waiting:
-        """What the node would throw out for a replacement: a payee may have built on what waits (no log knows that)."""
-        if not txids:
-            return NOBODY_ASKED
-        relay = self._outside.relay
-        found = (relay.evicted(each) for each in txids)
-        return Waiting(tuple(each for each in found if each is not None), relay.step_rate())
 
     def decide(self, transfer_id: bytes) -> Decision:
         """Apply the rules. A denied draft ends at once and frees its coins."""
@@ -522,6 +514,14 @@ def _holder(history: History, seen: LogEntry) -> bytes | None:
     """The group of the live transfers that spend the deposit which stands by this entry, if there are any."""
     row = holding(history, history.read(DepositSeen, seen.head.index).deposit.outpoint)
     return None if row is None or row.seen != seen.head.index else held_by(history, row.outpoint)
+
+
+def waiting_at(relay: Relay, txids: Sequence[bytes]) -> Waiting:
+    """What a node would throw out for a replacement of these: a payee may have built on them, which no log knows."""
+    if not txids:
+        return NOBODY_ASKED
+    found = (relay.evicted(each) for each in txids)
+    return Waiting(tuple(each for each in found if each is not None), relay.step_rate())
 
 
 def refuse_unready_nodes(outside: Outside) -> None:

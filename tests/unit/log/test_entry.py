@@ -170,6 +170,15 @@ def test_a_history_shorter_than_its_checkpoint_says_what_is_missing():
     assert caught.error.values()["index"] == 6
 
 
+def test_an_entry_in_another_s_place_is_found_though_the_root_is_that_of_the_checkpoint():
+    entries = history(9)
+    entries[3], entries[4] = entries[4], entries[3]
+    checkpoint = Checkpoint("log.example", 9, Frontier.of(entry.leaf for entry in entries).root)
+    with refuses("LOG_CORRUPT") as caught:
+        check_history(entries, checkpoint)
+    assert caught.error.values()["index"] == 3
+
+
 def test_a_rewritten_history_has_another_root():
     entries = history(9)
     checkpoint = Checkpoint("log.example", 9, Frontier.of(entry.leaf for entry in entries).root)

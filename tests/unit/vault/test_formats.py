@@ -154,6 +154,7 @@ REFUSED = {
     "Coldcard, twice": (coldcard() + "Format: P2WSH\n", "VAULT_FORM", "twice"),
     "Caravan, legacy": (caravan(addressType="P2SH"), "VAULT_FORM", "kind of address"),
     "Caravan, a key without path": (caravan(extendedPublicKeys=[{"xpub": XPUB}]), "VAULT_FORM", "lacks"),
+    "Caravan, a key that is a word": (caravan(extendedPublicKeys=["x"]), "VAULT_FORM", "lacks"),
     "Caravan, strange quorum": (caravan(quorum=True), "VAULT_FORM", "quorum"),
     "Electrum": (json.dumps({"wallet_type": "2of3"}), "VAULT_FORM", "Electrum"),
     "other JSON": ("{}", "VAULT_FORM", "no descriptor stands in it"),
