@@ -1,10 +1,10 @@
 # What developers and the build server run. `make` alone lists it.
 
 BIN := .venv/bin
-SOURCES := src tests scripts
+SOURCES := src tests scripts docs/examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench bench-million fuzz mutants agree errors fixtures lock clean
+.PHONY: help setup check format test demo bench bench-million fuzz mutants agree errors api fixtures lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -12,7 +12,7 @@ help: ## list these targets
 setup: ## make .venv with the locked packages (PYTHON=... chooses the interpreter)
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
-check: setup ## lint, formatting, types, import contracts, README and error reference
+check: setup ## lint, formatting, types, import contracts, README, error and API reference
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
@@ -20,6 +20,7 @@ check: setup ## lint, formatting, types, import contracts, README and error refe
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_readme.py
 	$(BIN)/python scripts/error_reference.py --check
+	$(BIN)/python scripts/api_reference.py --check
 
 format: setup ## rewrite the sources in the one format
 	$(BIN)/ruff format $(SOURCES)
@@ -52,6 +53,9 @@ agree: setup ## compare the addresses of 1,000 vaults with bdkpython's and wally
 
 errors: setup ## write docs/reference/errors.md from the error classes
 	$(BIN)/python scripts/error_reference.py
+
+api: setup ## write docs/reference/api.md from the sources
+	$(BIN)/python scripts/api_reference.py
 
 fixtures: setup ## write the fixtures that ship with the package again
 	$(BIN)/python -m custody.testing.fixtures

@@ -44,6 +44,7 @@ from custody.looking import past_closed, seen_height
 from custody.observer import Observation, Progress, Since, look_again, observe
 from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
 from custody.rate import rate_for
+from custody.record import digest_given
 from custody.showing import Showing, Witness
 from custody.transfer.address import ExpectedDeposit
 from custody.transfer.approval import (
@@ -166,7 +167,7 @@ class Custodian:
 
     def __init__(self, store: Store, charter_digest: bytes, signer: DocumentSigner, outside: Outside) -> None:
         """`charter_digest` is pinned outside the store; `signer` is the coordinator's own key."""
-        self._pinned = charter_digest
+        self._pinned = digest_given(charter_digest, "the pinned charter")
         self._outside = outside
         self._logbook = Logbook(store, charter_digest, outside.salt)
         self._showing = Showing(store, self._logbook, outside.clock, signer, outside.witnesses)

@@ -97,6 +97,29 @@ def _tag_prefix(tag: str) -> bytes:
     return hashlib.sha256(tag.encode("ascii")).digest() * 2
 
 
+def digest_given(given: object, what: str) -> bytes:
+    """`given` itself, when it is bytes: an id or a digest, `what`, is asked for.
+
+    Raises:
+        TypeError: it is not. A record in the place of its digest is a mistake of the program, and is told how to mend.
+    """
+    if isinstance(given, bytes):
+        return given
+    kind = type(given).__name__
+    raise TypeError(f"{what} is asked for as its 32 bytes, and a {kind} was given{_instead(given)}")
+
+
+def _instead(given: object) -> str:
+    """What to give in the place of `given`."""
+    if isinstance(given, str):
+        return ": read hexadecimal digits with bytes.fromhex"
+    # Nearest first: a draft's own digest, say, is not the id of the transfer that it makes.
+    for name in ("transfer_id", "transfer", "id"):
+        if isinstance(getattr(given, name, None), bytes):
+            return f": give its .{name}"
+    return ": give its .digest()" if callable(getattr(given, "digest", None)) else ""
+
+
 _MARKUP: Final = frozenset("[]<>")
 _LIKE_BRACKETS: Final = frozenset(
     "\uff3b\uff3d\uff1c\uff1e\ufe47\ufe48\ufe64\ufe65"  # the same, wide, small or upright
@@ -180,6 +203,8 @@ def plain_reason(reason: str) -> str:
 def _from_hex(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
+    if isinstance(value, Record):
+        return digest_given(value, "a digest")
     if not isinstance(value, str):
         raise ValueError("expected lower-case hexadecimal")  # noqa: TRY004 - pydantic reports ValueError with its place
     decoded = bytes.fromhex(value)

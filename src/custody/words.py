@@ -18,7 +18,7 @@ from typing import Final
 from embit.wordlists.bip39 import WORDLIST
 
 from custody.errors import InvalidInput
-from custody.record import tagged_hash
+from custody.record import digest_given, tagged_hash
 
 WORD_COUNT: Final = 24
 IN_A_ROW: Final = 4
@@ -56,7 +56,7 @@ class WordsMistyped(InvalidInput, code="WORDS_MISTYPED"):
 
 def words(digest: bytes) -> tuple[str, ...]:
     """24 BIP 39 words for `digest` (32 bytes), the last one ending in an 8-bit check of it."""
-    number = int.from_bytes(digest, "big") << 8 | _check(digest)
+    number = int.from_bytes(digest_given(digest, "what is told in words"), "big") << 8 | _check(digest)
     return tuple(WORDLIST[number >> 11 * (WORD_COUNT - 1 - i) & 2047] for i in range(WORD_COUNT))
 
 

@@ -102,6 +102,8 @@ program: Final = Program(
         "store": LazyGroup("store", "The store's tables.", _STORE),
         "regtest": LazyGroup("regtest", "Regtest's own chain: blocks and payments.", _REGTEST),
         "doctor": Lazy(f"{_COMMANDS}.doctor:doctor", "Check the installation, charter, store and chain."),
+        "completion": Lazy("custody.apps.manual:completion", "Print what a shell needs to complete commands."),
+        "man": Lazy("custody.apps.manual:man", "Write a manual page for each command to a folder."),
     },
     epilog="Exit codes: 0 ok, 2 usage, 3 fix the input, 4 a rule said no, 5 try again, 6 stop and call a person.",
     options=[
@@ -114,6 +116,7 @@ program: Final = Program(
             help=f"Which network to work on: {', '.join(NETWORKS)}.",
         ),
     ],
+    names=f"{_COMMANDS}.completing:names",
 )
 
 

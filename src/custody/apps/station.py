@@ -88,8 +88,10 @@ program: Final = Program(
         "catch-up": Lazy(f"{_COMMANDS}.catchup:catch_up", "Take in the log from a file; evidence is short then."),
         "confirm": Lazy(f"{_COMMANDS}.snapshots:confirm", "Confirm a state of the log, for stations that are new."),
         "witness": Lazy(f"{_COMMANDS}.witnesses:witness", "Cosign a checkpoint of the log."),
+        "completion": Lazy("custody.apps.manual:completion", "Print what a shell needs to complete commands."),
+        "man": Lazy("custody.apps.manual:man", "Write a manual page for each command to a folder."),
     },
-    epilog="Every file that is written is new and readable by its owner only. See COMMAND --help.",
+    epilog="Every file that is written is new; but for manual pages, its owner alone reads it. See COMMAND --help.",
     options=[
         click.Option(
             ["--state"],
@@ -98,6 +100,7 @@ program: Final = Program(
             help="The station's own folder; otherwise one among the user's data.",
         )
     ],
+    names=f"{_COMMANDS}.completing:names",
 )
 
 

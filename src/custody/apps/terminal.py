@@ -29,13 +29,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 import click
 
 from custody.apps.pasted import refuse_pasted, refuse_pasted_in
 from custody.apps.streams import Patient, occupy_closed, patient
 from custody.errors import BackendError, CustodyError, InvalidInput, Refused
+from custody.extras import extra_missing
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 JsonValue: TypeAlias = "bool | int | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
@@ -106,14 +110,6 @@ class ReaderLeft(BackendError, code="READER_LEFT"):
 
     message = "whoever read stdout left before all of it was written"
     hint = "Read all of it, or write to a file with -o FILE."
-
-
-class ExtraMissing(InvalidInput, code="EXTRA_MISSING"):
-    """A package that this command needs and that was left out when the program was installed."""
-
-    message = "this command needs the package {package}, which is not installed"
-    hint = "Install the coordinator's part from the program's own folder: pip install '.[coordinator]'."
-    package: str
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
@@ -417,6 +413,14 @@ class Verb(click.Command):
         super().__init__(*arguments, **keywords)
         self.params.append(json_option())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what was typed; where a shell is completing it, have parameters offer what they name."""
+        if ctx.resilient_parsing:
+            from custody.apps.completion import offer  # noqa: PLC0415 - only needed here
+
+            offer(self.params, ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command, unless a secret stands among what it was given."""
         refuse_pasted(ctx)
@@ -447,6 +451,17 @@ class LazyGroup(click.Group):
         found = self.table.get(cmd_name)
         return _load(found) if isinstance(found, Lazy) else found
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands that begin so, from the table alone, or options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only needed here
+
+        found = [
+            CompletionItem(name, help=(each.help or "").partition("\n")[0])
+            for name, each in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The list of commands, from the table alone."""
         rows = [(name, (each.help or "").partition("\n")[0]) for name, each in self.table.items()]
@@ -472,8 +487,11 @@ class Program(LazyGroup):
         table: Mapping[str, Lazy | LazyGroup],
         epilog: str = "",
         options: Sequence[click.Option] = (),
+        names: str | None = None,
     ) -> None:
         super().__init__(name, help, table, epilog)
+        self.names: Final = names
+        """Where it stands (`module:name`) what ids and names there are, for a shell that completes them."""
         self.params.extend([*options, json_option(), _version_option(name)])
 
     def main(  # type: ignore[override]  # it always ends the program, in click's standalone mode or not
@@ -544,13 +562,17 @@ class Program(LazyGroup):
         self, args: Sequence[str], prog_name: str | None, complete_var: str | None, extra: Mapping[str, Any]
     ) -> object:
         """Click's part, errors let through; a package that was left out at installation has an error of its own."""
+        if f"_{self.name}_COMPLETE".replace("-", "_").upper() in os.environ:
+            from custody.apps.completion import register  # noqa: PLC0415 - only needed here
+
+            register()
         try:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package in {"", "custody"}:
+            missing = extra_missing(error)
+            if missing is None:
                 raise
-            raise ExtraMissing(package=package) from None
+            raise missing from None
 
 
 def run(program: Program) -> NoReturn:

@@ -14,8 +14,12 @@ import contextvars
 from collections.abc import Sequence
 from typing import Final
 
-import bitcointx
 import coincurve
+
+from custody.extras import part_of_an_extra
+
+with part_of_an_extra:
+    import bitcointx
 
 bitcointx.set_custom_secp256k1_path(coincurve._libsecp256k1.__file__)  # noqa: SLF001 - must stand before the next imports
 

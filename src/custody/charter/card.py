@@ -20,7 +20,7 @@ from custody.charter.people import Role, refuse_shared_keys
 from custody.charter.rules import ApprovalsRule
 from custody.errors import InvalidInput, Refused
 from custody.quorum import Quorum
-from custody.record import Digest, FileRecord, Record
+from custody.record import Digest, FileRecord, Record, digest_given
 from custody.twins import Named, refuse_twins
 from custody.units import Count, Network
 from custody.vault.keys import PublicText
@@ -94,8 +94,9 @@ class PayerCard(FileRecord):
 
     def quorum(self, vault_id: bytes) -> Quorum[bytes] | None:
         """Whose keys count for a vault, and how many of them must; None when the card does not list it."""
+        named = digest_given(vault_id, "a vault")
         for each in self.vaults:
-            if each.vault == vault_id:
+            if each.vault == named:
                 return Quorum(each.threshold, tuple(officer.key for officer in self.officers))
         return None
 

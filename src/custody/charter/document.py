@@ -24,7 +24,7 @@ from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import MAX_SIGNATURES, Envelope, check_type, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
-from custody.record import Digest, Record, tagged_hash
+from custody.record import Digest, Record, digest_given, tagged_hash
 from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
 from custody.vault.descriptor import Branch, Vault, likely_id
@@ -264,7 +264,7 @@ class Charter(Record):
         Raises:
             VaultMismatch: the charter has no such vault.
         """
-        found = self._index.by_id(vault_id)
+        found = self._index.by_id(digest_given(vault_id, "a vault"))
         if found is None:
             shown = [self.vault(entry.name).id.hex() for entry in self.vaults[:SHOWN_VAULTS]]
             more = f" or one of {rest} more" if (rest := len(self.vaults) - len(shown)) else ""
@@ -505,7 +505,7 @@ def refuse_other_charter(actual: bytes, pinned: bytes) -> None:
     Raises:
         CharterMismatch: it is not.
     """
-    if actual != pinned:
+    if actual != digest_given(pinned, "the pinned charter"):
         raise CharterMismatch(expected=pinned.hex(), actual=actual.hex())
 
 

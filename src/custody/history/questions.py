@@ -23,7 +23,7 @@ from custody.history.rows import number
 from custody.history.state import State
 from custody.history.tables import ONLY, CharterRow, FreezeRow, NonceRow
 from custody.log import BodyWithheld, Frontier
-from custody.record import Record, read
+from custody.record import Record, digest_given, read
 from custody.transfer.draft import Draft
 from custody.transfer.proposal import Proposal, propose
 from custody.transfer.request import read_request
@@ -130,12 +130,13 @@ class History:
         nothing was paid for a while. Deposits do not count: they are the coordinator's word alone, and it could push an
         index out of reach with them.
         """
+        asked = self.asked_index(vault_id, branch)
         drawn = next(self.state.under(tables.DRAWN, tables.place_key(vault_id, branch), backwards=True), None)
-        return max(self.asked_index(vault_id, branch), 0 if drawn is None else tables.drawn_index(drawn[0]) + 1)
+        return max(asked, 0 if drawn is None else tables.drawn_index(drawn[0]) + 1)
 
     def asked_index(self, vault_id: bytes, branch: int) -> int:
         """The same without drafts that nobody was asked to sign."""
-        found = self.state.get(tables.NEXT_INDEX, tables.place_key(vault_id, branch))
+        found = self.state.get(tables.NEXT_INDEX, tables.place_key(digest_given(vault_id, "a vault"), branch))
         return 0 if found is None else found.value
 
     # --- transfers ---------------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class History:
         Raises:
             TransferUnknown: there is none.
         """
-        row = self.state.get(tables.TRANSFERS, transfer_id)
+        row = self.state.get(tables.TRANSFERS, digest_given(transfer_id, "a transfer"))
         if row is None:
             raise TransferUnknown(what="transfer", shown=transfer_id.hex())
         return Transfer(row, self)
@@ -157,7 +158,7 @@ class History:
         Raises:
             TransferUnknown: there is none.
         """
-        row = self.state.get(tables.REQUESTS, request_id)
+        row = self.state.get(tables.REQUESTS, digest_given(request_id, "a request"))
         if row is None:
             raise TransferUnknown(what="request", shown=request_id.hex())
         return self.read(Envelope, row.value)
@@ -225,7 +226,7 @@ class History:
 
     def annexed_at(self, named: bytes) -> int | None:
         """The entry that is the annex of this salted digest, whether its body is still there or not."""
-        row = self.state.get(tables.ANNEXES, named)
+        row = self.state.get(tables.ANNEXES, digest_given(named, "an annex"))
         return None if row is None else row.value
 
     def root_at(self, size: int) -> bytes | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from custody.backends.keyfile import LEAST_TEST_COST, KeyFileSigner, create_master_key
@@ -22,7 +22,8 @@ from custody.log.witnessing import LogKey, WitnessRequest, answer
 from custody.ports import Clock
 from custody.transfer.address import ExpectedDeposit
 from custody.transfer.request import NONCE_SIZE
-from custody.units import HARDENED, Network
+from custody.units import Network
+from custody.vault import templates
 from custody.vault.descriptor import Vault
 from custody.vault.keys import Cosigner
 from custody.vault.templates import ScriptType
@@ -52,7 +53,7 @@ def cosigner_key(name: str) -> KeyFileSigner:
 
 def account_path(script_type: ScriptType, account: int = 0) -> tuple[int, ...]:
     """m/48h/1h/0h/2h for wsh; the last step is 1h for sh-wsh and 3h for tr (BIP 48)."""
-    return (*(HARDENED + each for each in (48, 1, account)), script_type.bip48_script)
+    return templates.account_path(script_type, Network.REGTEST, account)
 
 
 def vault_of(
@@ -99,6 +100,38 @@ class Cast:
     def digest(self) -> bytes:
         """The charter's digest: what everybody pins."""
         return self.charter.digest()
+
+    @property
+    def vault_name(self) -> str:
+        """What the charter calls the vault."""
+        entry, _ = self.charter.vault_by_id(self.vault.id)
+        return entry.name
+
+    @property
+    def officers(self) -> tuple[str, ...]:
+        """Whoever may approve, in the order of `people`."""
+        return tuple(name for name in self.people if self.charter.person(name).has_role(Role.OFFICER))
+
+    @property
+    def enough_officers(self) -> tuple[str, ...]:
+        """The first of them, as many as any rule asks for, and none who asks."""
+        rules = [each for each in self.charter.rules if isinstance(each, ApprovalsRule) and each.role is Role.OFFICER]
+        others = [name for name in self.officers if name != self.requester]
+        return tuple(others[: max((each.count for each in rules), default=0)])
+
+    @property
+    def requester(self) -> str:
+        """Who asks unless a story says otherwise: whoever may ask and not approve, else the first who may ask."""
+        may = [name for name in self.people if self.charter.person(name).has_role(Role.REQUESTER)]
+        return next((name for name in may if name not in self.officers), may[0])
+
+    def at(self, vault: str) -> Cast:
+        """The same people, whose vault is the one called `vault`.
+
+        Raises:
+            UnknownName: the charter has no such vault.
+        """
+        return replace(self, vault=self.charter.vault(vault))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the ones that ship. Only time and chance are seeded. Regtest only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from custody.backends.bitcointx import BitcointxJudge
@@ -33,16 +33,14 @@ from custody.logbook import annex_of
 from custody.ports import StationState, Store
 from custody.station import Station
 from custody.testing.cast import (
-    OFFICERS,
-    REQUESTER,
     SUPPLIER,
-    WITNESS,
     Cast,
     Chance,
     Setting,
     SoftwareWitness,
     expected,
     make_cast,
+    person_key,
 )
 from custody.testing.chain import RegtestChain
 from custody.testing.memory import InMemoryStore
@@ -110,18 +108,21 @@ class Scenario:
         cls,
         setting: Setting | None = None,
         *,
+        cast: Cast | None = None,
         chain: RegtestChain | None = None,
         store: Store | None = None,
         seed: int = 0,
     ) -> Self:
-        """A vault under a charter that everyone signed and every machine trusts; no coins yet."""
-        cast = make_cast(setting)
+        """A vault under a charter that everyone signed and every machine trusts; no coins yet.
+
+        With `cast`, another charter's people (`testing.own`); `setting` says nothing then.
+        """
+        cast = cast or make_cast(setting)
         chain = chain or RegtestChain()
         chance = Chance(seed)
-        witnesses = (
-            (SoftwareWitness(WITNESS, cast.witness, LogKey(cast.charter.origin, cast.charter.coordinator), chain),)
-            if cast.charter.witnesses
-            else ()
+        log = LogKey(cast.charter.origin, cast.charter.coordinator)
+        witnesses = tuple(
+            SoftwareWitness(each.name, person_key(each.name), log, chain) for each in cast.charter.witnesses
         )
         outside = Outside(
             views=(chain.view,),
@@ -136,7 +137,7 @@ class Scenario:
         custodian = Custodian(store, cast.digest, cast.coordinator, outside)
         custodian.adopt_charter(cast.envelope)
         stations = tuple(Station(RememberedState(), chain) for _ in cast.signers)
-        desks = {name: Station(RememberedState(), chain) for name in OFFICERS}
+        desks = {name: Station(RememberedState(), chain) for name in cast.officers}
         for station in (*stations, *desks.values()):
             station.trust(cast.envelope, show_words(cast.digest))
         return cls(cast, chain, store, custodian, chance, stations, desks, witnesses)
@@ -150,14 +151,27 @@ class Scenario:
         scenario.custodian.observe()
         for amount in amounts or (60_000_000, 40_000_000, 30_000_000):
             scenario.deposit(amount)
-        scenario.mine(scenario.cast.charter.vaults[0].confirmations)
+        scenario.mine(scenario.depth)
         return scenario
+
+    def at(self, vault: str) -> Self:
+        """The same story, told of the vault called `vault`: requests and deposits are its.
+
+        Raises:
+            UnknownName: the charter has no such vault.
+        """
+        return replace(self, cast=self.cast.at(vault))
+
+    @property
+    def depth(self) -> int:
+        """Blocks after which the vault's deposits count, and a payment of its is settled."""
+        return self.cast.charter.vault_entry(self.cast.vault_name).confirmations
 
     # --- the chain ---------------------------------------------------------------------------------------------------
 
     def deposit(self, amount: int, purpose: str = "seized coins") -> OutPoint:
         """Pay `amount` sats to the vault's next address; unconfirmed until the next block."""
-        issued = self.custodian.issue_address("reserve", expected(purpose))
+        issued = self.custodian.issue_address(self.cast.vault_name, expected(purpose))
         return self.chain.pay(self.cast.vault.script_pubkey(Branch.RECEIVE, issued.index), amount)
 
     def mine(self, count: int = 1, script_pubkey: bytes | None = None) -> None:
@@ -191,13 +205,17 @@ class Scenario:
         self,
         *payments: tuple[str, int | None],
         purpose: Purpose = Purpose.PAYMENT,
-        requester: str = REQUESTER,
+        requester: str | None = None,
         replaces: tuple[bytes, ...] = (),
         parent: bytes | None = None,
         reason: str = "invoice 2024-17",
         lifetime: int = 72 * HOUR,
     ) -> RequestPaper:
-        """A request as `requester` signs it, with its reason; a payment to the supplier unless said otherwise."""
+        """A request as `requester` (else whoever first may) signs it, with its reason.
+
+        A payment to the supplier unless said otherwise.
+        """
+        requester = requester or self.cast.requester
         if not payments and purpose is Purpose.PAYMENT:
             payments = ((SUPPLIER, 25_000_000),)
         now, annex = self.chain.now(), Annex.of(ReasonAnnex(reason=reason), self.chance.salt())
@@ -222,8 +240,9 @@ class Scenario:
         nonce = self.chance.nonce()
         return self.desks[officer].approve(evidence, self.cast.people[officer], verdict, nonce)
 
-    def withdrawal(self, transfer_id: bytes, person: str = REQUESTER) -> WithdrawalPaper:
-        """What ends a transfer before signatures are requested."""
+    def withdrawal(self, transfer_id: bytes, person: str | None = None) -> WithdrawalPaper:
+        """What ends a transfer before signatures are requested, on the word of `person`, else of a requester."""
+        person = person or self.cast.requester
         annex = Annex.of(ReasonAnnex(reason="no longer needed"), self.chance.salt())
         record = Withdrawal(
             network=self.cast.charter.network,
@@ -236,8 +255,9 @@ class Scenario:
         )
         return WithdrawalPaper(signed=sign(record, self.cast.people[person]), annex=annex)
 
-    def coin_release(self, outpoint: OutPoint, officer: str = OFFICERS[0], **lies: object) -> CoinReleasePaper:
-        """What an officer signs to have a quarantined coin spent; `lies` are other fields of it."""
+    def coin_release(self, outpoint: OutPoint, officer: str | None = None, **lies: object) -> CoinReleasePaper:
+        """What `officer`, else the first, signs to have a quarantined coin spent; `lies` are other fields of it."""
+        officer = officer or self.cast.officers[0]
         row = self.holdings[outpoint]
         annex = Annex.of(ReasonAnnex(reason="a ministry paid twice"), self.chance.salt())
         fields: dict[str, object] = {
@@ -273,10 +293,10 @@ class Scenario:
             asked = state_address(issued, annex, self.cast.charter, signed.checkpoint, self.chain.now(), 30 * DAY)
             return write_paper(asked, annex, self.cast.envelope, signed, list(view.entries(0, asked.log_size)))
 
-    def stated(self, paper: StatementPaper, officers: tuple[str, ...] = OFFICERS[:2]) -> Envelope:
-        """The statement, after each of `officers` has signed it in turn at their own machine."""
+    def stated(self, paper: StatementPaper, officers: tuple[str, ...] | None = None) -> Envelope:
+        """The statement, after each of `officers` (else enough) has signed it in turn at their own machine."""
         signed: Envelope | None = None
-        for officer in officers:
+        for officer in self.cast.enough_officers if officers is None else officers:
             signed = self.desks[officer].sign_statement(paper, self.cast.people[officer], signed)
         return signed or sign(paper.asked)
 
@@ -288,9 +308,9 @@ class Scenario:
         draft = self.custodian.draft(submitted.digest(), rate)
         return draft, self.custodian.decide(draft.transfer_id)
 
-    def approved(self, transfer_id: bytes, officers: tuple[str, ...] = OFFICERS[:2]) -> None:
-        """Each of `officers` examines and approves at their own machine."""
-        for officer in officers:
+    def approved(self, transfer_id: bytes, officers: tuple[str, ...] | None = None) -> None:
+        """Each of `officers`, else as many as the charter asks for, examines and approves at their own machine."""
+        for officer in self.cast.enough_officers if officers is None else officers:
             self.custodian.approve(self.approval(self.custodian.evidence(transfer_id), officer))
 
     def authorized(self, request: RequestPaper | None = None, rate: int = RATE) -> bytes:
@@ -301,6 +321,12 @@ class Scenario:
         self.custodian.request_signatures(draft.transfer_id)
         return draft.transfer_id
 
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Which of the cast's cosigners are the vault's, by their numbers."""
+        own = {each.fingerprint for each in self.cast.vault.cosigners}
+        return tuple(number for number, each in enumerate(self.cast.signers) if each.fingerprint in own)
+
     def signature(self, transfer_id: bytes, cosigner: int) -> Psbt:
         """What cosigner number `cosigner`'s station lets out."""
         evidence = self.custodian.evidence(transfer_id)
@@ -308,7 +334,7 @@ class Scenario:
 
     def signed(self, transfer_id: bytes) -> None:
         """As many cosigners as the vault needs sign, and the result is verified."""
-        for cosigner in range(self.cast.vault.threshold):
+        for cosigner in self.members[: self.cast.vault.threshold]:
             self.custodian.receive(transfer_id, self.signature(transfer_id, cosigner))
         self.custodian.combine(transfer_id)
         self.custodian.verify(transfer_id)
@@ -324,7 +350,7 @@ class Scenario:
     def confirmed(self, request: RequestPaper | None = None, rate: int = RATE) -> bytes:
         """A transfer that is settled; its id."""
         transfer_id = self.sent(request, rate)
-        self.mine(self.cast.charter.vaults[0].confirmations)
+        self.mine(self.depth)
         return transfer_id
 
     def transfer(self, transfer_id: bytes) -> Transfer:

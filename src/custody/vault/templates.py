@@ -140,6 +140,11 @@ class TaprootTemplate:
         return multisig_a_script(self.threshold, sorted([key[1:] for key in keys]))
 
 
+def account_path(script_type: ScriptType, network: Network, account: int = 0) -> tuple[int, ...]:
+    """m/48h/COINh/ACCOUNTh/SCRIPTh, raw child numbers: where a cosigner's key for a vault is taken from (BIP 48)."""
+    return (_BIP48, network.coin_type + HARDENED, account + HARDENED, script_type.bip48_script)
+
+
 def template_of(script_type: ScriptType, threshold: int, internal_key: AccountKey | None) -> Template:
     """How vaults of this type and threshold lock coins.
 

@@ -158,7 +158,7 @@ def test_a_bug_is_reported_in_a_line_without_its_values(capsys):
 def test_a_missing_package_is_named_with_how_to_install_it():
     result = run("lost")
     assert result.exit_code == 3
-    assert "error EXTRA_MISSING: this command needs the package nowhere_at_all" in result.stderr
+    assert "error EXTRA_MISSING: this needs the package nowhere_at_all" in result.stderr
     assert "pip install" in result.stderr
 
 
@@ -215,7 +215,7 @@ def test_a_new_passphrase_is_typed_twice_the_same(monkeypatch):
 def test_every_error_of_the_terminal_says_what_to_do():
     own = [each for each in vars(terminal).values() if isinstance(each, type) and issubclass(each, CustodyError)]
     leaves = [each for each in own if each.__module__ == terminal.__name__]
-    assert len(leaves) == 8
+    assert len(leaves) == 7
     assert all(each.hint and each.message for each in leaves)
 
 

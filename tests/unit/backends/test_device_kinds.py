@@ -8,7 +8,6 @@ from custody.backends.hwi.kinds import (
     KINDS,
     AccountKeys,
     Registration,
-    account_path,
     address_descriptor,
     enrolment_text,
     kind_of,
@@ -25,7 +24,7 @@ from custody.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from custody.testing.asserts import refuses
 from custody.testing.cast import cosigner_key, vault_of
 from custody.transfer.signing import account_keys
-from custody.units import HARDENED, Network
+from custody.units import Network
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.templates import ScriptType
 
@@ -216,13 +215,6 @@ def test_an_address_is_compared_as_a_script_and_of_its_network_only(vault):
     for text in ("", "x", address(script, Network.REGTEST)[:-1]):
         with refuses("SIGNER_PROTOCOL"):
             shown_script(text, Network.REGTEST, "it")
-
-
-def test_accounts_are_those_of_bip_48():
-    numbers = [48, 1, 3, 2]
-    assert account_path(ScriptType.WSH, Network.SIGNET, 3) == tuple(HARDENED + each for each in numbers)
-    assert account_path(ScriptType.TR, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 3))
-    assert account_path(ScriptType.SH_WSH, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 1))
 
 
 # --- Emulators ---

@@ -5,7 +5,7 @@ import pytest
 from custody.testing.asserts import refuses
 from custody.units import HARDENED, Network
 from custody.vault.keys import Cosigner
-from custody.vault.templates import MAX_KEYS, ScriptType, check_path, check_quorum
+from custody.vault.templates import MAX_KEYS, ScriptType, account_path, check_path, check_quorum
 
 H = HARDENED
 
@@ -85,3 +85,10 @@ def test_a_path_of_another_coin_is_refused(cosigner: Callable[..., Cosigner], co
     key = cosigner(1, Network.MAIN, path=(48 + H, coin + H, 0 + H, 2 + H))
     with refuses("NETWORK_MISMATCH"):
         check_path(key, ScriptType.WSH, Network.MAIN)
+
+
+def test_accounts_are_those_of_bip_48():
+    numbers = [48, 1, 3, 2]
+    assert account_path(ScriptType.WSH, Network.SIGNET, 3) == tuple(HARDENED + each for each in numbers)
+    assert account_path(ScriptType.TR, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 3))
+    assert account_path(ScriptType.SH_WSH, Network.MAIN, 0) == tuple(HARDENED + each for each in (48, 0, 0, 1))

@@ -21,7 +21,7 @@ from custody.backends.keyfile import KeyFile, KeyFileHeader, Purpose, create_doc
 from custody.record import check_text
 from custody.units import HARDENED, Network
 from custody.vault.keys import Cosigner, show_path
-from custody.vault.templates import ScriptType
+from custody.vault.templates import ScriptType, account_path
 
 COSIGNER: Final = "cosigner"
 PERSON: Final = "person"
@@ -128,7 +128,7 @@ def export(  # noqa: PLR0913 - click gives each option by its name
     file = read_key_file(keyfile or "")
     if file.header.purpose is Purpose.COINS:
         signer = open_cosigner(file, passphrase_file, is_risk_accepted=is_risk_accepted)
-        path = _account_path(signer.network, ScriptType(script_type), account)
+        path = account_path(ScriptType(script_type), signer.network, account)
         origin, key = signer.account_key(path)
         _print_cosigner(Cosigner(file.header.name, origin, key), signer.network)
         return
@@ -161,11 +161,6 @@ def _create(kind: str, name: str, network: Network, passphrase: bytes, *, is_ris
     if kind == PERSON:
         return create_document_key(passphrase, name=name, network=network)
     return create_master_key(passphrase, name=name, network=network, unsafe_mainnet_key_file=is_risk_accepted)
-
-
-def _account_path(network: Network, script_type: ScriptType, account: int) -> tuple[int, ...]:
-    """m/48h/COINh/ACCOUNTh/SCRIPTh, raw child numbers (BIP 48)."""
-    return (48 + HARDENED, network.coin_type + HARDENED, account + HARDENED, script_type.bip48_script)
 
 
 def _file_name(name: str) -> str:

@@ -8,16 +8,19 @@
 the node is used, and nothing that only one implementation of bitcoind has: Bitcoin Core from 29 on will do, or Knots.
 """
 
-from custody.backends.bitcoind.relay import BitcoindJudge, BitcoindRelay
-from custody.backends.bitcoind.rpc import CookieFile, NodeAddressInvalid, Refusal, Rpc, UserPassword
-from custody.backends.bitcoind.view import (
-    SIGNET_CHALLENGE,
-    BitcoindView,
-    ChainStatus,
-    UnspentOutput,
-    UtxoScan,
-    WaitingTransaction,
-)
+from custody.extras import part_of_an_extra
+
+with part_of_an_extra:
+    from custody.backends.bitcoind.relay import BitcoindJudge, BitcoindRelay
+    from custody.backends.bitcoind.rpc import CookieFile, NodeAddressInvalid, Refusal, Rpc, UserPassword
+    from custody.backends.bitcoind.view import (
+        SIGNET_CHALLENGE,
+        BitcoindView,
+        ChainStatus,
+        UnspentOutput,
+        UtxoScan,
+        WaitingTransaction,
+    )
 
 __all__ = [
     "SIGNET_CHALLENGE",

@@ -20,7 +20,7 @@ from custody.bitcoin.profile import TransferPsbt
 from custody.bitcoin.psbt import Psbt
 from custody.bitcoin.script import AddressInvalid, NetworkMismatch, read_multisig, script_of
 from custody.charter.makers import maker_called
-from custody.units import HARDENED, Network
+from custody.units import Network
 from custody.vault.descriptor import Vault
 from custody.vault.keys import show_path
 from custody.vault.templates import ScriptType
@@ -242,11 +242,6 @@ def shown_script(shown: str, network: Network, device: str) -> bytes:
         except (AddressInvalid, NetworkMismatch):
             continue
     raise SignerProtocol(device=device, problem=f"no address of {network} where one was to be shown")
-
-
-def account_path(script_type: ScriptType, network: Network, account: int) -> tuple[int, ...]:
-    """The account that a device is asked for: m/48h/COINh/ACCOUNTh/2h for wsh, .../1h for sh(wsh), .../3h for tr."""
-    return (48 + HARDENED, network.coin_type + HARDENED, account + HARDENED, script_type.bip48_script)
 
 
 def _refuse_taproot(vault: Vault) -> None:

@@ -36,7 +36,6 @@ from custody.backends.hwi.kinds import (
     KINDS,
     DeviceKind,
     Registration,
-    account_path,
     address_descriptor,
     enrolment_text,
     kind_of,
@@ -61,7 +60,7 @@ from custody.units import Network
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.keys import AccountKey, Cosigner, ExtendedKeyInvalid, KeyOrigin, show_path
 from custody.vault.ownership import spent_outputs
-from custody.vault.templates import ScriptType
+from custody.vault.templates import ScriptType, account_path
 
 _PROGRAM: Final = Program()
 

@@ -4,8 +4,11 @@
 block. Nothing outside this package imports the library.
 """
 
-from custody.backends.kernel.chain import BlockRefused, KernelChain
-from custody.backends.kernel.judge import KernelJudge
-from custody.backends.kernel.pending import Unspent
+from custody.extras import part_of_an_extra
+
+with part_of_an_extra:
+    from custody.backends.kernel.chain import BlockRefused, KernelChain
+    from custody.backends.kernel.judge import KernelJudge
+    from custody.backends.kernel.pending import Unspent
 
 __all__ = ["BlockRefused", "KernelChain", "KernelJudge", "Unspent"]
