@@ -226,6 +226,11 @@ class Naive:
         """What it is good for, whoever looks at the chain decides."""
 
     def _chain_seen(self, seen: ChainSeen, _: int) -> None:
+        if self.charter is not None and any(each.height > seen.height for each in self.blocks):
+            # The chain is shorter: what is not deep enough any more waits again.
+            for each in self.deposits:
+                needed = self.charter.vault_by_id(each.said.vault)[0].confirmations
+                each.is_mature = each.is_mature and each.said.deposit.is_mature(seen.height, needed)
         self.blocks = [each for each in self.blocks if each.height < seen.height] + [seen]
 
     def _deposit_seen(self, seen: DepositSeen, at: int) -> None:
