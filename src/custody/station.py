@@ -15,7 +15,7 @@ from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.charter.document import Charter, VaultMismatch, read_charter, verify_charter
-from custody.charter.people import Role
+from custody.charter.people import Person, Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
 from custody.examine.catchup import Keep, Lines, Progress, catch_up
@@ -286,14 +286,7 @@ class Station:
             CustodyError: as `examine`.
         """
         examination = self.examine(evidence, Stage.APPROVE)
-        refuse_settled(examination)
-        charter = examination.charter
-        person = next((each for each in charter.people if each.key == officer.public_key), None)
-        if person is None or not person.has_role(Role.OFFICER):
-            name = "nobody" if person is None else person.name
-            raise ApprovalAuthor(officer=name, problem="this key is no officer's of the charter")
-        if person.name == examination.request.requester and verdict is Opinion.APPROVE:
-            raise ApprovalSelf(officer=person.name)
+        person, charter = speaker(examination, officer.public_key, verdict), examination.charter
         now = self._clock.now()
         return sign(
             Approval(
@@ -401,6 +394,24 @@ def _remembering(known: StationState, *, witnessed_at: int, start: SnapshotStart
         witnessed_at=witnessed_at,
         start=start,
     )
+
+
+def speaker(found: Examination, key: bytes, verdict: Opinion) -> Person:
+    """The officer whose raw public key this is, when that officer may say `verdict` to a transfer.
+
+    Raises:
+        TransferOver: it is confirmed already.
+        ApprovalAuthor: the key is no officer's.
+        ApprovalSelf: the officer asked for this transfer.
+    """
+    refuse_settled(found)
+    person = next((each for each in found.charter.people if each.key == key), None)
+    if person is None or not person.has_role(Role.OFFICER):
+        name = "nobody" if person is None else person.name
+        raise ApprovalAuthor(officer=name, problem="this key is no officer's of the charter")
+    if person.name == found.request.requester and verdict is Opinion.APPROVE:
+        raise ApprovalSelf(officer=person.name)
+    return person
 
 
 def refuse_settled(found: Examination) -> None:

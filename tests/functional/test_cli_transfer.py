@@ -1,6 +1,7 @@
 """One transfer by commands alone, from an empty folder to a confirmed transaction, with a witness."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.testing.cast import SUPPLIER, payee_address
 from custody.testing.chain import RegtestChain
+from custody.testing.scenario import Scenario
 from custody.units import Network
 
 DEPOSIT = "0.6 BTC"
@@ -320,3 +322,45 @@ def test_a_requests_id_names_its_transfer_and_before_there_is_one_it_says_so(off
     assert office.does("transfer", "show", request)["id"] == transfer
     assert office.does("transfer", "cancel", request, *reason)["transfer"] == transfer
     office.refuses("TRANSFER_UNKNOWN", "transfer", "show", "f" * 12)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (("--pay", "Supplier=293", "--reason", "coffee"), "OUTPUT_DUST"),
+        (("--pay", "Supplier=5.00000001 BTC", "--reason", "a ship"), "LIMIT_TRANSFER"),
+        (("--pay", "Supplier=3 BTC", "--pay", "Stranger=2.1 BTC", "--reason", "two ships"), "LIMIT_TRANSFER"),
+        (("--pay", "Supplier=0.1 BTC", "--reason", ""), "REASON_MISSING"),
+        (("--pay", "Suplier=0.1 BTC", "--reason", "a slip"), "NAME_UNKNOWN"),
+    ],
+)
+def test_what_no_draft_could_pass_is_refused_when_it_is_asked_for(office, asked, code):
+    office.set_up()
+    size = office.does("log", "verify")["size"]
+    message = office.refuses(code, "transfer", "request", *asked, "--key", office.key("Dana"))
+    assert ("did you mean 'Supplier'?" in message) is (code == "NAME_UNKNOWN")
+    assert office.does("log", "verify")["size"] == size
+    assert office.does("transfer", "request", "--pay", "Supplier=294", "--reason", "x", "--key", office.key("Dana"))
+
+
+def test_a_request_signed_elsewhere_is_refused_too_when_no_draft_of_it_could_pass(office):
+    office.set_up()
+    path = office.new_path("request.json")
+    with closing(Scenario.begin()) as story:
+        Path(path).write_bytes(story.request((SUPPLIER, 600_000_000)).to_bytes())
+    office.refuses("LIMIT_TRANSFER", "transfer", "submit", path)
+
+
+def test_whoever_may_not_answer_is_told_before_there_is_anything_to_read(office):
+    office.funded()
+    transfer = office.drafted()
+    office.witnessed()
+    evidence = office.new_path("evidence.json")
+    office.does("transfer", "evidence", transfer, "-o", evidence)
+    office.trusted_by("Aigerim")
+    for wrong, code in (("coordinator", "APPROVAL_AUTHOR"), ("astana", "APPROVAL_AUTHOR"), ("Dana", "APPROVAL_AUTHOR")):
+        ended = office.types_at(
+            "Aigerim", "approve", evidence, "--key", office.key(wrong), "--yes", "-o", office.path("no.json")
+        )
+        assert ended.exit_code == 4
+        assert ended.stderr.startswith(f"error {code}")

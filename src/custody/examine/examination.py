@@ -81,8 +81,8 @@ class NotLogged(Refused, code="NOT_LOGGED"):
 
     message = "the log does not hold {what} of this transfer"
     hint = (
-        "Have the evidence made again for this very step: custody transfer evidence ID, for cosigners with --for sign. If "
-        "that does not help, do not go on: it was put together from pieces."
+        "Have the evidence made again for this very step: custody transfer evidence ID, for cosigners with --for sign. "
+        "If that is no help, do not go on: it was put together from pieces."
     )
     what: str
 

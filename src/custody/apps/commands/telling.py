@@ -14,9 +14,9 @@ from custody.delivery import Stuck, Underway
 from custody.examine.shown import needed_size
 from custody.history import kinds
 from custody.history.questions import History
+from custody.logbook import vault_of
 from custody.observer import Observation, Progress
 from custody.ports import MethodRefused, Standing
-from custody.logbook import vault_of
 from custody.transfer.request import Purpose
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Status, Transfer
@@ -127,7 +127,7 @@ class NextStep:
     why: str
 
 
-def next_step(transfer: Transfer, history: History, witnessed: int, now: int) -> NextStep | None:
+def next_step(transfer: Transfer, history: History, witnessed: int, now: int) -> NextStep | None:  # noqa: PLR0911 - one a state
     """What is to be done next at `now`; None when nothing is.
 
     `witnessed` is how many entries of the log enough witnesses have cosigned. A checkpoint is asked for only when what

@@ -172,8 +172,8 @@ def release(*, transfer_id: str, passphrase_file: str | None) -> None:
     """Run the whole gate again, and let the transfer go.
 
     The transfer is judged from its evidence as a station would, the transaction is finished and judged anew, and put
-    into the outbox. Nothing is sent yet. A charter with witnesses needs a checkpoint that they cosigned after signatures
-    were asked for: the one under the evidence that cosigners signed by will do, unless everything was frozen since.
+    into the outbox. Nothing is sent yet. A charter with witnesses needs a checkpoint that they cosigned after
+    signatures were asked for: the one under the evidence that cosigners signed by will do.
     """
     desk = coordinator()
     with desk.work(passphrase_file) as work:
