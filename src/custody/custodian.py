@@ -42,7 +42,7 @@ from custody.log import EntryHead, LogEntry, NotInLog
 from custody.logbook import Logbook, Work, all_previous
 from custody.looking import past_closed, seen_height
 from custody.observer import Observation, Progress, Since, look_again, observe
-from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, StateChanged, Store, StoreView
+from custody.ports import ChainView, Clock, Judge, NodeNotReady, Relay, Store, StoreView
 from custody.rate import rate_for
 from custody.record import digest_given
 from custody.showing import Showing, Witness
@@ -91,7 +91,7 @@ from custody.transfer.signing import (
     read_answer,
     refuse_repeated_nonces,
 )
-from custody.transfer.state import Status, Transfer
+from custody.transfer.state import Status, Transfer, unready
 from custody.transfer.verify import VerifiedTransaction
 from custody.units import Network
 from custody.vault.descriptor import Branch
@@ -331,7 +331,7 @@ class Custodian:
             if transfer.authorization is not None:
                 return transfer.authorization
             if transfer.decision is None:
-                raise StateChanged(what="the transfer", expected=Status.DECIDED, actual=transfer.status)
+                raise unready(transfer, "asking for the approvals to be counted", Status.DECIDED)
             refuse_denied_now(work.history, transfer, work.now)
             proposal = work.history.proposal(transfer)
             authorization = authorize(proposal, transfer.decision, transfer.approvals, work.now)
@@ -374,7 +374,7 @@ class Custodian:
             if transfer.signing is not None:
                 return transfer.signing
             if transfer.authorization is None or transfer.decision is None:
-                raise StateChanged(what="the transfer", expected=Status.AUTHORIZED, actual=transfer.status)
+                raise unready(transfer, "asking for signatures", Status.AUTHORIZED)
             refuse_expired_request(transfer.request, work.now)
             # What no station would sign must not become a bearer instrument: it could not be withdrawn any more.
             proposal = work.history.proposal(transfer)
@@ -393,7 +393,7 @@ class Custodian:
         with self._work() as work:
             transfer = work.history.transfer(transfer_id)
             if transfer.signing is None:
-                raise StateChanged(what="the transfer", expected=Status.SIGNING, actual=transfer.status)
+                raise unready(transfer, "taking signatures in", Status.SIGNING)
             vault = work.vault_of(transfer)
             sent = work.psbt(transfer)
             known = {each.cosigner for each in transfer.signed}

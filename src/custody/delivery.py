@@ -30,8 +30,8 @@ from custody.logbook import Logbook, Work, vault_of
 from custody.ports import Clock, Judge, OutboxRow, Relay, RelayRefused, Standing, StateChanged, Store
 from custody.showing import Showing
 from custody.transfer.settlement import Broadcast, Release, broadcast, release
-from custody.transfer.state import Status, Transfer
-from custody.transfer.verify import VerifiedTransaction, refuse_other_transaction, verify
+from custody.transfer.state import Status, Transfer, over, unready
+from custody.transfer.verify import ChangedMeanwhile, VerifiedTransaction, refuse_other_transaction, verify
 
 
 class NothingToSend(Refused, code="NOTHING_TO_SEND"):
@@ -110,7 +110,7 @@ class Delivery:
         if transfer.release is not None:
             return transfer.release
         if transfer.verified is None:
-            raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
+            raise unready(transfer, "releasing it", Status.VERIFIED)
         refuse_denied_now(history, transfer, self.clock.now())
         examined = self.showing.examined(transfer_id, Stage.RELEASE)
         judged = self._judged(transfer_id)
@@ -119,9 +119,9 @@ class Delivery:
             if transfer.release is not None:
                 return transfer.release
             if transfer.verified is None:
-                raise StateChanged(what="the transfer", expected=Status.VERIFIED, actual=transfer.status)
+                raise unready(transfer, "releasing it", Status.VERIFIED)
             if transfer.row != examined.transfer.row:
-                raise StateChanged(what="the transfer", expected=examined.transfer.status, actual=transfer.status)
+                raise ChangedMeanwhile(what="the transfer", expected=examined.transfer.status, actual=transfer.status)
             # What is new since it was examined is nothing about it; a freeze is about everything.
             refuse_denied_now(work.history, transfer, work.now)
             again = _judged_still(work, transfer, judged)
@@ -187,7 +187,7 @@ class Delivery:
         history = self.logbook.read()
         transfer = history.transfer(transfer_id)
         if transfer.combined is None:
-            raise StateChanged(what="the transfer", expected=Status.COMBINED, actual=transfer.status)
+            raise unready(transfer, "having the transaction judged", Status.COMBINED)
         vault = vault_of(history, transfer)
         return verify(transfer.combined, transfer.draft, vault, self.judges, self.clock.now())
 
@@ -225,7 +225,9 @@ class Delivery:
         with self._work() as work:
             for row in rows:
                 transfer = work.history.transfer(row.transfer_id)
-                if transfer.release is None or transfer.verified is None or transfer.ended is not None:
+                if transfer.ended is not None:
+                    raise over(transfer)
+                if transfer.release is None or transfer.verified is None:
                     raise StateChanged(what="the transfer", expected=Status.RELEASED, actual=transfer.status)
                 _refuse_other_bytes("the transaction to send", transfer.verified.raw, row.raw)
                 refuse_other_transaction(row.raw, transfer.draft)

@@ -39,6 +39,7 @@ from custody.log import (
 from custody.log.witnessing import MAX_LEAVES, WitnessBehind, WitnessRequest, sizes_seen
 from custody.logbook import Logbook, all_previous, annex_of, read_entries
 from custody.ports import Clock, StateChanged, Store
+from custody.transfer.state import Status, unready
 
 
 class Witness(Protocol):
@@ -129,7 +130,7 @@ class Showing:
             size = signed.checkpoint.size
             transfer = history.transfer(transfer_id)
             if transfer.decision is None:
-                raise EvidenceInvalid(problem="cannot be made: the transfer was not decided yet")
+                raise unready(transfer, "making evidence of it", Status.DECIDED)
             if since > size:
                 raise EvidenceInvalid(problem=f"cannot be made for a reader of {since} entries: there are {size}")
             previous = all_previous(history, view, transfer.draft)
@@ -241,6 +242,12 @@ class Showing:
             request = self._request(reached, size)
             answered = witness.cosign(request)
         return answered
+
+
+def witnessed_size(note: str | None, charter: Charter) -> int:
+    """Entries under the signed checkpoint that is kept in `note`, when enough witnesses stand under it; else 0."""
+    signed = None if note is None else SignedCheckpoint.parse(note)
+    return signed.checkpoint.size if signed is not None and _is_witnessed(signed, charter) else 0
 
 
 def _is_witnessed(signed: SignedCheckpoint, charter: Charter) -> bool:

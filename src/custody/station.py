@@ -15,7 +15,7 @@ from typing import Final
 
 from custody.bitcoin.profile import TransferPsbt
 from custody.charter.document import Charter, VaultMismatch, read_charter, verify_charter
-from custody.charter.people import Role
+from custody.charter.people import Person, Role
 from custody.envelope import DocumentSigner, Envelope, add_signature, sign
 from custody.errors import Refused
 from custody.examine.catchup import Keep, Lines, Progress, catch_up
@@ -34,7 +34,7 @@ from custody.examine.statement import (
 from custody.history.questions import History
 from custody.history.snapshot import SnapshotInvalid, check_sum
 from custody.history.state import State
-from custody.ports import Clock, Signer, SnapshotStart, StateChanged, StationMemory, StationState, Untrusted
+from custody.ports import Clock, Signer, SnapshotStart, StationMemory, StationState, Untrusted
 from custody.transfer.approval import Approval, ApprovalAuthor, ApprovalSelf, Opinion
 from custody.transfer.signing import (
     CosignerAltered,
@@ -44,7 +44,7 @@ from custody.transfer.signing import (
     refuse_unlike,
     with_signatures,
 )
-from custody.transfer.state import Status
+from custody.transfer.state import Status, over
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.templates import ScriptType
 from custody.words import check_spoken
@@ -190,7 +190,7 @@ class Station:
         Raises:
             Untrusted: no charter is trusted yet.
             SnapshotInvalid: it is another snapshot than was agreed to.
-            StateChanged: this station was shown more of the log meanwhile.
+            ChangedMeanwhile: this station was shown more of the log meanwhile.
             CustodyError: as `custody.examine.snapshot.check_snapshot` and `go_on`.
         """
         seen, known = self._known()
@@ -280,20 +280,13 @@ class Station:
         `nonce` is 16 fresh random bytes, `lifetime` is in seconds.
 
         Raises:
-            StateChanged: the transfer is confirmed already.
+            TransferOver: the transfer is confirmed already.
             ApprovalAuthor: the key is no officer's.
             ApprovalSelf: the officer asked for this transfer.
             CustodyError: as `examine`.
         """
         examination = self.examine(evidence, Stage.APPROVE)
-        refuse_settled(examination)
-        charter = examination.charter
-        person = next((each for each in charter.people if each.key == officer.public_key), None)
-        if person is None or not person.has_role(Role.OFFICER):
-            name = "nobody" if person is None else person.name
-            raise ApprovalAuthor(officer=name, problem="this key is no officer's of the charter")
-        if person.name == examination.request.requester and verdict is Opinion.APPROVE:
-            raise ApprovalSelf(officer=person.name)
+        person, charter = speaker(examination, officer.public_key, verdict), examination.charter
         now = self._clock.now()
         return sign(
             Approval(
@@ -319,7 +312,7 @@ class Station:
 
         Raises:
             CustodyError: as `examine`, before the signer has seen anything.
-            StateChanged: the transfer is confirmed already.
+            TransferOver: the transfer is confirmed already.
             NotAMember: the signer holds no key of this vault.
             SigInvalid, CosignerAltered, NothingSigned: the signer answered wrongly.
             NonceReuse: it repeated a nonce, so what it signed must not leave.
@@ -403,14 +396,32 @@ def _remembering(known: StationState, *, witnessed_at: int, start: SnapshotStart
     )
 
 
+def speaker(found: Examination, key: bytes, verdict: Opinion) -> Person:
+    """The officer whose raw public key this is, when that officer may say `verdict` to a transfer.
+
+    Raises:
+        TransferOver: it is confirmed already.
+        ApprovalAuthor: the key is no officer's.
+        ApprovalSelf: the officer asked for this transfer.
+    """
+    refuse_settled(found)
+    person = next((each for each in found.charter.people if each.key == key), None)
+    if person is None or not person.has_role(Role.OFFICER):
+        name = "nobody" if person is None else person.name
+        raise ApprovalAuthor(officer=name, problem="this key is no officer's of the charter")
+    if person.name == found.request.requester and verdict is Opinion.APPROVE:
+        raise ApprovalSelf(officer=person.name)
+    return person
+
+
 def refuse_settled(found: Examination) -> None:
     """Pass when a transfer still waits for what people say to it. It may be examined long after.
 
     Raises:
-        StateChanged: it is confirmed.
+        TransferOver: it is confirmed.
     """
     if found.transfer.status is Status.CONFIRMED:
-        raise StateChanged(what="the transfer", expected="not settled yet", actual=found.transfer.status)
+        raise over(found.transfer)
 
 
 def compare_vault(charter: Charter, name: str, descriptor: str) -> Vault:

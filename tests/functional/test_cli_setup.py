@@ -185,12 +185,14 @@ def test_the_doctor_finds_everything_in_order(office):
     assert "height 109" in checks["chain"]["finding"]
 
 
-def test_the_doctor_says_what_is_wrong_and_exits_with_6(office):
+def test_the_doctor_looks_at_the_machine_alone_before_anything_was_set_up(office):
     result = office.types("doctor")
-    assert result.exit_code == 6
-    assert "error UNSOUND" in result.stderr
-    assert "WRONG" in result.stdout
-    assert "custody init" in result.stdout
+    assert result.exit_code == 3
+    assert "error NOT_INITIALISED" in result.stderr
+    assert "custody init" in result.stderr
+    assert "WRONG" not in result.stdout
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["versions", "secp256k1", "judges", "disk"]
+    assert office.refuses("NOT_INITIALISED", "doctor")
 
 
 def test_store_upgrade_leaves_a_current_store_as_it_is(office):

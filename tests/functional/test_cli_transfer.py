@@ -1,6 +1,7 @@
 """One transfer by commands alone, from an empty folder to a confirmed transaction, with a witness."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
 from custody.testing.cast import SUPPLIER, payee_address
 from custody.testing.chain import RegtestChain
+from custody.testing.scenario import Scenario
 from custody.units import Network
 
 DEPOSIT = "0.6 BTC"
@@ -45,7 +47,7 @@ def test_each_refusal_on_the_way_has_its_code(office):
     office.refuses("HISTORY_UNWITNESSED", "transfer", "evidence", transfer, "-o", out)
     office.approved(transfer, "Aigerim")
     office.refuses("APPROVAL_MISSING", "transfer", "evidence", transfer, "--for", "sign", "-o", out)
-    office.refuses("STATE_CHANGED", "transfer", "release", transfer)
+    office.refuses("STEP_EARLY", "transfer", "release", transfer)
     office.refuses("NOTHING_TO_SEND", "transfer", "deliver")
     office.approved(transfer, "Bolat")
     evidence = office.ready_to_sign(transfer)
@@ -263,3 +265,102 @@ def _steal(office):
         stolen = Transaction(bare.version, bare.inputs, bare.outputs, bare.locktime, (witness,))
         chain.mine(1, transactions=[stolen])
         return stolen.txid_hex
+
+
+STEPS_TOO_EARLY = [
+    (("transfer", "evidence", "ID", "--for", "sign", "-o", "OUT"), "APPROVAL_MISSING"),
+    (("transfer", "combine", "ID", "PSBT"), "STEP_EARLY"),
+    (("transfer", "release", "ID"), "STEP_EARLY"),
+]
+
+
+def test_a_step_too_early_is_no_attack(office):
+    office.funded()
+    office.delivered(office.drafted("--pay", "Supplier=0.1 BTC"))
+    psbt = next(each for each in office.folder.glob("*.psbt"))
+    office.does("regtest", "mine", "1")
+    transfer = office.drafted("--pay", "Supplier=0.11 BTC")
+    office.witnessed()
+    for command, code in STEPS_TOO_EARLY:
+        given = [{"ID": transfer, "OUT": office.path("out"), "PSBT": psbt}.get(each, each) for each in command]
+        result = office.types(*given)
+        assert result.exit_code == 4
+        assert f"error {code}" in result.stderr
+        assert not any(word in result.stderr for word in ("Stop", "swapped", "Do not"))
+
+
+def test_a_transfer_that_is_over_needs_nothing_and_its_evidence_is_only_read(office):
+    office.funded()
+    transfer = office.drafted()
+    office.delivered(transfer)
+    office.does("regtest", "mine", "1")
+    shown = office.types("transfer", "show", transfer)
+    assert "next:" not in shown.stderr
+    assert not any(each in shown.stdout for each in ("needed", "may still"))
+    office.witnessed()
+    out = office.new_path("confirmed.json")
+    made = office.types("transfer", "evidence", transfer, "-o", out)
+    assert made.exit_code == 0
+    assert "to read, since it is confirmed" in made.stdout
+    assert "custody-station inspect" in made.stderr
+    assert "custody-station sign" not in made.stderr
+    office.refused_at("astana", "TRANSFER_OVER", "sign", out, "--key", office.key("astana"), "--yes", "-o", out + "x")
+
+    ended = office.drafted("--pay", "Supplier=0.1 BTC")
+    office.does("transfer", "cancel", ended, "--reason", "late", "--key", office.key("Dana"))
+    office.refuses("TRANSFER_OVER", "transfer", "evidence", ended, "-o", office.path("ended.json"))
+
+
+def test_a_requests_id_names_its_transfer_and_before_there_is_one_it_says_so(office):
+    office.funded()
+    request = office.requested()
+    assert office.does("transfer", "show", request)["id"] == request
+    reason = ("--reason", "late", "--key", office.key("Dana"))
+    assert request[:12] in office.refuses("REQUEST_UNDRAFTED", "transfer", "cancel", request, *reason)
+    office.refuses("REQUEST_UNDRAFTED", "transfer", "release", request[:8])
+    transfer = office.does("transfer", "draft", request)["transfer"]
+    assert office.does("transfer", "show", request)["id"] == transfer
+    assert office.does("transfer", "cancel", request, *reason)["transfer"] == transfer
+    office.refuses("TRANSFER_UNKNOWN", "transfer", "show", "f" * 12)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (("--pay", "Supplier=293", "--reason", "coffee"), "OUTPUT_DUST"),
+        (("--pay", "Supplier=5.00000001 BTC", "--reason", "a ship"), "LIMIT_TRANSFER"),
+        (("--pay", "Supplier=3 BTC", "--pay", "Stranger=2.1 BTC", "--reason", "two ships"), "LIMIT_TRANSFER"),
+        (("--pay", "Supplier=0.1 BTC", "--reason", ""), "REASON_MISSING"),
+        (("--pay", "Suplier=0.1 BTC", "--reason", "a slip"), "NAME_UNKNOWN"),
+    ],
+)
+def test_what_no_draft_could_pass_is_refused_when_it_is_asked_for(office, asked, code):
+    office.set_up()
+    size = office.does("log", "verify")["size"]
+    message = office.refuses(code, "transfer", "request", *asked, "--key", office.key("Dana"))
+    assert ("did you mean 'Supplier'?" in message) is (code == "NAME_UNKNOWN")
+    assert office.does("log", "verify")["size"] == size
+    assert office.does("transfer", "request", "--pay", "Supplier=294", "--reason", "x", "--key", office.key("Dana"))
+
+
+def test_a_request_signed_elsewhere_is_refused_too_when_no_draft_of_it_could_pass(office):
+    office.set_up()
+    path = office.new_path("request.json")
+    with closing(Scenario.begin()) as story:
+        Path(path).write_bytes(story.request((SUPPLIER, 600_000_000)).to_bytes())
+    office.refuses("LIMIT_TRANSFER", "transfer", "submit", path)
+
+
+def test_whoever_may_not_answer_is_told_before_there_is_anything_to_read(office):
+    office.funded()
+    transfer = office.drafted()
+    office.witnessed()
+    evidence = office.new_path("evidence.json")
+    office.does("transfer", "evidence", transfer, "-o", evidence)
+    office.trusted_by("Aigerim")
+    for wrong, code in (("coordinator", "APPROVAL_AUTHOR"), ("astana", "APPROVAL_AUTHOR"), ("Dana", "APPROVAL_AUTHOR")):
+        ended = office.types_at(
+            "Aigerim", "approve", evidence, "--key", office.key(wrong), "--yes", "-o", office.path("no.json")
+        )
+        assert ended.exit_code == 4
+        assert ended.stderr.startswith(f"error {code}")

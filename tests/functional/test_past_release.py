@@ -69,7 +69,7 @@ def test_it_may_have_come_any_way_towards_its_release(story, come_to):
     send_elsewhere(story, transfer_id)
     assert story.transfer(transfer_id).status is Status.CONFIRMED
     assert story.history().frozen_by is None
-    with refuses("STATE_CHANGED" if come_to is Status.COMBINED else "OUT_OF_TURN"):
+    with refuses("TRANSFER_OVER" if come_to is Status.COMBINED else "OUT_OF_TURN"):
         story.custodian.release(transfer_id)
 
 

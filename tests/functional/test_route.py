@@ -259,7 +259,7 @@ def test_a_step_out_of_turn_is_a_refusal_and_not_a_broken_log(story):
         story.custodian.approve(late)
     with refuses("OUT_OF_TURN"):
         story.custodian.withdraw(story.withdrawal(draft.transfer_id))
-    with refuses("STATE_CHANGED"):
+    with refuses("TRANSFER_OVER"):
         story.custodian.request_signatures(draft.transfer_id)
     assert story.history().size == before
 
@@ -307,7 +307,7 @@ def test_an_expired_approval_is_renewed_and_the_transfer_goes_on(story):
     for officer in OFFICERS[:2]:
         story.custodian.approve(story.approval(story.custodian.evidence(draft.transfer_id), officer))
     assert [each.officer for each in story.transfer(draft.transfer_id).opinions] == list(OFFICERS[:2])
-    with refuses("STATE_CHANGED"):
+    with refuses("STEP_EARLY"):
         story.custodian.request_signatures(draft.transfer_id)
     story.custodian.authorize(draft.transfer_id)
     story.custodian.request_signatures(draft.transfer_id)
@@ -730,7 +730,7 @@ def test_a_row_read_just_before_its_transfer_was_superseded_is_not_sent(story):
         (row,) = view.outbox()
     story.sent(story.request(replaces=(first,)), rate=12_000)
     story.mine()
-    with refuses("STATE_CHANGED"):
+    with refuses("TRANSFER_OVER"):
         story.custodian._delivery._gate((row,))
 
 

@@ -177,7 +177,7 @@ def test_one_that_was_shown_more_meanwhile_does_not_forget_it(office, tmp_path):
             other.catch_up(lambda: iter(office.whole))
         return iter(office.lines)
 
-    with refuses("STATE_CHANGED"):
+    with refuses("CHANGED_MEANWHILE"):
         station.begin(lines)
     assert station.state().start is None
     assert station.seen().digest() == office.folded(office.whole).seen().digest()
@@ -235,5 +235,5 @@ def test_a_settled_transfer_is_examined_and_not_signed_again(office):
     station, scenario = office.folded(), office.scenario
     evidence = office.custodian.evidence(office.past)
     assert station.examine(evidence, Stage.SIGN).transfer_id == office.past
-    with refuses("STATE_CHANGED"):
+    with refuses("TRANSFER_OVER"):
         station.sign(evidence, scenario.cast.signers[2])

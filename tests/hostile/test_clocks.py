@@ -145,7 +145,7 @@ def test_a_single_look_a_year_ahead_ends_nothing_that_people_agreed(story, netwo
     else:
         ahead.observe()
     for step in (ahead.authorize, ahead.request_signatures):
-        with refuses("APPROVAL_EXPIRED" if step == ahead.authorize else "STATE_CHANGED"):
+        with refuses("APPROVAL_EXPIRED" if step == ahead.authorize else "STEP_EARLY"):
             step(transfer_id)
     assert story.transfer(transfer_id).is_live
     story.custodian.authorize(transfer_id)

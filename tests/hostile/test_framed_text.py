@@ -144,8 +144,8 @@ def test_payers_purposes_and_reasons_are_framed_in_lists(story, kind):
     drafted = story.drafted(story.request(("Supplier", 100_000), reason=text))[0].transfer_id
     history = story.history()
     transfer = history.transfer(drafted)
-    shows_it_framed(transfer_text(transfer, history), text)
-    fits(transfer_text(transfer, history))
+    shows_it_framed(transfer_text(transfer, history, 0), text)
+    fits(transfer_text(transfer, history, 0))
     shows_it_framed(transfers_table([], [transfer], history), text)
     shows_it_framed(transfers_table([transfer.request], [], history), text)
 

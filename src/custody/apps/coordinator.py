@@ -31,18 +31,22 @@ from custody.charter.document import Charter
 from custody.custodian import Custodian, Outside
 from custody.envelope import DocumentSigner, Ed25519Signer
 from custody.errors import CustodyError, InvalidInput
-from custody.history import tables
+from custody.history import lists, tables
 from custody.history.questions import History, TransferUnknown
 from custody.history.rows import Named, Table
 from custody.history.state import State
 from custody.logbook import Logbook
 from custody.ports import Clock, Judge, OutboxRow, Store
+from custody.showing import witnessed_size
+from custody.transfer.request import read_request
 
 # The database and the consensus library take longest to load: each is imported where it is used.
 
 LEAST_PREFIX: Final = 6
 """Hexadecimal digits that a shortened id must have."""
 _DIGEST_DIGITS: Final = 64
+SHORT_ID: Final = 12
+"""Digits by which an error names a request."""
 _SHOWN_AMBIGUOUS: Final = 10
 
 
@@ -67,6 +71,18 @@ class IdAmbiguous(InvalidInput, code="ID_AMBIGUOUS"):
     count: int
     what: str
     prefix: str
+
+
+class RequestUndrafted(InvalidInput, code="REQUEST_UNDRAFTED"):
+    """A request's id where a transfer's is needed, and nothing was drafted for it yet."""
+
+    message = "{request} is a request, and no transfer was drafted for it yet"
+    hint = (
+        "To go on: custody transfer draft {request}. If it is not wanted any more there is nothing to cancel: it holds "
+        "no coins, and nothing can be drafted for it after {expires!t}."
+    )
+    request: str
+    expires: int
 
 
 class CoordinatorKey:
@@ -121,6 +137,12 @@ class Coordinator:
     def history(self) -> History:
         """The history as of now, under the pinned charter."""
         return Logbook(self.store, self.settings.charter, _salt).read()
+
+    def witnessed_size(self) -> int:
+        """Entries under the newest checkpoint that is kept here, if enough witnesses stand under it; else 0."""
+        with self.store.read() as view:
+            note = view.checkpoint()
+        return witnessed_size(note, self.charter())
 
     def charter(self) -> Charter:
         """The charter in force, verified against the pinned digest."""
@@ -239,12 +261,33 @@ def judges() -> tuple[Judge, ...]:
 def find_transfer(text: str, history: History) -> bytes:
     """The id of the transfer that `text`, its first six or more hexadecimal digits, begins; `newest` is the last one.
 
+    A request's id names the newest transfer that was drafted for it.
+
     Raises:
         IdInvalid: the text is too short or not hexadecimal.
         IdAmbiguous: it begins several.
         TransferUnknown: it begins none.
+        RequestUndrafted: it begins a request for which there is no transfer yet.
     """
-    return _find(text, history, "transfer", tables.TRANSFERS, tables.DRAFTED)
+    try:
+        return _find(text, history, "transfer", tables.TRANSFERS, tables.DRAFTED)
+    except TransferUnknown as unknown:
+        with suppress(TransferUnknown):
+            return _drafted_for(find_request(text, history), history)
+        raise unknown from None
+
+
+def _drafted_for(request_id: bytes, history: History) -> bytes:
+    """The newest transfer that was drafted for a request.
+
+    Raises:
+        RequestUndrafted: there is none.
+    """
+    drafts = lists.drafts_of(history, request_id)
+    if not drafts:
+        expires = read_request(history.request(request_id)).expires
+        raise RequestUndrafted(request=request_id.hex()[:SHORT_ID], expires=expires)
+    return drafts[-1].id
 
 
 def find_request(text: str, history: History) -> bytes:

@@ -12,7 +12,7 @@ from custody.errors import Refused
 class KeyNotListed(Refused, code="KEY_NOT_LISTED"):
     """A key that the charter does not name, or not in this role."""
 
-    message = "the charter lists no {role} with the key {key}"
+    message = "the charter lists no {role} with the {key}"
     hint = "Check which key file you gave; custody-station export KEYFILE shows the key that belongs in the charter."
     role: str
     key: str

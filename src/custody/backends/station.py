@@ -26,7 +26,7 @@ from custody.history.rows import KEY_NAMES, Head, Key, NoRows, Row, Rows, StateC
 from custody.history.snapshot import Written
 from custody.history.state import State
 from custody.log import Frontier
-from custody.ports import FileUnusable, StateChanged, StateGone, StationDamaged, StationState
+from custody.ports import ChangedMeanwhile, FileUnusable, StateGone, StationDamaged, StationState
 from custody.record import RecordInvalid, RecordNotCanonical
 
 FORMAT: Final = 2
@@ -123,7 +123,7 @@ class FileStationMemory:
         """Keep both.
 
         Raises:
-            StateChanged: something else was saved since `seen` was begun.
+            ChangedMeanwhile: something else was saved since `seen` was begun.
             FileUnusable: the file cannot be written; what was there stands.
         """
         self._make()
@@ -146,7 +146,7 @@ class FileStationMemory:
         """Keep these rows in place of those of `seen`.
 
         Raises:
-            StateChanged: something else was saved since `seen` was begun.
+            ChangedMeanwhile: something else was saved since `seen` was begun.
             FileUnusable: the file cannot be written; what was there stands, as after whatever `rows` raise.
         """
         self._make()
@@ -328,7 +328,7 @@ def _refuse_other(seen: State, there: Frontier) -> None:
     known = seen.base.head.frontier
     if there != known:
         what = "what this station has seen"
-        raise StateChanged(what=what, expected=f"{known.size} entries", actual=f"{there.size} entries")
+        raise ChangedMeanwhile(what=what, expected=f"{known.size} entries", actual=f"{there.size} entries")
 
 
 def _write(

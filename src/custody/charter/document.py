@@ -24,6 +24,7 @@ from custody.charter.people import Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import MAX_SIGNATURES, Envelope, check_type, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
+from custody.likely import did_you_mean, some_of
 from custody.record import Digest, Record, digest_given, tagged_hash
 from custody.twins import Lookalike, Named, refuse_twins
 from custody.units import Count, Height, Network
@@ -348,7 +349,7 @@ def _named(what: str, name: str, entries: Mapping[str, _Entry]) -> _Entry:
     found = entries.get(name)
     if found is None:
         refuse_secrets(name, where=f"{what} name")
-        raise UnknownName(what=what, name=ascii(name[:60]), known=", ".join(entries) or "none")
+        raise UnknownName(what=what, name=ascii(name[:60]), known=some_of(entries) + did_you_mean(name, entries))
     return found
 
 

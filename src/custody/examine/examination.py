@@ -70,7 +70,7 @@ from custody.transfer.request import (
     refuse_expired_request,
 )
 from custody.transfer.signing import KnownNonces, signing_psbt
-from custody.transfer.state import Transfer
+from custody.transfer.state import Transfer, over
 from custody.transfer.verify import StateChanged, final_txid
 from custody.vault.descriptor import Vault
 from custody.vault.ownership import Reading, read_ownership
@@ -80,7 +80,10 @@ class NotLogged(Refused, code="NOT_LOGGED"):
     """A transfer that the log given does not hold, or holds with other bytes."""
 
     message = "the log does not hold {what} of this transfer"
-    hint = "Export the evidence again; if that does not help, do not go on: it was put together from pieces."
+    hint = (
+        "Have the evidence made again for this very step: custody transfer evidence ID, for cosigners with --for sign. "
+        "If that is no help, do not go on: it was put together from pieces."
+    )
     what: str
 
 
@@ -419,7 +422,7 @@ def _logged(history: History, transfer_id: bytes, previous: Sequence[bytes], sta
         raise NotLogged(what="the decision")
     refuse_vetoed_request(history, transfer.row.request)
     if transfer.ended is not None:
-        raise StateChanged(what="the transfer", expected="live", actual=f"ended: {transfer.ended.reason}")
+        raise over(transfer)
     digest = gather(transfer, history.state.pinned, previous).digest()
     if stage is not Stage.APPROVE:
         # The log must say that signatures were asked for on exactly this body: limits count from there.

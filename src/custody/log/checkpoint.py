@@ -53,7 +53,8 @@ class WitnessConflict(IntegrityError, code="WITNESS_CONFLICT"):
 
     message = "size {size} with root {root} conflicts with size {seen_size} and root {seen_root}, cosigned earlier"
     hint = (
-        "Do not cosign. The log was cut short, restored from an old copy or shows two histories: keep this checkpoint "
+        "Do not cosign. An older file given by mistake does no harm: take the newest (custody log checkpoint). If this "
+        "is the newest, the log was cut short, restored from an old copy or shows two histories: keep this checkpoint "
         "as evidence and call the institution and the other witnesses."
     )
     size: int

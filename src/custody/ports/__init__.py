@@ -55,13 +55,14 @@ from custody.ports.store import (
 )
 from custody.record import MAX_REASON, plain_reason
 from custody.transfer.observe import BlockView, Tip
-from custody.transfer.verify import Judge, StateChanged
+from custody.transfer.verify import ChangedMeanwhile, Judge, StateChanged
 
 __all__ = [
     "MAX_REASON",
     "BlockUnknown",
     "BlockView",
     "ChainView",
+    "ChangedMeanwhile",
     "Clock",
     "FileExists",
     "FileMissing",

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from custody.bitcoin.script import NetworkMismatch, OutputTypeRefused, address, output_type
+from custody.bitcoin.script import NetworkMismatch, OutputTypeRefused, address, output_type, script_of
 from custody.bitcoin.transaction import OutPoint, TxOut
-from custody.charter.document import PAYABLE, Charter, CharterVault, VaultPayee
-from custody.charter.rules import Case, Payment
+from custody.charter.document import PAYABLE, AddressPayee, Charter, CharterVault, VaultPayee
+from custody.charter.rules import Case, LimitRule, Payment
 from custody.errors import InvalidInput, Refused
 from custody.transfer.draft import (
     TRANSACTION_VERSION,
@@ -28,10 +28,13 @@ from custody.transfer.draft import (
     signed_weight,
 )
 from custody.transfer.request import Purpose, TransferRequest
+from custody.transfer.selection import refuse_dust
 from custody.units import MAX_MONEY, MAX_TRANSACTION_WEIGHT, check_amount, vsize
 from custody.vault.descriptor import Branch, Vault
 from custody.vault.ownership import DupInput, FeeNegative
 
+_FIRST: Final = 0
+"""Index of the address that a vault's dust limit is told by: each has the same."""
 SEQUENCES: Final = (0xFFFFFFFD, 0xFFFFFFFE)
 LOCKTIME_IS_TIME: Final = 500_000_000
 """From here on nLockTime is Unix seconds; below it is a height."""
@@ -112,6 +115,38 @@ class TransferWeight(Refused, code="TRANSFER_WEIGHT"):
     weight: int
     limit: int
     max_inputs: int
+
+
+def refuse_hopeless(request: TransferRequest, charter: Charter) -> None:
+    """Pass when what is asked for might be drafted: no payment is dust, and together they break no limit.
+
+    No draft of another request could pass: it would only hold coins, and end. Rules speak of more, when it is drafted.
+
+    Raises:
+        OutputDust: a payment is too small for its payee's kind of address.
+        OverLimit: without any fee more would leave than a rule lets.
+    """
+    for payment in request.wanted():
+        payee = charter.payee(payment.payee)
+        if isinstance(payee, AddressPayee):
+            script = script_of(payee.address, charter.network)
+        else:
+            script = charter.vault(payee.vault).script_pubkey(Branch.RECEIVE, _FIRST)
+        refuse_dust(payment.amount, script)
+    entry, _ = charter.vault_by_id(request.vault)
+    asked = Case(
+        vault=entry.name,
+        purpose=request.purpose,
+        requester=request.requester,
+        payments=request.wanted(),
+        change=0,
+        fee=0,
+        vbytes=1,
+    )
+    for rule in charter.rules:
+        if isinstance(rule, LimitRule) and rule.governs(asked):
+            for refusal in rule.refusals(asked):
+                raise refusal
 
 
 @dataclass(frozen=True, slots=True)

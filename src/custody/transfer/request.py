@@ -76,6 +76,13 @@ class RequestMismatch(Refused, code="REQUEST_MISMATCH"):
     expected: str
 
 
+class ReasonMissing(InvalidInput, code="REASON_MISSING"):
+    """A reason without a word in it."""
+
+    message = "the reason is empty"
+    hint = "Say why in a few words: officers judge by it, and it stands in the log."
+
+
 class Purpose(StrEnum):
     """What a transfer is for."""
 
@@ -168,6 +175,12 @@ class ReasonAnnex(Record):
     kind: ClassVar[str] = "reason-annex"
 
     reason: PublicText
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ReasonAnnex:
+        if not self.reason.strip():
+            raise ReasonMissing
+        return self
 
 
 class RequestPaper(AnnexedPaper):

@@ -245,6 +245,17 @@ class Selection:
         return len(self.coins) + (self.change is not None), self.waste
 
 
+def refuse_dust(amount: int, script: bytes) -> None:
+    """Pass when nodes relay an output of `amount` sats to `script`.
+
+    Raises:
+        OutputDust: it is too small.
+    """
+    limit = dust_limit(script)
+    if amount < limit:
+        raise OutputDust(amount=amount, limit=limit)
+
+
 def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection:
     """Choose among `coins` for a payment under `terms`.
 
@@ -254,9 +265,7 @@ def select_coins(coins: Sequence[Coin], terms: Terms, below: Below) -> Selection
         OutputDust: a payment is dust.
     """
     for output in terms.outputs:
-        limit = dust_limit(output.script_pubkey)
-        if output.amount < limit:
-            raise OutputDust(amount=output.amount, limit=limit)
+        refuse_dust(output.amount, output.script_pubkey)
     input_fee = terms.input_fee
     worth = _worth_spending(coins, terms)
     # Sorting makes the answer independent of the order the store gave them in.

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from custody.charter.decide import Decision
 from custody.envelope import Envelope
+from custody.errors import CustodyError, Refused
 from custody.record import Record
 from custody.transfer.approval import Approval, Authorization, Withdrawal
 from custody.transfer.draft import Draft
@@ -22,7 +23,7 @@ from custody.transfer.observe import SpendSeen
 from custody.transfer.request import ReasonAnnex, TransferRequest, read_request
 from custody.transfer.settlement import Confirmation, Ended, Ending, Release
 from custody.transfer.signing import CombinedPsbt, SignedPsbt, SigningRequested
-from custody.transfer.verify import VerifiedTransaction
+from custody.transfer.verify import StateChanged, VerifiedTransaction
 
 Body = TypeVar("Body", bound=Record)
 
@@ -40,6 +41,26 @@ class Status(StrEnum):
     BROADCAST = "broadcast"
     CONFIRMED = "confirmed"
     ENDED = "ended"
+
+
+class StepEarly(Refused, code="STEP_EARLY"):
+    """A step for which the transfer has not come far enough."""
+
+    message = "transfer {transfer} is only {status}: {step} needs one that is {needed}"
+    hint = "Nothing is wrong, and nothing was done. What comes next is said by: custody transfer show {transfer}"
+    transfer: str
+    status: str
+    step: str
+    needed: str
+
+
+class TransferOver(Refused, code="TRANSFER_OVER"):
+    """A step for a transfer that needs none any more."""
+
+    message = "transfer {transfer} is over: {how}"
+    hint = "Nothing more is to be done with it. If the same is wanted again, ask for it anew: custody transfer request."
+    transfer: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +281,26 @@ class Transfer:
 
     def _maybe(self, record: type[Body], index: int | None) -> Body | None:
         return None if index is None else self.source.read(record, index)
+
+
+_DIGITS: Final = 12
+"""Hexadecimal digits by which an error names a transfer: enough to find it by."""
+
+
+def unready(transfer: Transfer, step: str, needed: Status) -> CustodyError:
+    """Why `step`, which needs a transfer that is `needed` and finds nothing that says so, cannot be taken.
+
+    A wrong turn of whoever types is told from a row that says more than the log does.
+    """
+    if not transfer.is_live:
+        return over(transfer)
+    order = list(Status)
+    if order.index(transfer.status) >= order.index(needed):
+        return StateChanged(what="the transfer", expected=needed, actual=f"{transfer.status}, though no entry says so")
+    return StepEarly(transfer=transfer.id.hex()[:_DIGITS], status=transfer.status, step=step, needed=needed)
+
+
+def over(transfer: Transfer) -> TransferOver:
+    """That a transfer is over, and how it came to be."""
+    how = str(transfer.status) if transfer.ended is None else f"{transfer.status}, {transfer.ended.reason}"
+    return TransferOver(transfer=transfer.id.hex()[:_DIGITS], how=how)

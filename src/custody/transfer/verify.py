@@ -33,6 +33,16 @@ class StateChanged(Refused, code="STATE_CHANGED"):
     actual: str
 
 
+class ChangedMeanwhile(Refused, code="CHANGED_MEANWHILE"):
+    """What a command began with, and another has carried on while it ran."""
+
+    message = "{what} changed while this command ran: it was {expected}, it is {actual}"
+    hint = "Somebody else is at work on it too, and nothing was done here. Look at it again, then repeat the command."
+    what: str
+    expected: str
+    actual: str
+
+
 class JudgeRefused(Refused, code="JUDGE_REFUSED"):
     """An independent opinion against the finished transaction."""
 

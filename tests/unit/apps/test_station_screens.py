@@ -63,7 +63,7 @@ def unwitnessed():
 def test_the_coordinator_and_a_station_spell_a_transfer_alike(witnessed):
     history = witnessed.scenario.custodian.history()
     found = witnessed.to_sign
-    told, judged = transfer_data(history.transfer(found.transfer_id), history), examination_data(found)
+    told, judged = transfer_data(history.transfer(found.transfer_id), history, witnessed.now), examination_data(found)
     both = told.keys() & judged.keys()
     assert both >= {"request", "payments", "inputs", "sats", "sat_per_kvb", "verdict", "findings", "approvals", "tied"}
     assert {each: told[each] for each in both} == {each: judged[each] for each in both}

@@ -291,7 +291,7 @@ def test_step_5_a_transfer_that_is_over(told, forge, look):
     forge.write(
         kinds.ENDED, Ended(transfer=told.transfer_id, reason=Ending.EXPIRED, detail="late", at=told.request.expires)
     )
-    with refuses("STATE_CHANGED"):
+    with refuses("TRANSFER_OVER"):
         look(forge.evidence(told.transfer_id, told.previous), Stage.APPROVE)
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from custody.apps.access import refuse_exposed, refuse_unwritable
-from custody.apps.config import Folders, folders
+from custody.apps.config import Folders, NotInitialised, folders
 from custody.apps.terminal import Verb, output, shown
 from custody.apps.views.charter import MAKERS_NOT_STATED
 from custody.apps.views.layout import INDENT, table
@@ -24,7 +24,7 @@ from custody.bitcoin import curve
 from custody.charter.decide import refuse_frozen
 from custody.clock import refuse_behind
 from custody.dates import moment
-from custody.errors import CustodyError, IntegrityError
+from custody.errors import BackendError, CustodyError, IntegrityError
 
 _PACKAGES = (
     "custody",
@@ -70,13 +70,16 @@ class Check:
 def doctor() -> None:
     """Check the installation, charter, store and chain.
 
-    Exits with 6 when something is wrong, or everything is frozen. Run it after every update and before funds are moved.
+    Exits with 6 when something is wrong, or everything is frozen, and with 3 before custody init, when it looks at the
+    machine alone. Run it after every update and before funds are moved.
     """
     where = folders()
-    checks = [_checked(name, look) for name, look in _looks(where)]
+    missing = _not_set_up(where)
+    looks = _looks_at_machine(where) if missing else (*_looks_at_machine(where), *_looks(where))
+    checks = [_checked(name, look) for name, look in looks]
     failed = [each for each in checks if not each.is_sound]
     talk = output()
-    if not (failed and talk.is_json):
+    if not ((failed or missing) and talk.is_json):
         talk.emit(
             {
                 "folder": str(where.folder),
@@ -88,6 +91,8 @@ def doctor() -> None:
         raise Unsound(
             count=len(failed), total=len(checks), names=", ".join(f"{each.name} ({each.code})" for each in failed)
         )
+    if missing:
+        raise missing
 
 
 def _text(checks: list[Check]) -> str:
@@ -106,11 +111,25 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name, f"the package {error.name} is not installed", "EXTRA_MISSING", advice)
 
 
-def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
+def _not_set_up(where: Folders) -> NotInitialised | None:
+    """That nothing was set up here yet, so that only the machine can be looked at; None when it was, or seems so."""
+    try:
+        where.settings()
+    except NotInitialised as missing:
+        return missing
+    except CustodyError:
+        return None  # what is wrong with it, its own check says
+    return None
+
+
+def _looks_at_machine(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "versions", _versions
     yield "secp256k1", _secp256k1
     yield "judges", _judges
     yield "disk", lambda: _disk(where)
+
+
+def _looks(where: Folders) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "writing", lambda: _writing(where)
     yield "others", lambda: _others(where)
     yield "charter", lambda: _charter(where)
@@ -151,7 +170,7 @@ def _judges() -> str:
     return ", ".join(("our own check", *(each.name for each in judges())))
 
 
-class DiskFull(IntegrityError, code="DISK_FULL"):
+class DiskFull(BackendError, code="DISK_FULL"):
     """Too little room for the log to grow."""
 
     message = "{free} MiB are free on the disk of {folder}"

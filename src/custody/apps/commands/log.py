@@ -20,6 +20,7 @@ from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName
 from custody.custodian import erasable
 from custody.history import kinds
+from custody.likely import did_you_mean, some_of
 from custody.log import NotInLog, SignedCheckpoint, write_line
 from custody.log.checkpoint import MAX_CHECKPOINT
 from custody.logbook import read_entries
@@ -49,7 +50,8 @@ def checkpoint(*, since: int | None, name: str | None, out: str, passphrase_file
         if name is not None:
             sizes = work.custodian.showing.sizes_seen()
             if name not in sizes:
-                raise UnknownName(what="witness", name=ascii(name[:60]), known=", ".join(sizes) or "none")
+                known = some_of(sizes) + did_you_mean(name, sizes)
+                raise UnknownName(what="witness", name=ascii(name[:60]), known=known)
             since = sizes[name]
         work.key.unlock()
         request = work.custodian.showing.checkpoint(since)

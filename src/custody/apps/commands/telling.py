@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from custody.apps.coordinator import Coordinator, own_clock
 from custody.apps.terminal import output
 from custody.apps.views.layout import SHORT, txid
-from custody.apps.views.transfer import is_agreed
+from custody.apps.views.transfer import expired_of, is_agreed
 from custody.delivery import Stuck, Underway
+from custody.examine.shown import needed_size
 from custody.history import kinds
 from custody.history.questions import History
+from custody.logbook import vault_of
 from custody.observer import Observation, Progress
 from custody.ports import MethodRefused, Standing
 from custody.transfer.request import Purpose
+from custody.transfer.signing import signed_tally
 from custody.transfer.state import Status, Transfer
 
 LINES_TOLD: Final = 1_000
@@ -108,30 +112,74 @@ class LineCount:
             yield line + b"\n"
 
 
-def tell_next(transfer: Transfer, history: History) -> None:
+def tell_next(desk: Coordinator, transfer: Transfer, history: History) -> None:
     """Say what whoever runs the coordinator would do next."""
-    step = next_step(transfer, history)
-    if step:
-        output().next_step(step)
+    step = next_step(transfer, history, desk.witnessed_size(), own_clock().now())
+    if step is not None:
+        output().next_step(f"{step.command} ({step.why})")
 
 
-def next_step(transfer: Transfer, history: History) -> str:
-    """What is to be done next; empty when nothing is."""
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The one command that brings a transfer further, and why it is this one."""
+
+    command: str
+    why: str
+
+
+def next_step(transfer: Transfer, history: History, witnessed: int, now: int) -> NextStep | None:  # noqa: PLR0911 - one a state
+    """What is to be done next at `now`; None when nothing is.
+
+    `witnessed` is how many entries of the log enough witnesses have cosigned. A checkpoint is asked for only when what
+    comes next needs it: evidence that is out already needs no other, and neither does a release under it.
+    """
     name = transfer.id.hex()[:SHORT]
-    witness = " (have a checkpoint cosigned first: custody log checkpoint)" if history.charter.witnesses else ""
-    evidence = f"custody transfer evidence {name}"
-    return {
-        Status.DRAFTED: f"custody transfer draft {transfer.request.digest().hex()[:SHORT]}",
-        Status.DECIDED: f"ask for signatures: {evidence} --for sign -o FILE{witness}"
-        if is_agreed(transfer, history)
-        else f"give the officers evidence: {evidence} -o FILE{witness}",
-        Status.AUTHORIZED: f"ask for signatures: {evidence} --for sign -o FILE{witness}",
-        Status.SIGNING: f"{evidence} -o FILE{witness}, and with what comes back: custody transfer combine {name} PSBT",
-        Status.COMBINED: f"custody transfer combine {name}",
-        Status.VERIFIED: f"custody transfer release {name}{witness}",
-        Status.RELEASED: "custody transfer deliver",
-        Status.BROADCAST: f"custody observe, until it is deep enough{_if_stuck(transfer, name)}",
-    }.get(transfer.status, "")
+    match transfer.status:
+        case Status.DRAFTED:
+            request = transfer.request.digest().hex()[:SHORT]
+            return NextStep(f"custody transfer draft {request}", "the rules were not asked yet")
+        case Status.DECIDED | Status.AUTHORIZED:
+            return _towards_approval(transfer, history, witnessed, now)
+        case Status.SIGNING if signed_tally(vault_of(history, transfer), transfer.signed).is_met:
+            return NextStep(f"custody transfer combine {name}", "enough have signed")
+        case Status.SIGNING if transfer.signed:
+            why = "as another cosigner signs, by the same evidence"
+            return NextStep(f"custody transfer combine {name} PSBT", why)
+        case Status.SIGNING:
+            evidence = NextStep(f"custody transfer evidence {name} -o FILE", "each cosigner signs by it")
+            return _under_witnesses(transfer, history, witnessed, evidence)
+        case Status.COMBINED:
+            return NextStep(f"custody transfer combine {name}", "enough have signed; the judges were not asked yet")
+        case Status.VERIFIED:
+            released = NextStep(f"custody transfer release {name}", "it is signed and finished")
+            return _under_witnesses(transfer, history, witnessed, released)
+        case Status.RELEASED:
+            return NextStep("custody transfer deliver", "it may leave")
+        case Status.BROADCAST:
+            return NextStep("custody observe", f"until it is deep enough{_if_stuck(transfer, name)}")
+        case _:
+            return None
+
+
+def _towards_approval(transfer: Transfer, history: History, witnessed: int, now: int) -> NextStep:
+    """What a transfer needs that the rules allow."""
+    name = transfer.id.hex()[:SHORT]
+    if is_agreed(transfer, history, now):
+        why = "enough officers agree: it asks for signatures"
+        return NextStep(f"custody transfer evidence {name} --for sign -o FILE", why)
+    if len(transfer.opinions) > len(expired_of(transfer, now)):
+        return NextStep("custody transfer approve FILE", "as another officer answers, by the same evidence")
+    # One that was authorized before its approvals expired would otherwise be made for cosigners.
+    again = " --for approve" if transfer.status is Status.AUTHORIZED else ""
+    evidence = NextStep(f"custody transfer evidence {name}{again} -o FILE", "officers judge by it")
+    return _under_witnesses(transfer, history, witnessed, evidence)
+
+
+def _under_witnesses(transfer: Transfer, history: History, witnessed: int, step: NextStep) -> NextStep:
+    """`step`, or what it waits for: witnesses under all that a judge of the transfer must see."""
+    if not history.charter.witnesses or witnessed >= needed_size(history, transfer.id):
+        return step
+    return NextStep("custody log checkpoint -o FILE", f"a witness cosigns it; then: {step.command}")
 
 
 def _if_stuck(transfer: Transfer, name: str) -> str:

@@ -90,12 +90,12 @@ def draft(*, request_id: str, feerate: int | None, long_term_feerate: int) -> No
             **known_data(transfer.request, history),
         },
         lambda: screen(
-            transfer_text(transfer, history),
+            transfer_text(transfer, history, own_clock().now()),
             block("Fee rate", [f"{INDENT}{_rate(chosen, transfer)}"]),
             *known_blocks(transfer.request, history),
         ),
     )
-    tell_next(transfer, history)
+    tell_next(desk, transfer, history)
 
 
 def _rate(chosen: ChosenRate | None, transfer: Transfer) -> str:
@@ -117,10 +117,11 @@ def approve(*, file: str) -> None:
     was asked for.
     """
     envelope = read_signed(Approval, file)
-    with coordinator().work() as work:
+    desk = coordinator()
+    with desk.work() as work:
         approval = work.custodian.approve(envelope)
         history = work.custodian.history()
-    transfer = history.transfer(approval.transfer)
+    transfer, now = history.transfer(approval.transfer), own_clock().now()
     lines = [f"{approval.officer} said {approval.verdict} to transfer {approval.transfer.hex()}"]
     output().emit(
         {
@@ -128,11 +129,11 @@ def approve(*, file: str) -> None:
             "verdict": approval.verdict.value,
             "transfer": approval.transfer.hex(),
             "status": transfer.status.value,
-            "approvals": agreed_data(transfer, history),
+            "approvals": agreed_data(transfer, history, now),
         },
-        lambda: "\n".join([*lines, *approval_lines(transfer, history)]),
+        lambda: "\n".join([*lines, *approval_lines(transfer, history, now)]),
     )
-    tell_next(transfer, history)
+    tell_next(desk, transfer, history)
 
 
 @click.command(cls=Verb)

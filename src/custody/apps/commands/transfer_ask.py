@@ -31,6 +31,7 @@ from custody.history.questions import History
 from custody.log.entry import SALT_SIZE
 from custody.ports import FileExists
 from custody.transfer.annex import Annex
+from custody.transfer.proposal import refuse_hopeless
 from custody.transfer.request import (
     MAX_PAYMENTS,
     NONCE_SIZE,
@@ -160,12 +161,12 @@ def request(  # noqa: PLR0913 - click gives each option by its name
     payments = _payments(wanted, charter)
     if expected is not None:
         check_total(payments, expected)
+    annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))
     signer = open_own_key(keyfile, passphrase_file)
     requester = person_of(charter, signer.public_key)
     now = own_clock().now()
     parent = None if wanted.parent is None else _named(wanted.parent, history)
     replaced = tuple(_named(each, history) for each in wanted.replaces)
-    annex = Annex.of(ReasonAnnex(reason=reason), secrets.token_bytes(SALT_SIZE))
     envelope = sign(
         TransferRequest(
             network=charter.network,
@@ -184,6 +185,7 @@ def request(  # noqa: PLR0913 - click gives each option by its name
         signer,
     )
     signed, paper = check_request(envelope, charter), RequestPaper(signed=envelope, annex=annex)
+    refuse_hopeless(signed, charter)
     if out is not None:
         write_output(out, paper.to_bytes())
     if desk is None:
@@ -367,6 +369,8 @@ def submit(*, file: str) -> None:
     """
     paper = read_alone(RequestPaper, file)
     with coordinator().work() as work:
+        charter = work.custodian.history().charter
+        refuse_hopeless(check_request(paper.signed, charter), charter)
         submitted = work.custodian.submit(paper)
         history = work.custodian.history()
     _show_entered(submitted, read_reason(submitted.annex, paper.annex), history)

@@ -92,7 +92,8 @@ def import_files(*, words: tuple[str, ...]) -> None:
     With enough of them the transaction is finished and judged by every independent judge, as by transfer combine.
     """
     name, files = _split(words)
-    with coordinator().work() as work:
+    desk = coordinator()
+    with desk.work() as work:
         found = None if name is None else find_transfer(name, work.custodian.history())
         taken = [_take(work, path, found) for path in files]
         reached = [advance(work, each) for each in dict.fromkeys(each.transfer for each in taken)]
@@ -105,7 +106,7 @@ def import_files(*, words: tuple[str, ...]) -> None:
             name = each.transfer.id.hex()[:SHORT]
             output().next_step(f"have another cosigner sign: custody transfer export {name} -o FILE, then import it")
         else:
-            tell_next(each.transfer, each.history)
+            tell_next(desk, each.transfer, each.history)
 
 
 def _split(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:

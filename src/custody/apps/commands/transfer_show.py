@@ -7,7 +7,14 @@ from typing import Final
 import click
 
 from custody.apps.commands.telling import tell_next, warn_dropped
-from custody.apps.coordinator import Coordinator, coordinator, find_request, find_transfer
+from custody.apps.coordinator import (
+    Coordinator,
+    RequestUndrafted,
+    coordinator,
+    find_request,
+    find_transfer,
+    own_clock,
+)
 from custody.apps.terminal import Verb, output
 from custody.apps.views.alike import known_blocks, known_data
 from custody.apps.views.layout import INDENT, SHORT, block, screen
@@ -17,7 +24,6 @@ from custody.apps.views.transfer import reason_of, transfer_data, transfer_text,
 from custody.delivery import Underway, underway
 from custody.errors import BackendError
 from custody.history import lists
-from custody.history.questions import TransferUnknown
 from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
 
@@ -43,7 +49,7 @@ def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
     output().emit(
         {
             "requests": [request_data(each, reason_of(each, history)) for each in requests],
-            "transfers": [transfer_data(each, history) for each in transfers],
+            "transfers": [transfer_data(each, history, own_clock().now()) for each in transfers],
             "before": earlier,
         },
         lambda: transfers_table(requests, transfers, history),
@@ -57,13 +63,13 @@ def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
 def show(*, transfer_id: str) -> None:
     """Show one transfer: payees, rules, approvals, signatures.
 
-    ID is a transfer's or a request's, whole or its beginning. Where the node has what was sent is asked of it.
+    ID is a transfer's or its request's, whole or its beginning. Where the node has what was sent is asked of it.
     """
     desk = coordinator()
     history = desk.history()
     try:
         found = find_transfer(transfer_id, history)
-    except TransferUnknown:
+    except RequestUndrafted:
         found = find_request(transfer_id, history)
         request = read_request(history.request(found))
         reason = reason_of(request, history)
@@ -74,19 +80,19 @@ def show(*, transfer_id: str) -> None:
         )
         output().next_step(f"custody transfer draft {found.hex()[:SHORT]}")
         return
-    transfer = history.transfer(found)
+    transfer, now = history.transfer(found), own_clock().now()
     sent = _underway(desk, transfer)
     standing = sent[0].standing if sent else None
     output().emit(
-        {**transfer_data(transfer, history), **known_data(transfer.request, history), "standing": standing},
+        {**transfer_data(transfer, history, now), **known_data(transfer.request, history), "standing": standing},
         lambda: screen(
-            transfer_text(transfer, history),
+            transfer_text(transfer, history, now),
             block("At the node", [] if standing is None else [f"{INDENT}{standing_text(standing)}"]),
             *(known_blocks(transfer.request, history) if transfer.is_live else ()),
         ),
     )
     warn_dropped(sent)
-    tell_next(transfer, history)
+    tell_next(desk, transfer, history)
 
 
 def _underway(desk: Coordinator, transfer: Transfer) -> list[Underway]:

@@ -29,7 +29,7 @@ from custody.examine.evidence import Evidence, Stage
 from custody.history.questions import History
 from custody.logbook import vault_of
 from custody.transfer.signing import signed_tally
-from custody.transfer.state import Status, Transfer
+from custody.transfer.state import Status, Transfer, over
 from custody.words import show_words
 
 _BEFORE_AUTHORIZATION = frozenset({Status.DRAFTED, Status.DECIDED})
@@ -72,10 +72,14 @@ def evidence(  # noqa: PLR0913 - click gives each option by its name
     with coordinator().work(passphrase_file) as work:
         history = work.custodian.history()
         found = find_transfer(transfer_id, history)
-        stage = _stage(purpose, history.transfer(found))
-        if stage is Stage.SIGN:
+        transfer = history.transfer(found)
+        if transfer.status is Status.ENDED:
+            raise over(transfer)
+        is_settled = transfer.status is Status.CONFIRMED
+        stage = _stage(purpose, transfer)
+        if stage is Stage.SIGN and not is_settled:
             work.custodian.authorize(found)
-            if history.transfer(found).signing is None:
+            if transfer.signing is None:
                 work.custodian.request_signatures(found)
                 output().talk("entered in the log: signatures are asked for")
         _unlock(work, history)
@@ -87,19 +91,28 @@ def evidence(  # noqa: PLR0913 - click gives each option by its name
         {
             "transfer": found.hex(),
             "words": show_words(found),
-            "for": stage.value,
+            "for": "inspect" if is_settled else stage.value,
             "since": made.since,
             "log_size": size,
             "file": out,
         },
-        f"evidence of transfer {found.hex()} to {stage}, {_lines(made)}: {shown(out)}\n{spoken(found)}",
+        f"evidence of transfer {found.hex()} {_reading(stage, is_settled=is_settled)}, {_lines(made)}: {shown(out)}\n"
+        f"{spoken(found)}",
     )
+    if is_settled:
+        output().next_step(f"for whoever asks how it came about: custody-station inspect {shown(out)}")
+        return
     back = (
         "custody transfer approve FILE"
         if stage is Stage.APPROVE
         else f"custody transfer combine {found.hex()[:SHORT]} FILE"
     )
     output().next_step(f"at the station: custody-station {stage} {shown(out)} --key KEYFILE -o FILE; then here: {back}")
+
+
+def _reading(stage: Stage, *, is_settled: bool) -> str:
+    """What the file is for: a settled transfer can only be looked at."""
+    return "to read, since it is confirmed" if is_settled else f"to {stage}"
 
 
 def _lines(made: Evidence) -> str:
@@ -128,19 +141,15 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
     A returned file adds signatures by the vault's keys and nothing else; each is verified. With enough of them the
     transaction is finished and judged by every independent judge. Otherwise it says who may still sign.
     """
-    with coordinator().work() as work:
+    desk = coordinator()
+    with desk.work() as work:
         found = find_transfer(transfer_id, work.custodian.history())
         for path in files:
             signed = work.custodian.receive(found, read_psbt_file(read_psbt(path, MAX_FILE)))
             output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
         signatures = advance(work, found)
     output().emit(signatures_data(signatures), lambda: signatures_text(signatures))
-    if signatures.transfer.verified is None:
-        output().next_step(
-            "carry the evidence to another cosigner: custody-station sign EVIDENCE --key KEYFILE -o FILE"
-        )
-    else:
-        tell_next(signatures.transfer, signatures.history)
+    tell_next(desk, signatures.transfer, signatures.history)
 
 
 def advance(work: OpenCoordinator, transfer_id: bytes) -> Signatures:
@@ -163,10 +172,11 @@ def release(*, transfer_id: str, passphrase_file: str | None) -> None:
     """Run the whole gate again, and let the transfer go.
 
     The transfer is judged from its evidence as a station would, the transaction is finished and judged anew, and put
-    into the outbox. Nothing is sent yet. A charter with witnesses needs a checkpoint cosigned after the signatures came
-    in.
+    into the outbox. Nothing is sent yet. A charter with witnesses needs a checkpoint that they cosigned after
+    signatures were asked for: the one under the evidence that cosigners signed by will do.
     """
-    with coordinator().work(passphrase_file) as work:
+    desk = coordinator()
+    with desk.work(passphrase_file) as work:
         history = work.custodian.history()
         found = find_transfer(transfer_id, history)
         _unlock(work, history)
@@ -176,7 +186,7 @@ def release(*, transfer_id: str, passphrase_file: str | None) -> None:
         {"transfer": found.hex(), "txid": txid(released.txid)},
         f"transfer {found.hex()} is released as transaction {txid(released.txid)}",
     )
-    tell_next(history.transfer(found), history)
+    tell_next(desk, history.transfer(found), history)
 
 
 @click.command(cls=Verb)

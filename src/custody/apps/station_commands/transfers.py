@@ -34,7 +34,7 @@ from custody.envelope import unsafe_payload
 from custody.examine.evidence import Evidence, Stage
 from custody.examine.examination import Examination
 from custody.ports import Signer
-from custody.station import Asked, Asking, asked_of
+from custody.station import Asked, Asking, asked_of, refuse_settled, speaker
 from custody.transfer.approval import Approval, Opinion
 from custody.transfer.request import NONCE_SIZE
 from custody.words import check_spoken
@@ -92,8 +92,10 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
     refuse_existing(out)
     place = desk()
     found = _examine(place, given, Stage.APPROVE)
-    _show(found, place, words)
     verdict = Opinion.VETO if is_veto else Opinion.APPROVE
+    # Whoever may not answer need not read it all first.
+    speaker(found, file.header.identity, verdict)
+    _show(found, place, words)
     confirm("Veto this transfer?" if is_veto else "Approve this transfer?", is_given=is_confirmed)
     officer = open_person(file, passphrase_file)
     with place.alone():
@@ -157,6 +159,7 @@ def sign(  # noqa: PLR0913 - as above
     refuse_existing(out)
     place = desk()
     found = _examine(place, given, Stage.SIGN)
+    refuse_settled(found)
     if file is not None:
         found.vault.cosigner_of(file.header.identity)
     _show(found, place, words)

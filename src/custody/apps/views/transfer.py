@@ -32,7 +32,7 @@ from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
 from custody.dates import moment
 from custody.history.questions import History
-from custody.transfer.approval import ApprovalMissing, RoleTally, tallies
+from custody.transfer.approval import Approval, ApprovalMissing, Opinion, RoleTally, tallies
 from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.signing import signed_tally
 from custody.transfer.state import Status, Transfer
@@ -80,27 +80,36 @@ def status_text(transfer: Transfer) -> str:
     return f"{said} (sent by somebody else)" if transfer.is_early else said
 
 
-def tallies_of(transfer: Transfer, history: History) -> tuple[RoleTally, ...]:
-    """How far each demand is met; nothing before the rules were asked, or when they said no.
+def expired_of(transfer: Transfer, now: int) -> tuple[Approval, ...]:
+    """Approvals that do not hold at `now` any more, while they still have to: until enough cosigners have signed."""
+    if not transfer.is_live or transfer.row.combined is not None:
+        return ()
+    return tuple(each for each in transfer.opinions if each.verdict is Opinion.APPROVE and now >= each.expires)
+
+
+def tallies_of(transfer: Transfer, history: History, now: int) -> tuple[RoleTally, ...]:
+    """How far each demand is met at `now`; nothing before the rules were asked, or when they said no.
 
     Raises:
         ApprovalMissing: a demand can never be met, since too few may approve what this requester asks for.
     """
     if transfer.decision is None or transfer.ended is not None:
         return ()
-    return tallies(history.proposal(transfer), transfer.decision, transfer.opinions)
+    expired = expired_of(transfer, now)
+    holding = [each for each in transfer.opinions if each not in expired]
+    return tallies(history.proposal(transfer), transfer.decision, holding)
 
 
-def is_agreed(transfer: Transfer, history: History) -> bool:
-    """Whether every demand is met."""
+def is_agreed(transfer: Transfer, history: History, now: int) -> bool:
+    """Whether every demand is met at `now`."""
     try:
-        return all(each.tally.is_met for each in tallies_of(transfer, history))
+        return all(each.tally.is_met for each in tallies_of(transfer, history, now))
     except ApprovalMissing:
         return False
 
 
-def transfer_text(transfer: Transfer, history: History) -> str:
-    """The whole transfer for a person."""
+def transfer_text(transfer: Transfer, history: History, now: int) -> str:
+    """The whole transfer for a person, as it stands at `now` (Unix seconds)."""
     meaning, request = history.case(transfer), transfer.request
     spent = sum(each.amount for each in transfer.draft.identity.spent)
     asked = [
@@ -127,7 +136,7 @@ def transfer_text(transfer: Transfer, history: History) -> str:
         left_block(transfer.draft, request.purpose),
         block("Released from quarantine", listed(released_lines(released_of(transfer, history)))),
         block("Rules", decision_lines(transfer.decision)),
-        block("Approvals", approval_lines(transfer, history)),
+        block("Approvals", approval_lines(transfer, history, now)),
         block("Signatures", _signatures(transfer, history)),
         block("In the chain", _settlement(transfer)),
         in_words(transfer.id),
@@ -149,18 +158,20 @@ def decision_lines(decision: Decision | None) -> list[str]:
     return table([*findings, (decision.verdict.value, "", "in all", "")])
 
 
-def approval_lines(transfer: Transfer, history: History) -> list[str]:
-    """Who agreed and who may still."""
+def approval_lines(transfer: Transfer, history: History, now: int) -> list[str]:
+    """Who agreed, and while something still hangs on it who may do so."""
     try:
-        found = tallies_of(transfer, history)
+        found = tallies_of(transfer, history, now)
     except ApprovalMissing as never:
         return [f"{INDENT}{never}"]
     lines: list[str] = []
     for each in found:
         tally = each.tally
-        state = "met" if tally.is_met else f"{tally.needed} more needed from {', '.join(tally.missing)}"
+        needs = f"{tally.needed} more needed from {', '.join(tally.missing)}" if transfer.is_live else "not met"
+        state = "met" if tally.is_met else needs
         who = ", ".join(tally.acted) or "nobody yet"
         lines.append(f"{INDENT}{each.demand.rule}: {len(tally.acted)} of {tally.threshold} ({who}), {state}")
+    lines += [f"{INDENT}{each.officer}: agreed until {moment(each.expires)}" for each in expired_of(transfer, now)]
     return lines
 
 
@@ -172,7 +183,7 @@ def _signatures(transfer: Transfer, history: History) -> list[str]:
     signed = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
     missing = ", ".join(each.hex() for each in tally.missing)
     lines = [f"{INDENT}{len(tally.acted)} of {tally.threshold} cosigners ({signed})"]
-    return lines if tally.is_met else [*lines, f"{INDENT}these may still sign: {missing}"]
+    return lines if tally.is_met or not transfer.is_live else [*lines, f"{INDENT}these may still sign: {missing}"]
 
 
 def _settlement(transfer: Transfer) -> list[str]:
@@ -185,8 +196,8 @@ def _settlement(transfer: Transfer) -> list[str]:
     return table(rows)
 
 
-def transfer_data(transfer: Transfer, history: History) -> Data:
-    """The whole transfer for a program."""
+def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
+    """The whole transfer for a program, as it stands at `now` (Unix seconds)."""
     meaning = history.case(transfer)
     return {
         "id": transfer.id.hex(),
@@ -215,7 +226,7 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
         **fees_data(meaning),
         "tied": tied_data(transfer),
         **decision_data(transfer.decision),
-        "approvals": agreed_data(transfer, history),
+        "approvals": agreed_data(transfer, history, now),
         "signed": [each.cosigner.hex() for each in transfer.signed],
         "txid": None if transfer.txid is None else txid(transfer.txid),
         "is_early": transfer.is_early,
@@ -224,9 +235,9 @@ def transfer_data(transfer: Transfer, history: History) -> Data:
     }
 
 
-def agreed_data(transfer: Transfer, history: History) -> list[JsonValue]:
+def agreed_data(transfer: Transfer, history: History, now: int) -> list[JsonValue]:
     """How far each demand is met, for a program; nothing when one can never be."""
     try:
-        return approvals_data(tallies_of(transfer, history))
+        return approvals_data(tallies_of(transfer, history, now))
     except ApprovalMissing:
         return []
