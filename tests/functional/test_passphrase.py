@@ -5,7 +5,7 @@ import unicodedata
 import click
 import pytest
 
-from custody.apps import passphrase, terminal
+from custody.apps import asking, passphrase
 from custody.apps.passphrase import MAX_PASSPHRASE_FILE, passphrase_of, read_passphrase
 from custody.apps.terminal import Output
 from custody.testing.asserts import refuses
@@ -41,7 +41,7 @@ def kept(tmp_path, data: bytes) -> bytes:
     ],
 )
 def test_a_file_gives_the_bytes_that_are_typed(tmp_path, monkeypatch, told, data):
-    for module in (passphrase, terminal):
+    for module in (passphrase, asking):
         monkeypatch.setattr(module, "is_attended", lambda: True)
     for typed in (WORD, NFD):
         monkeypatch.setattr(click, "prompt", lambda *_, typed=typed, **__: typed)
@@ -103,7 +103,7 @@ def test_a_file_that_is_too_large_or_no_file_is_refused(tmp_path):
 
 
 def test_letters_that_the_terminal_cannot_tell_are_refused(monkeypatch):
-    for module in (passphrase, terminal):
+    for module in (passphrase, asking):
         monkeypatch.setattr(module, "is_attended", lambda: True)
 
     def undecodable(*_: object, **__: object) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from custody.apps.terminal import output, wait_for_person
+from custody.apps.asking import wait_for_person
+from custody.apps.terminal import output
 
 if TYPE_CHECKING:
     from custody.backends.hwi.signer import Device, HwiSigner

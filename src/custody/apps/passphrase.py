@@ -19,7 +19,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from custody.apps.terminal import PASSPHRASE_VARIABLE, ask, is_attended, output, plain, read_input
+from custody.apps.asking import ask, is_attended
+from custody.apps.terminal import PASSPHRASE_VARIABLE, output, plain, read_input
 from custody.errors import InvalidInput
 from custody.ports import FileMissing, FileUnusable
 from custody.saved import text_in

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.apps import passphrase, terminal
+from custody.apps import asking, passphrase, terminal
+from custody.apps.asking import confirm, read_words
 from custody.apps.passphrase import read_passphrase
 from custody.apps.terminal import (
     GOES_ON,
@@ -20,11 +21,9 @@ from custody.apps.terminal import (
     Verb,
     broken,
     columns,
-    confirm,
     output,
     passphrase_option,
     plain,
-    read_words,
     write_output,
 )
 from custody.errors import CustodyError
@@ -178,7 +177,7 @@ def test_words_from_the_command_line_are_joined_and_asked_for_otherwise():
 
 
 def attended(monkeypatch, *, is_so: bool) -> None:
-    for each in (terminal, passphrase):
+    for each in (asking, passphrase):
         monkeypatch.setattr(each, "is_attended", lambda: is_so)
 
 
@@ -213,8 +212,9 @@ def test_a_new_passphrase_is_typed_twice_the_same(monkeypatch):
 
 
 def test_every_error_of_the_terminal_says_what_to_do():
-    own = [each for each in vars(terminal).values() if isinstance(each, type) and issubclass(each, CustodyError)]
-    leaves = [each for each in own if each.__module__ == terminal.__name__]
+    found = [*vars(terminal).values(), *vars(asking).values()]
+    own = [each for each in found if isinstance(each, type) and issubclass(each, CustodyError)]
+    leaves = [each for each in own if each.__module__ in (terminal.__name__, asking.__name__)]
     assert len(leaves) == 7
     assert all(each.hint and each.message for each in leaves)
 

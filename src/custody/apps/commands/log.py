@@ -11,10 +11,11 @@ from typing import Final
 
 import click
 
+from custody.apps.asking import confirm
 from custody.apps.commands.telling import LineCount, tell_folded
 from custody.apps.coordinator import Coordinator, coordinator
 from custody.apps.files import FileKind, read_text, refuse_existing
-from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.layout import table
 from custody.apps.views.log import names_of, witnessed_data, witnessed_rows
 from custody.charter.document import UnknownName

@@ -11,6 +11,7 @@ from contextlib import closing
 import click
 from click.core import ParameterSource
 
+from custody.apps.asking import read_words
 from custody.apps.chains import Chain, OwnChain, open_chain
 from custody.apps.commands.telling import tell_folded, tell_progress
 from custody.apps.config import Folders, Settings, folders
@@ -18,7 +19,7 @@ from custody.apps.coordinator import absolute, coordinator, outside
 from custody.apps.files import read_signed
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.pasted import Spoken
-from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, read_words, shown
+from custody.apps.terminal import STANDARD, Verb, output, passphrase_option, shown
 from custody.apps.views.layout import spoken
 from custody.backends.files import create_directory
 from custody.backends.sql import SqlStore, create_store, open_store, upgrade_store

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from custody.apps.asking import confirm
 from custody.apps.files import FileKind, WrongFile, kind_of
 from custody.apps.station_commands.desk import desk
-from custody.apps.terminal import STANDARD, Verb, confirm, output, shown, yes_option
+from custody.apps.terminal import STANDARD, Verb, output, shown, yes_option
 from custody.apps.views.layout import table
 from custody.apps.views.station import began, began_data
 from custody.backends.files import read_lines

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import click
 
+from custody.apps.asking import confirm, read_words
 from custody.apps.devices import check_emulator, device_option, device_signer, emulator_option, shown_on_device
 from custody.apps.files import read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed, open_person, read_key_file
 from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import desk
-from custody.apps.terminal import (
-    Verb,
-    confirm,
-    out_option,
-    output,
-    passphrase_option,
-    read_words,
-    shown,
-    write_output,
-    yes_option,
-)
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.vaults import compare_vault_in
 from custody.apps.views.charter import charter_data, charter_screen
 from custody.apps.views.layout import block, grouped, in_words, screen, table, words_block

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from custody.apps.asking import confirm
 from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_person, read_key_file
 from custody.apps.station_commands.desk import desk
-from custody.apps.terminal import Verb, confirm, out_option, output, passphrase_option, shown, write_output, yes_option
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.coin_release import coin_release_asked
 from custody.envelope import sign
 from custody.transfer.coin_release import CoinReleasePaper, check_coin_release, read_coin_release

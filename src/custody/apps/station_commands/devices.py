@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import click
 
+from custody.apps.asking import read_unseen
 from custody.apps.devices import device_option, device_signer, emulator_option, unlocked
 from custody.apps.station_commands.desk import desk
-from custody.apps.terminal import Verb, output, read_unseen
+from custody.apps.terminal import Verb, output
 from custody.vault.descriptor import Branch
 
 

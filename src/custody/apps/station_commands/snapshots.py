@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from custody.apps.asking import confirm as ask
 from custody.apps.files import refuse_existing
 from custody.apps.keys import open_person, read_key_file
 from custody.apps.station_commands.desk import desk
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
-from custody.apps.terminal import confirm as ask
 from custody.apps.views.layout import block, screen, table, words_block
 from custody.examine.confirmed import confirming, officer_of
 

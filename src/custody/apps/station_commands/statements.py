@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import click
 
+from custody.apps.asking import confirm, read_words
 from custody.apps.files import read_alone, read_signed, refuse_existing
 from custody.apps.keys import open_person, read_key_file
 from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import desk
-from custody.apps.terminal import (
-    Verb,
-    confirm,
-    out_option,
-    output,
-    passphrase_option,
-    read_words,
-    shown,
-    write_output,
-    yes_option,
-)
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.statement import (
     stating_data,
     stating_screen,

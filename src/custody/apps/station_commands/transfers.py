@@ -12,21 +12,13 @@ from typing import Final, TypeVar
 
 import click
 
+from custody.apps.asking import confirm
 from custody.apps.devices import check_one_key, device_option, device_signer, emulator_option
 from custody.apps.files import read_alone, refuse_existing
 from custody.apps.keys import open_cosigner, open_person, read_key_file
 from custody.apps.pasted import Spoken
 from custody.apps.station_commands.desk import Desk, desk, unsafe_option
-from custody.apps.terminal import (
-    Verb,
-    confirm,
-    out_option,
-    output,
-    passphrase_option,
-    shown,
-    write_output,
-    yes_option,
-)
+from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.examination import examination_data, examination_screen
 from custody.apps.views.layout import counted
 from custody.dates import moment
