@@ -21,7 +21,7 @@ from custody.charter.decide import refuse_frozen
 from custody.charter.document import refuse_other_charter
 from custody.clock import Told, by_block, by_witnesses, refuse_behind
 from custody.errors import CustodyError, IntegrityError, Refused
-from custody.examine.shown import witnessed_at
+from custody.examine.shown import noted_at
 from custody.history import kinds, lists, tables
 from custody.history.entry import COORDINATOR, EntryKind, HistoryInvalid
 from custody.history.fold import fold
@@ -30,7 +30,7 @@ from custody.history.on.charter import StateSealed
 from custody.history.questions import History, forget_charters
 from custody.history.relations import children, is_stranded, members
 from custody.history.state import State
-from custody.log import Frontier, LogEntry, SignedCheckpoint, seal
+from custody.log import Frontier, LogEntry, seal
 from custody.ports import Store, StoreTransaction, StoreView
 from custody.record import MAX_TEXT, Record
 from custody.transfer.address import MOST_SKIPPED, AddressAnnex, AddressIssued, ExpectedDeposit, IndexesPaid
@@ -204,8 +204,9 @@ def told_in(history: History, view: StoreView) -> Iterator[Told]:
         yield by_block(newest[1].time)
     if not history.has_charter or not history.charter.witnesses:
         return
+    witnesses = frozenset(history.charter.witness_keys.items())
     for note in list(view.checkpoints(NOTES_READ)):
-        time = witnessed_at(SignedCheckpoint.parse(note), history.charter)
+        time = noted_at(note, witnesses, history.charter.witness_threshold)
         if time is not None:
             yield by_witnesses(time)
             return

@@ -9,6 +9,7 @@ Bodies that no station needs are withheld from the lines; their heads are not.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -273,16 +274,17 @@ def check_witnesses(signed: SignedCheckpoint, charter: Charter) -> tuple[Cosigna
     return cosignatures
 
 
-def witnessed_at(signed: SignedCheckpoint, charter: Charter) -> int | None:
-    """When the last of so many witnesses as the charter asks for had cosigned (Unix seconds); None when too few have.
+@functools.lru_cache(maxsize=64)
+def noted_at(note: str, witnesses: frozenset[tuple[str, bytes]], needed: int) -> int | None:
+    """When the last of `needed` witnesses had cosigned this checkpoint (Unix seconds); None when too few have.
 
-    So many say at least that it is so late, and one of them at least is honest.
+    So many say at least that it is so late, and one of them at least is honest. Every step asks it of the newest: the
+    cosignatures of one text are verified once.
     """
-    return _latest([each.time for each in witnesses_of(signed, charter.witness_keys)], charter)
+    return _latest([each.time for each in witnesses_of(SignedCheckpoint.parse(note), dict(witnesses))], needed)
 
 
-def _latest(times: Sequence[int], charter: Charter) -> int | None:
-    needed = charter.witness_threshold
+def _latest(times: Sequence[int], needed: int) -> int | None:
     return sorted(times, reverse=True)[needed - 1] if 0 < needed <= len(times) else None
 
 
@@ -292,7 +294,7 @@ def times_shown(shown: Shown, charter: Charter) -> tuple[Told, ...]:
     Blocks are the coordinator's word: it can stop a reader by them, as it can by showing nothing.
     """
     newest = lists.newest_block(History(shown.state))
-    cosigned = _latest([each.time for each in shown.cosignatures], charter)
+    cosigned = _latest([each.time for each in shown.cosignatures], charter.witness_threshold)
     told = (None if newest is None else by_block(newest[1].time), None if cosigned is None else by_witnesses(cosigned))
     return tuple(each for each in told if each is not None)
 
