@@ -8,8 +8,7 @@ import pytest
 from custody.clock import BLOCK_AHEAD, CLOCK_SKEW, MAX_AGE, MAX_SILENCE
 from custody.custodian import Custodian
 from custody.examine.evidence import Stage
-from custody.examine.shown import witnessed_at
-from custody.log import SignedCheckpoint
+from custody.examine.shown import noted_at
 from custody.station import Station
 from custody.testing.asserts import refuses
 from custody.testing.cast import OFFICERS, Setting, SoftwareWitness, expected
@@ -319,5 +318,6 @@ def test_so_many_witnesses_as_are_needed_tell_the_time_and_not_the_one_that_is_a
     request = witnessed.custodian.showing.checkpoint()
     signed = witnessed.witnesses[0].cosign(request)
     charter = witnessed.cast.charter
-    assert witnessed_at(signed, charter) == witnessed.chain.now()
-    assert witnessed_at(SignedCheckpoint.parse(request.checkpoint), charter) is None
+    witnesses, needed = frozenset(charter.witness_keys.items()), charter.witness_threshold
+    assert noted_at(signed.text(), witnesses, needed) == witnessed.chain.now()
+    assert noted_at(request.checkpoint, witnesses, needed) is None
