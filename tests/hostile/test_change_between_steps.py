@@ -748,7 +748,7 @@ def test_the_signatures_of_another_transfer_are_not_taken(route):
     second = custodian.submit(story.request(("Supplier", 20_000_000)))
     drafted = custodian.draft(second.digest(), RATE)
     custodian.decide(drafted.transfer_id)
-    with refuses("STATE_CHANGED"):
+    with refuses("STEP_EARLY"):
         custodian.receive(drafted.transfer_id, route.returned[0])
     previous = {PreviousTransaction(raw).txid: raw for raw in custodian.evidence(drafted.transfer_id).previous}
     asked = signing_psbt(drafted, story.cast.vault, previous).to_psbt()

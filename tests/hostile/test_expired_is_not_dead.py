@@ -242,7 +242,7 @@ def test_a_cancellation_spends_a_coin_of_what_it_cancels_and_only_its_burial_end
     assert story.transfer(first).is_live
     story.mine(1)
     assert story.transfer(first).ended.reason is Ending.SUPERSEDED
-    with refuses("STATE_CHANGED"):
+    with refuses("TRANSFER_OVER"):
         story.custodian.release(first)
 
 
