@@ -416,12 +416,22 @@ def checksum_of(header: KeyFileHeader, ciphertext: bytes) -> bytes:
     return tagged_hash("custody/key-file-checksum/v1", header.digest() + ciphertext)
 
 
+def refuse_other_purpose(file: KeyFile, purpose: Purpose) -> None:
+    """Pass when the key in `file` is for this; it need not be opened to be asked.
+
+    Raises:
+        KeyFileInvalid: it is for something else.
+    """
+    header = file.header
+    if header.purpose is not purpose:
+        raise KeyFileInvalid(name=header.name, problem=f"it is for {header.purpose.value}, not for {purpose.value}")
+
+
 def _open(file: KeyFile, passphrase: bytes | bytearray, purpose: Purpose, size: int) -> bytes:
     header = file.header
     if checksum_of(header, file.ciphertext) != file.checksum:
         raise KeyFileDamaged(name=header.name)
-    if header.purpose is not purpose:
-        raise KeyFileInvalid(name=header.name, problem=f"it is for {header.purpose.value}, not for {purpose.value}")
+    refuse_other_purpose(file, purpose)
     if len(header.nonce) != _NONCE_SIZE or len(file.ciphertext) != size + 16:
         raise KeyFileInvalid(name=header.name, problem="its nonce or its ciphertext has another size")
     try:

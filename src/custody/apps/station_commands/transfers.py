@@ -21,6 +21,7 @@ from custody.apps.station_commands.desk import Desk, desk, unsafe_option
 from custody.apps.terminal import Verb, out_option, output, passphrase_option, shown, write_output, yes_option
 from custody.apps.views.examination import examination_data, examination_screen
 from custody.apps.views.layout import counted
+from custody.backends.keyfile import Purpose, refuse_other_purpose
 from custody.dates import moment
 from custody.envelope import unsafe_payload
 from custody.examine.evidence import Evidence, Stage
@@ -86,6 +87,7 @@ def approve(  # noqa: PLR0913 - click gives each option by its name
     found = _examine(place, given, Stage.APPROVE)
     verdict = Opinion.VETO if is_veto else Opinion.APPROVE
     # Whoever may not answer need not read it all first.
+    refuse_other_purpose(file, Purpose.DOCUMENTS)
     speaker(found, file.header.identity, verdict)
     _show(found, place, words)
     confirm("Veto this transfer?" if is_veto else "Approve this transfer?", is_given=is_confirmed)
