@@ -358,9 +358,13 @@ def test_whoever_may_not_answer_is_told_before_there_is_anything_to_read(office)
     evidence = office.new_path("evidence.json")
     office.does("transfer", "evidence", transfer, "-o", evidence)
     office.trusted_by("Aigerim")
-    for wrong, code in (("coordinator", "APPROVAL_AUTHOR"), ("astana", "APPROVAL_AUTHOR"), ("Dana", "APPROVAL_AUTHOR")):
+    for wrong, code, exit_code in (
+        ("coordinator", "APPROVAL_AUTHOR", 4),
+        ("astana", "KEY_FILE_INVALID", 3),
+        ("Dana", "APPROVAL_AUTHOR", 4),
+    ):
         ended = office.types_at(
             "Aigerim", "approve", evidence, "--key", office.key(wrong), "--yes", "-o", office.path("no.json")
         )
-        assert ended.exit_code == 4
+        assert ended.exit_code == exit_code
         assert ended.stderr.startswith(f"error {code}")
