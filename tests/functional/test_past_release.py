@@ -109,6 +109,52 @@ def test_what_nobody_asked_signatures_for_is_settled_and_freezes(story):
     assert story.history().committed() > committed
 
 
+def come_to(story: Scenario, status: Status) -> bytes:
+    """A transfer that has come so far, and no further."""
+    custodian = story.custodian
+    transfer_id = custodian.draft(custodian.submit(story.request()).digest(), 5_000).transfer_id
+
+    def sign() -> None:
+        for cosigner in range(story.cast.vault.threshold):
+            custodian.receive(transfer_id, story.signature(transfer_id, cosigner))
+
+    def authorize() -> None:
+        story.approved(transfer_id)
+        custodian.authorize(transfer_id)
+
+    def combine() -> None:
+        sign()
+        custodian.combine(transfer_id)
+
+    steps = {
+        Status.DECIDED: lambda: custodian.decide(transfer_id),
+        Status.AUTHORIZED: authorize,
+        Status.SIGNING: lambda: custodian.request_signatures(transfer_id),
+        Status.COMBINED: combine,
+        Status.VERIFIED: lambda: custodian.verify(transfer_id),
+    }
+    for reached, step in steps.items():
+        if story.transfer(transfer_id).status is status:
+            break
+        step()
+        assert story.transfer(transfer_id).status is reached
+    return transfer_id
+
+
+@pytest.mark.parametrize(
+    "status",
+    [Status.DRAFTED, Status.DECIDED, Status.AUTHORIZED, Status.SIGNING, Status.COMBINED, Status.VERIFIED],
+)
+def test_when_its_block_is_gone_it_is_as_far_as_it_had_come(story, status):
+    transfer_id = come_to(story, status)
+    txid = send_elsewhere(story, transfer_id)
+    assert story.transfer(transfer_id).status is Status.CONFIRMED
+    story.chain.reorganise(1, leave_out=[txid])
+    story.custodian.observe()
+    transfer = story.transfer(transfer_id)
+    assert (transfer.status, transfer.seen, transfer.row.confirmed) == (status, None, None)
+
+
 @pytest.mark.parametrize("how", [Ending.VETOED, Ending.WITHDRAWN])
 def test_what_was_vetoed_or_withdrawn_is_settled_and_freezes(story, how):
     draft, _ = story.drafted()

@@ -155,6 +155,21 @@ def test_a_nonce_of_an_earlier_transfer_is_refused_and_the_others_go_on(story):
     assert story.custodian.combine(second).cosigners
 
 
+def test_a_nonce_of_what_is_replaced_is_refused_though_it_was_by_the_same_key(story):
+    first = story.sent(story.request(("Supplier", 15_000_000)), rate=2_000)
+    (coin,) = story.transfer(first).draft.outpoints
+    second = story.authorized(story.request(("Supplier", 15_000_000), replaces=(first,)), rate=12_000)
+    assert story.transfer(second).draft.outpoints == (coin,)
+    story.custodian.receive(second, signed_by(story, second, 0, lambda at: ONE + at))
+    third = story.authorized(story.request(("Supplier", 15_000_000), replaces=(first, second)), rate=24_000)
+    assert story.transfer(third).draft.outpoints == (coin,)
+    before = story.history().size
+    with refuses("NONCE_REUSE"):
+        story.custodian.receive(third, signed_by(story, third, 0, lambda at: ONE + at))
+    assert story.history().size == before
+    assert story.custodian.receive(third, signed_by(story, third, 0, lambda at: ONE + 50 + at))
+
+
 def test_a_nonce_of_another_cosigner_is_refused(story):
     # Two devices of one maker with one bad generator: each of the two holders can compute the other's key.
     transfer_id = two_inputs(story)

@@ -395,7 +395,7 @@ def _refuse_secret_text(returned: Psbt) -> None:
 
 def _refuse_altered(content: TransferPsbt, sent: TransferPsbt) -> None:
     """Everything but signatures is as it was sent. A field the device dropped is no alteration; a changed one is."""
-    if content.transaction.stripped() != sent.transaction.stripped() or content.transaction.witness:
+    if content.transaction.stripped() != sent.transaction.stripped():
         raise CosignerAltered(what="the transaction itself")
     if content.account_keys and content.account_keys != sent.account_keys:
         raise CosignerAltered(what="the vault's account keys")

@@ -436,6 +436,15 @@ TAP_FORBIDDEN = {
 }
 
 
+@pytest.mark.parametrize("place", ["root", "signature"])
+def test_a_private_key_in_the_place_of_a_root_is_a_secret(place: str):
+    # The private key of X is 1.
+    one = bytes(31) + b"\x01"
+    named = (b"\x16" + X, b"\x00" + PATH)
+    with refuses("SECRET_MATERIAL"):
+        read_tap(named, (b"\x18", one) if place == "root" else (b"\x14" + Y + one, SCHNORR))
+
+
 @pytest.mark.parametrize("name", TAP_FORBIDDEN)
 @pytest.mark.parametrize("direction", Direction)
 def test_other_taproot_fields_are_refused(name: str, direction: Direction):

@@ -460,6 +460,14 @@ def test_what_was_withdrawn_may_be_drafted_again_and_what_was_confirmed_may_not(
     assert caught.error.status == Status.CONFIRMED
 
 
+def test_what_is_over_is_not_drafted_again_to_the_letter(told, add):
+    history = told.after(kinds.WITHDRAWN)
+    (ended,) = [each for each in lists.transfers(history) if each.status is Status.ENDED]
+    with refuses("HISTORY_INVALID") as caught:
+        add(history, kinds.DRAFTED, ended.draft)
+    assert "repeats a draft" in str(caught.error)
+
+
 def test_a_replacement_that_leaves_one_of_its_group_alone_is_refused(told, add, edit):
     # The first transfer spends two coins. The second replaces it with one of them and a third coin; the last names only
     # the second, and shares the third coin with it: beside the first it could confirm, and both would pay.

@@ -130,10 +130,18 @@ def test_bytes_that_contradict_themselves_are_refused(start: int, bytes_: bytes)
         AccountKey.parse(base58check_encode(bytes(data)))
 
 
+@pytest.mark.parametrize("text", ["", TPUB[:-1], TPUB + "1"])
+def test_an_xpub_has_111_characters(text: str) -> None:
+    with refuses("XPUB_INVALID") as caught:
+        AccountKey.parse(text)
+    assert caught.error.problem == f"expected 111 characters, not {len(text)}"
+
+
 @pytest.mark.parametrize("size", [0, 77, 79])
 def test_an_extended_key_has_78_bytes(size: int) -> None:
-    with refuses("XPUB_INVALID"):
-        AccountKey.from_bytes(bytes(size))
+    with refuses("XPUB_INVALID") as caught:
+        AccountKey.from_bytes((AccountKey.parse(TPUB).to_bytes() + b"\x00")[:size])
+    assert caught.error.problem == f"expected 78 bytes, not {size}"
 
 
 @pytest.mark.parametrize(
