@@ -7,6 +7,7 @@ import functools
 import importlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
 from random import Random
@@ -47,24 +48,38 @@ def random_cosigner(random, script_type, network):
     return Cosigner("", KeyOrigin(random.randbytes(4), path), key)
 
 
-def drawn(seed):
-    """Any kind on any network; and the chance that decides the rest."""
-    random = Random(seed)  # noqa: S311 - the same vaults on every run
-    return *random.choice(KINDS), random
+@dataclass(frozen=True)
+class Drawn:
+    """What a vault is to be: any quorum of any kind on any network; and the first index to look at."""
+
+    script_type: ScriptType
+    network: Network
+    threshold: int
+    size: int
+    start: int
+
+    @classmethod
+    def by(cls, random):
+        script_type, network = random.choice(KINDS)
+        size = random.randint(MIN_THRESHOLD, MAX_KEYS)
+        start = random.choice([0, random.randrange(HARDENED - ADDRESSES)])
+        return cls(script_type, network, random.randint(MIN_THRESHOLD, size), size, start)
 
 
 @functools.cache
 def random_vault(seed):
-    """A vault of any kind on any network, of any quorum that there may be; and the first index to look at."""
-    script_type, network, random = drawn(seed)
-    size = random.randint(MIN_THRESHOLD, MAX_KEYS)
-    cosigners = [random_cosigner(random, script_type, network) for _ in range(size)]
-    vault = Vault.create(random.randint(MIN_THRESHOLD, size), cosigners, script_type, network)
-    return vault, random.choice([0, random.randrange(HARDENED - ADDRESSES)])
+    """A vault as drawn, and the first index."""
+    random = Random(seed)  # noqa: S311 - the same vaults on every run
+    drawn = Drawn.by(random)
+    cosigners = [random_cosigner(random, drawn.script_type, drawn.network) for _ in range(drawn.size)]
+    return Vault.create(drawn.threshold, cosigners, drawn.script_type, drawn.network), drawn.start
+
+
+DRAWN = [Drawn.by(Random(seed)) for seed in range(VAULTS)]  # noqa: S311 - as above
 
 
 def random_vaults(*networks):
-    return [random_vault(seed) for seed in range(VAULTS) if drawn(seed)[1] in networks]
+    return [random_vault(seed) for seed, drawn in enumerate(DRAWN) if drawn.network in networks]
 
 
 def own_addresses(vault, start):
@@ -72,13 +87,15 @@ def own_addresses(vault, start):
 
 
 def test_the_random_vaults_are_of_every_kind_network_and_size():
-    vaults = [vault for vault, _ in random_vaults(*Network)]
-    assert len(vaults) == VAULTS
-    kinds = [(each.script_type, each.network) for each in vaults]
+    kinds = [(each.script_type, each.network) for each in DRAWN]
     assert min(kinds.count(each) for each in KINDS) > VAULTS // 20
-    quorums = {(each.threshold, len(each.cosigners)) for each in vaults}
+    quorums = {(each.threshold, each.size) for each in DRAWN}
     assert {(2, 2), (2, MAX_KEYS), (MAX_KEYS, MAX_KEYS)} <= quorums
     assert len(quorums) > 100
+    for seed in range(0, VAULTS, 100):
+        vault, start = random_vault(seed)
+        made = Drawn(vault.script_type, vault.network, vault.threshold, len(vault.cosigners), start)
+        assert made == DRAWN[seed]
 
 
 @pytest.mark.parametrize("network", list(Network))
