@@ -117,6 +117,7 @@ program: Final = Program(
         ),
     ],
     names=f"{_COMMANDS}.completing:names",
+    other="custody.apps.station:program",
 )
 
 
