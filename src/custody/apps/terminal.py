@@ -155,6 +155,12 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
+def room(stream: IO[str] | None = None) -> int | None:
+    """How many columns a line on `stream`, else on stdout, may take; None where nobody counts them."""
+    to = sys.stdout if stream is None else stream
+    return max(shutil.get_terminal_size().columns, 2 * len(GOES_ON)) if to.isatty() else None
+
+
 GOES_ON: Final = "  ... "
 """Begins what goes on from the line above; no line of ours begins so."""
 
@@ -165,9 +171,9 @@ def broken(text: str, stream: IO[str]) -> str:
     The terminal would break them too, and begin a line with whatever stands there: a part of a name that somebody chose
     so that it reads like a line of ours (THREATS F22). A line without blanks, such as a descriptor, is left whole.
     """
-    if not stream.isatty():
+    width = room(stream)
+    if width is None:
         return text
-    width = max(shutil.get_terminal_size().columns, 2 * len(GOES_ON))
     return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
 
 
