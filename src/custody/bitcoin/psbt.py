@@ -455,15 +455,14 @@ class _Header:
             return cls(fields, version, len(transaction.inputs), len(transaction.outputs), transaction)
         counts = []
         for kind in (GlobalField.TX_VERSION, GlobalField.INPUT_COUNT, GlobalField.OUTPUT_COUNT):
-            raw = known.get(_key(kind))
-            if raw is None:
+            if _key(kind) not in known:
                 raise PsbtEncoding(where="global map", what=f"{kind.name} is missing")
-            count, _ = read_compact_size(raw, 0) if kind is not GlobalField.TX_VERSION else (0, 0)
+        for kind, what in ((GlobalField.INPUT_COUNT, "inputs"), (GlobalField.OUTPUT_COUNT, "outputs")):
+            count, _ = read_compact_size(known[_key(kind)], 0)
             if count > most:
-                what = "inputs" if kind is GlobalField.INPUT_COUNT else "outputs"
                 raise LimitExceeded(what=what, count=count, most=most)
             counts.append(count)
-        return cls(fields, version, counts[1], counts[2], None)
+        return cls(fields, version, *counts, None)
 
 
 def _version(fields: PsbtMap) -> int:
