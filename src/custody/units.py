@@ -48,6 +48,31 @@ class IndexRange(InvalidInput, code="INDEX_RANGE"):
     index: int
 
 
+class RateInvalid(InvalidInput, code="RATE_INVALID"):
+    """A text that is no fee rate."""
+
+    message = "{shown} is not a fee rate"
+    hint = "Write it with its unit, such as 12.5sat/vB, or in whole sats for a thousand vbytes, such as 12500."
+    shown: str
+
+
+class RateFine(InvalidInput, code="RATE_FINE"):
+    """A fee rate with a part of a sat for a thousand vbytes."""
+
+    message = "fee rate {shown} is finer than 1 sat/kvB, which is 0.001 sat/vB"
+    hint = "Write three digits behind the point at most, such as 12.345sat/vB; in sat/kvB none."
+    shown: str
+
+
+class RateRange(InvalidInput, code="RATE_RANGE"):
+    """A fee rate that is too low or too high to be one."""
+
+    message = "fee rate {rate} sat/kvB is outside {least} to 2100000000000000 sat/kvB"
+    hint = "Check the unit: a number without one is in sat/kvB, and 1 sat/vB is 1000 of them."
+    rate: int
+    least: int
+
+
 def check_amount(amount: object) -> int:
     """`amount` itself when it is a whole number of sats between 0 and 21 million BTC.
 
@@ -135,6 +160,41 @@ def parse_amount(text: str) -> int:
 def show_amount(amount: int) -> str:
     """`amount` sats for a person: `0.00150000 BTC`."""
     return f"{amount // COIN}.{amount % COIN:08d} BTC"
+
+
+_RATE = re.compile(
+    r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,16}))?\s*(?P<unit>sats?/k?vb)?", re.ASCII | re.IGNORECASE
+)
+_RATE_DIGITS: Final = 3
+"""Digits of sat/vB behind the point: one in the last place is 1 sat/kvB."""
+
+
+def parse_rate(text: str, least: int = 0) -> int:
+    """sat/kvB written by a person: `12500`, `12500 sat/kvB` or `12.5 sat/vB`.
+
+    Raises:
+        RateInvalid: the text is none of these.
+        RateFine: it has a part of a sat/kvB.
+        RateRange: it is below `least`, or more than all the bitcoin there can be.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise RateInvalid(shown=_shown(text))
+    unit, part = (match["unit"] or "").lower(), match["part"] or ""
+    if part and not unit:
+        raise RateInvalid(shown=_shown(text))  # which unit was meant, nobody knows
+    digits = _RATE_DIGITS if unit.endswith("/vb") else 0
+    if part[digits:].strip("0"):
+        raise RateFine(shown=_shown(text))
+    rate = int(match["whole"] + part[:digits].ljust(digits, "0"))
+    if not least <= rate <= MAX_MONEY:
+        raise RateRange(rate=rate, least=least)
+    return rate
+
+
+def show_rate(rate: int) -> str:
+    """`rate` sat/kvB for a person: `5.000 sat/vB`."""
+    return f"{rate // 1000}.{rate % 1000:03d} sat/vB"
 
 
 class Network(StrEnum):

@@ -10,7 +10,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from custody import units
 from custody.testing.asserts import refuses
-from custody.units import COIN, HARDENED, MAX_MONEY, Network, check_amount, check_index, fee_at, parse_amount, rate_of
+from custody.units import (
+    COIN,
+    HARDENED,
+    MAX_MONEY,
+    Network,
+    check_amount,
+    check_index,
+    fee_at,
+    parse_amount,
+    parse_rate,
+    rate_of,
+    show_rate,
+)
 
 amounts = st.integers(0, MAX_MONEY)
 
@@ -154,3 +166,51 @@ def test_networks_tell_themselves_apart():
         )
     assert len({network.genesis for network in Network}) == len(Network)
     assert Network.REGTEST.hrp == "bcrt"
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("12500", 12_500),
+        ("12.5sat/vB", 12_500),
+        (" 12.5 sat/vB ", 12_500),
+        ("12.5 sats/vb", 12_500),
+        ("12500 sat/kvB", 12_500),
+        ("12500.0 sat/kvB", 12_500),
+        ("0.001 sat/vB", 1),
+        ("1.1000000 sat/vB", 1_100),
+        ("0.1 sat/vB", 100),
+        ("0", 0),
+        ("2100000000000 sat/vB", MAX_MONEY),
+    ],
+)
+def test_a_fee_rate_is_read_as_people_write_it(text, rate):
+    assert parse_rate(text) == rate
+
+
+@given(st.integers(0, MAX_MONEY))
+def test_a_fee_rate_that_was_shown_reads_the_same(rate):
+    assert parse_rate(show_rate(rate)) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        *[(each, "RATE_INVALID") for each in ("", "1.5", ".5 sat/vB", "1. sat/vB", "-1", "1e3", "1,5 sat/vB", "5 sat")],
+        *[(each, "RATE_INVALID") for each in ("5 sat/B", "5 BTC/kvB", "\u0665", "5 sat / vB", "5 sat/vB 5")],
+        ("0.0005 sat/vB", "RATE_FINE"),
+        ("12.3456sat/vB", "RATE_FINE"),
+        ("1.5 sat/kvB", "RATE_FINE"),
+        ("2100000000000.001 sat/vB", "RATE_RANGE"),
+        ("2100000000000001", "RATE_RANGE"),
+    ],
+)
+def test_what_is_no_fee_rate_is_refused(text, code):
+    with refuses(code):
+        parse_rate(text)
+
+
+def test_a_fee_rate_below_the_least_is_refused():
+    assert parse_rate("0.001 sat/vB", least=1) == 1
+    with refuses("RATE_RANGE"):
+        parse_rate("0 sat/vB", least=1)

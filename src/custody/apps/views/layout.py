@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from custody.apps import terminal
 from custody.apps.terminal import JsonValue, columns
-from custody.units import show_amount
+from custody.units import show_amount, show_rate
 from custody.words import WORD_COUNT, word_rows
 
 Data: TypeAlias = dict[str, JsonValue]
@@ -95,7 +95,7 @@ def bitcoin(amount: int) -> str:
 
 def rate(per_thousand: int) -> str:
     """sat/kvB for a person: `5.000 sat/vB`."""
-    return f"{per_thousand // 1000}.{per_thousand % 1000:03d} sat/vB"
+    return show_rate(per_thousand)
 
 
 def share(part: int, whole: int) -> str:
