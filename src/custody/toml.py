@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any, Final
+from collections import Counter
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
 from custody.bounds import LimitExceeded
 from custody.errors import InvalidInput
@@ -24,6 +26,8 @@ MAX_DEPTH: Final = 8
 MAX_WORD: Final = 64
 """Characters of a number, or of a name without quotes."""
 _SHOWN: Final = 40
+_MOST_LINES: Final = 100_000
+"""Keys whose lines are noted; the largest charter has half as many."""
 
 _ALLOWANCE: Final = 32 * 1024 * 1024
 _PER_BYTE: Final = 4
@@ -74,11 +78,30 @@ def read_toml(text: str) -> dict[str, Any]:
         raise TomlInvalid(line=line, where="TOML", problem=ascii(problem)[1:-1][: _SHOWN * 3]) from None
 
 
+Lines: TypeAlias = dict[tuple[str, int, str], int]
+"""In which line a key stands: by its table, which of the tables of that name it is (from 0), and its name.
+
+The line of a table itself stands under no name; keys before the first table are of the table without a name.
+"""
+
+
+def lines_of(text: str) -> Lines:
+    """In which line each key of `text` stands, of a text without end the first ones. It is what `read_toml` reads."""
+    lines: Lines = {}
+    walk = _Walk(text, lines)
+    with suppress(TomlInvalid):
+        walk.go()
+    return lines
+
+
 class _Walk:
     """Where the walk is: which line, in which lists and tables, and what the last key was."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, lines: Lines | None = None) -> None:
         self._text = text
+        self._lines = lines
+        self._table = ("", 0)
+        self._tables: Counter[str] = Counter()
         self._line = 1
         self._within: list[str] = []
         self._is_value = False
@@ -116,10 +139,13 @@ class _Walk:
                 self._is_value = mark == "[" and self._within[-1] == "["
                 self._begin_key()
             case "]" | "}":
-                if self._within:
-                    self._within.pop()
+                closed = self._within.pop() if self._within else ""
+                if closed == "header" and not self._within:
+                    self._begin_table()
                 self._is_value = bool(self._within) or mark == "}"
             case "=":
+                if not self._within:
+                    self._note(self._key)
                 self._is_value = True
             case ",":
                 self._is_value = self._within[-1:] == ["["]
@@ -139,6 +165,15 @@ class _Walk:
     def _name(self, name: str) -> None:
         if not self._is_value and len(self._key) < _SHOWN:
             self._key += ("." if self._steps > 1 else "") + name.strip("\"'")[:_SHOWN]
+
+    def _begin_table(self) -> None:
+        self._table = (self._key, self._tables[self._key])
+        self._tables[self._key] += 1
+        self._note("")
+
+    def _note(self, key: str) -> None:
+        if self._lines is not None and len(self._lines) < _MOST_LINES:
+            self._lines[*self._table, key] = self._line
 
     def _begin_key(self) -> None:
         if not self._is_value:

@@ -93,6 +93,17 @@ def test_private_material_in_a_charter_is_refused_and_not_repeated(office, writt
     assert "error SECRET_MATERIAL" in result.stderr
 
 
+def test_what_is_wrong_in_a_charter_s_text_is_told_with_its_place(office, written):
+    text = Path(written).read_text()
+    Path(written).write_text(text.replace("max_fee = 200000", "max_fee = -1"))
+    line = text[: text.index("max_fee")].count("\n") + 1
+    result = office.types("charter", "new", written, "-o", office.path("never.json"))
+    assert f"\n  where: line {line}, [[rule]] number " in result.stderr
+    told = json.loads(office.types("charter", "new", written, "-o", office.path("never.json"), "--json").stdout)
+    assert told["error"]["where"][0].endswith("(modest fees), max_fee")
+    assert not Path(office.path("never.json")).exists()
+
+
 def test_copies_of_two_charters_are_not_joined(office, written):
     first, second = office.path("first.json"), office.path("second.json")
     office.does("charter", "new", written, "-o", first)

@@ -504,7 +504,8 @@ def run(program: Program) -> NoReturn:
 
 def _told(error: CustodyError, *, is_json: bool, standing: Mapping[str, JsonValue] | None = None) -> int:
     """Tell of an error; gives its exit code. `standing` goes with every answer."""
-    print_error(error.code, str(error), error.advice(), is_json=is_json, standing=standing)
+    where: Sequence[str] = getattr(error, "__notes__", ())
+    print_error(error.code, str(error), error.advice(), is_json=is_json, where=where, standing=standing)
     return error.exit_code
 
 
@@ -522,16 +523,27 @@ def refuse_lost(stream: object, *, needs_reader: bool = False) -> None:
 
 
 def print_error(
-    code: str, message: str, hint: str, *, is_json: bool, standing: Mapping[str, JsonValue] | None = None
+    code: str,
+    message: str,
+    hint: str,
+    *,
+    is_json: bool,
+    where: Sequence[str] = (),
+    standing: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Tell of an error: on stderr for a person, as JSON on stdout for a script. `standing` goes with every answer."""
+    """Tell of an error: on stderr for a person, as JSON on stdout for a script.
+
+    `where` says in which place of a text it came up, if that is known; `standing` goes with every answer.
+    """
     if is_json:
-        error: JsonValue = {"error": {"code": code, "message": message, "hint": hint}, **(standing or {})}
+        told_where: dict[str, JsonValue] = {"where": list(where)} if where else {}
+        error: JsonValue = {"error": {"code": code, "message": message, "hint": hint, **told_where}, **(standing or {})}
         click.echo(json.dumps(error, sort_keys=True, indent=2))
         if not (isinstance(sys.stdout, Patient) and sys.stdout.lost):
             return
     label = click.style("error", fg="red", bold=True) if _has_colour(sys.stderr) else "error"
-    told = broken(f"{plain(code)}: {plain(message)}\n  what to do: {plain(hint)}", sys.stderr)
+    places = "".join(f"\n  where: {plain(each)}" for each in where)
+    told = broken(f"{plain(code)}: {plain(message)}{places}\n  what to do: {plain(hint)}", sys.stderr)
     click.echo(f"{label} {told}", err=True)
 
 

@@ -473,7 +473,8 @@ def _check_rules(charter: Charter) -> None:
             charter.vault_entry(vault)
         unknown = [name for name in rule.payees if name not in payees] if isinstance(rule, AllowRule) else []
         if unknown:
-            raise CharterInvalid(where=f"rule {rule.name}", problem=f"names an unknown payee, {unknown[0]}")
+            problem = f"names an unknown payee, {unknown[0]}{did_you_mean(unknown[0], payees)}"
+            raise CharterInvalid(where=f"rule {rule.name}", problem=problem)
         if isinstance(rule, ApprovalsRule):
             able = sum(person.has_role(rule.role) for person in charter.people)
             if able < rule.count:

@@ -5,16 +5,23 @@ Keys may be hex, OpenSSH or PEM; lists may stand in any order; what has a defaul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from custody.bitcoin.script import script_of
 from custody.bounds import LimitExceeded
-from custody.charter.document import DEFAULT_CONFIRMATIONS, Charter, CharterInvalid
+from custody.charter.document import DEFAULT_CONFIRMATIONS, AddressPayee, Charter, CharterInvalid, CharterVault
 from custody.charter.makers import maker_called
+from custody.charter.people import Person, Role, Witness
+from custody.charter.places import Entry, Places
+from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule
 from custody.envelope import parse_public_key
-from custody.record import RecordInvalid, canonical
+from custody.errors import CustodyError
+from custody.likely import did_you_mean
+from custody.record import Record, RecordInvalid, canonical
 from custody.toml import TomlInvalid, read_toml
-from custody.units import Network
+from custody.units import Network, check_amount, parse_amount, parse_rate
 from custody.vault.formats import own_descriptor
 from custody.vault.keys import refuse_secrets
 
@@ -41,39 +48,63 @@ def parse_charter(text: str, told: Callable[[str], None] = lambda _: None) -> Ch
         tree = read_toml(text)
     except TomlInvalid as error:
         raise CharterInvalid(where=f"line {error.line}, {error.where}", problem=error.problem) from None
-    data = canonical(_record_of(tree, told))
+    places = Places(text)
+    data = canonical(_record_of(tree, places, told))
     try:
         return Charter.from_bytes(data)
     except RecordInvalid as error:
-        raise CharterInvalid(where=error.where, problem=error.problem) from None
+        entry, name = _place_of(error.where, places)
+        missing = error.problem == _MISSING
+        refused = CharterInvalid(where=error.where, problem="is missing" if missing else error.problem)
+        places.note(refused, entry, name)
+        raise refused from None
+    except CharterInvalid as error:
+        places.note(error, places.of(error.where.partition(" ")[2]))
+        raise
+    except CustodyError as error:
+        places.note(error, places.of(*error.values().values()))
+        raise
 
 
 _LISTS: Final = {"person": "people", "witness": "witnesses", "vault": "vaults", "payee": "payees", "rule": "rules"}
+_MISSING: Final = "Field required"
 
 
-def _record_of(tree: Mapping[str, object], told: Callable[[str], None]) -> dict[str, object]:
+def _place_of(where: str, places: Places) -> tuple[Entry | None, str]:
+    """The entry and the field that a place in the record (`rules.2.approvals.count`) is of."""
+    plural, _, rest = where.partition(".")
+    number, _, path = rest.partition(".")
+    if plural not in places.lists or not number.isdigit():
+        return None, where
+    entry = places.lists[plural][int(number)]
+    return entry, path.rpartition(".")[2] if entry.table == "rule" else path
+
+
+def _record_of(tree: Mapping[str, object], places: Places, told: Callable[[str], None]) -> dict[str, object]:
     """The record's JSON tree: lists named in the plural, sorted by name; keys as raw hex; defaults spelled out."""
     filled: dict[str, object] = {"version": 1, "witness_threshold": 0, "faulty_witnesses": 0}
     filled |= {name: value for name, value in tree.items() if name not in _LISTS}
-    if isinstance(filled.get("coordinator"), str):
-        filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
     for singular, plural in _LISTS.items():
         if plural in tree:
             raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
-        entries = _tables(singular, tree.get(singular, []))
-        filled[plural] = sorted((_entry_of(singular, each) for each in entries), key=lambda each: str(each.get("name")))
-    _spell_vaults(filled, told)
+    _refuse_unknown("the charter", tree, _FIELDS[""], places, None)
+    if isinstance(filled.get("coordinator"), str):
+        with places.within(None, "coordinator"):
+            filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
+    network = filled.get("network")
+    if isinstance(network, str) and network not in set(Network):
+        with places.within(None, "network"):
+            raise CharterInvalid(where="network", problem=_unknown(network, "network", Network))
+    reader = _Reader(Network(str(network)) if network in set(Network) else None, places, told)
+    lists: dict[str, list[Entry]] = {}
+    for singular, plural in _LISTS.items():
+        written = enumerate(_tables(singular, tree.get(singular, [])))
+        entries = [Entry(singular, number, each) for number, each in written]
+        read = sorted(((each, reader.entry(each)) for each in entries), key=lambda each: str(each[1].get("name")))
+        lists[plural] = [at for at, _ in read]
+        filled[plural] = [each for _, each in read]
+    places.lists = lists
     return filled
-
-
-def _spell_vaults(filled: Mapping[str, object], told: Callable[[str], None]) -> None:
-    """Write each vault's descriptor in its one spelling; what is no text, or of no network, is left to be refused."""
-    network, vaults = filled.get("network"), filled["vaults"]
-    for entry in vaults if isinstance(vaults, list) and network in set(Network) else ():
-        if isinstance(entry.get("descriptor"), str):
-            entry["descriptor"], notes = own_descriptor(entry["descriptor"], Network(str(network)))
-            for note in notes:
-                told(f"vault {entry.get('name')}: {note}")
 
 
 def _tables(name: str, written: object) -> list[dict[str, object]]:
@@ -82,35 +113,101 @@ def _tables(name: str, written: object) -> list[dict[str, object]]:
     return written
 
 
-def _entry_of(singular: str, written: Mapping[str, object]) -> dict[str, object]:
-    # A rule's kind has defaults of its own; what else has a type is no less a payee for it.
-    defaults = _DEFAULTS.get(str(written.get("type")) if singular == "rule" else singular, {})
-    entry: dict[str, object] = {**defaults, **written}
-    if singular == "payee" and "type" not in entry:
-        entry["type"] = "vault" if "vault" in entry else "address"
-    if singular == "payee":
-        _check_address(entry)
-    if singular in {"person", "witness"} and isinstance(entry.get("key"), str):
-        entry["key"] = parse_public_key(str(entry["key"])).hex()
-    if "devices" in entry:
-        raise CharterInvalid(where=f"{singular}.devices", problem="write one [[vault.device]] table for each")
-    if "device" in entry:
-        entry["devices"] = _devices_of(entry.pop("device"))
-    for name in ("roles", "vaults", "payees"):
-        listed = entry.get(name)
-        if isinstance(listed, list):
-            entry[name] = sorted(listed, key=str)
-    return entry
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the tables of one text; `network` is None when the text names none that there is."""
+
+    network: Network | None
+    places: Places
+    told: Callable[[str], None]
+
+    def entry(self, at: Entry) -> dict[str, object]:
+        """What the record has of one table."""
+        kind = self._kind(at)
+        # A rule's kind has defaults of its own; what else has a type is no less a payee for it.
+        entry: dict[str, object] = {**_DEFAULTS.get(kind, {}), **at.written}
+        if at.table == "payee" and "type" not in entry:
+            entry["type"] = "vault" if "vault" in entry else "address"
+        with self.places.within(at):
+            if "devices" in entry:
+                where = f"{at.table}.devices"
+                raise CharterInvalid(where=where, problem="write one [[vault.device]] table for each")
+            _refuse_unknown(_called(at), at.written, _FIELDS[kind], self.places, at)
+        self._convert(at, kind, entry)
+        if at.table == "payee":
+            with self.places.within(at, "address"):
+                self._check_address(entry)
+        self._check_roles(at, entry)
+        if "device" in entry:
+            with self.places.within(at, "device"):
+                entry["devices"] = _devices_of(entry.pop("device"))
+        for name in ("roles", "vaults", "payees"):
+            listed = entry.get(name)
+            if isinstance(listed, list):
+                entry[name] = sorted(listed, key=str)
+        return entry
+
+    def _convert(self, at: Entry, kind: str, entry: dict[str, object]) -> None:
+        """Write in the record's way what people may write in others."""
+        for name, read in _READERS.items():
+            if name in entry and name in _FIELDS[kind]:
+                with self.places.within(at, name):
+                    entry[name] = read(entry[name])
+        if isinstance(entry.get("descriptor"), str) and self.network is not None:
+            with self.places.within(at, "descriptor"):
+                entry["descriptor"], notes = own_descriptor(str(entry["descriptor"]), self.network)
+            for note in notes:
+                self.told(f"vault {entry.get('name')}: {note}")
+
+    def _kind(self, at: Entry) -> str:
+        """What the table is to have: of a rule that is by its type."""
+        if at.table != "rule":
+            return at.table
+        given = at.written.get("type")
+        if given not in _RULES:
+            with self.places.within(at, "type"):
+                problem = "lacks its type" if given is None else _unknown(given, "type of rule", _RULES)
+                raise CharterInvalid(where=_called(at), problem=problem)
+        return str(given)
+
+    def _check_roles(self, at: Entry, entry: Mapping[str, object]) -> None:
+        roles = entry.get("roles") if at.table == "person" else [entry["role"]] if "role" in entry else []
+        for each in roles if isinstance(roles, list) else ():
+            if each not in set(Role):
+                with self.places.within(at, "roles" if at.table == "person" else "role"):
+                    raise CharterInvalid(where=_called(at), problem=_unknown(each, "role", Role))
+
+    def _check_address(self, entry: Mapping[str, object]) -> None:
+        """Say what an address looks like that is not written alone."""
+        address = entry.get("address")
+        if not isinstance(address, str):
+            return
+        if not address.isalnum():
+            found = "a payment link (BIP 21)" if address.lower().startswith("bitcoin:") else "more than an address"
+            where = f"payee {entry.get('name')}, address"
+            raise CharterInvalid(where=where, problem=f"it looks like {found}; write the address alone, without blanks")
+        if self.network is not None:
+            script_of(address, self.network)
 
 
-def _check_address(entry: Mapping[str, object]) -> None:
-    """Say what an address looks like that is not written alone."""
-    address = entry.get("address")
-    if not isinstance(address, str) or address.isalnum():
-        return
-    found = "a payment link (BIP 21)" if address.lower().startswith("bitcoin:") else "more than an address"
-    where = f"payee {entry.get('name')}, address"
-    raise CharterInvalid(where=where, problem=f"it looks like {found}; write the address alone, without blanks")
+def _called(at: Entry) -> str:
+    return f"{at.table}{at.shown}"
+
+
+def _unknown(given: object, what: str, known: Iterable[str]) -> str:
+    names = [str(each) for each in known]
+    shown = str(given)[:_SHOWN]
+    return f"{shown!a} is no {what}; there are {', '.join(names)}{did_you_mean(shown, names)}"
+
+
+def _refuse_unknown(
+    what: str, written: Mapping[str, object], known: Sequence[str], places: Places, at: Entry | None
+) -> None:
+    """Pass when every field of a table is one that there is."""
+    for name in written:
+        if name not in known:
+            with places.within(at, name):
+                raise CharterInvalid(where=what, problem=_unknown(name, "field of it", known))
 
 
 def _devices_of(written: object) -> list[dict[str, object]]:
@@ -122,8 +219,47 @@ def _devices_of(written: object) -> list[dict[str, object]]:
     return sorted(devices, key=lambda each: str(each.get("fingerprint")))
 
 
+def _sats(given: object) -> int:
+    """Whole sats, or a text with its unit; one without may be meant as BTC by some and as sats by others."""
+    if isinstance(given, str) and not given.strip().isdecimal():
+        return parse_amount(given)
+    return check_amount(given)
+
+
+def _rate(given: object) -> object:
+    return parse_rate(given) if isinstance(given, str) else given
+
+
+def _key(given: object) -> object:
+    return parse_public_key(given).hex() if isinstance(given, str) else given
+
+
+_READERS: Final[Mapping[str, Callable[[object], object]]] = {
+    "key": _key,
+    "from_amount": _sats,
+    "max_outflow": _sats,
+    "max_fee": _sats,
+    "max_rate": _rate,
+}
+"""How what people write in a field becomes what the record has there."""
+_RULES: Final[Mapping[str, type[Record]]] = {
+    "allow": AllowRule,
+    "approvals": ApprovalsRule,
+    "fee": FeeRule,
+    "limit": LimitRule,
+}
+_FIELDS: Final[Mapping[str, Sequence[str]]] = {
+    "": (*(each for each in Charter.model_fields if each not in _LISTS.values()), *_LISTS),
+    "person": tuple(Person.model_fields),
+    "witness": tuple(Witness.model_fields),
+    "vault": (*(each for each in CharterVault.model_fields if each != "devices"), "device"),
+    "payee": (*AddressPayee.model_fields, "vault"),
+    **{name: tuple(rule.model_fields) for name, rule in _RULES.items()},
+}
+"""Which fields a table may have, in the order in which a charter has them."""
 _DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "vault": {"birthday": 0, "confirmations": DEFAULT_CONFIRMATIONS, "max_inputs": 250},
     "device": {"is_deterministic": False},
     "approvals": {"from_amount": 0},
 }
+_SHOWN: Final = 40

@@ -48,7 +48,8 @@ class DescriptorChecksum(InvalidInput, code="DESC_CHECKSUM"):
 
     message = "the descriptor {problem}"
     hint = (
-        "Get the descriptor again, with its checksum, from where it was made. "
+        "Get the descriptor again, with its checksum, from where it was made; what another program exported is read by "
+        "custody vault import. "
         "Do not compute a new checksum for text that was typed or edited."
     )
     problem: str

@@ -10,7 +10,8 @@ from typing import Final
 
 TEMPLATE: Final = """\
 # A charter: who may do what with which coins. Replace every value, then: custody charter new FILE -o charter.json
-# Amounts are whole sats. Nothing is allowed but what a rule allows. Lists may stand in any order.
+# Amounts are whole sats, or text with a unit: "5 BTC", "200000 sat". Nothing is allowed but what a rule allows.
+# Lists may stand in any order.
 
 institution = "National Bank"
 network = "regtest"                     # main, testnet4, signet or regtest
@@ -90,13 +91,13 @@ from_amount = 0
 type = "limit"                          # at most so much leaves in one transfer, fee included
 name = "per transfer"
 vaults = ["reserve"]
-max_outflow = 500000000
+max_outflow = "5 BTC"
 
 [[rule]]
 type = "fee"                            # ceilings of the fee; all three hold
 name = "modest fees"
 vaults = ["reserve"]
-max_fee = 200000
-max_rate = 100000                       # sat for a thousand vbytes
+max_fee = "0.002 BTC"
+max_rate = "100 sat/vB"
 max_share = 100                         # parts in 10000 of what is moved
 """
