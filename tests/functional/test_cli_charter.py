@@ -95,7 +95,7 @@ def test_private_material_in_a_charter_is_refused_and_not_repeated(office, writt
 
 def test_what_is_wrong_in_a_charter_s_text_is_told_with_its_place(office, written):
     text = Path(written).read_text()
-    Path(written).write_text(text.replace("max_fee = 200000", "max_fee = -1"))
+    Path(written).write_text(text.replace('max_fee = "0.002 BTC"', "max_fee = -1"))
     line = text[: text.index("max_fee")].count("\n") + 1
     result = office.types("charter", "new", written, "-o", office.path("never.json"))
     assert f"\n  where: line {line}, [[rule]] number " in result.stderr
@@ -107,7 +107,7 @@ def test_what_is_wrong_in_a_charter_s_text_is_told_with_its_place(office, writte
 def test_copies_of_two_charters_are_not_joined(office, written):
     first, second = office.path("first.json"), office.path("second.json")
     office.does("charter", "new", written, "-o", first)
-    Path(written).write_text(Path(written).read_text().replace("max_fee = 200000", "max_fee = 300000"))
+    Path(written).write_text(Path(written).read_text().replace('max_fee = "0.002 BTC"', "max_fee = 300000"))
     office.does("charter", "new", written, "-o", second)
     office.refuses("CHARTER_DIFFERS", "charter", "merge", first, second, "-o", office.path("joined.json"))
 
