@@ -124,6 +124,7 @@ class Play:
     chance: random.Random
     told: list[str] = field(default_factory=list)
     harmed: Counter = field(default_factory=Counter)
+    kept: set[str] = field(default_factory=set)
 
     def lives(self, happens: Callable[[RegtestChain], object]) -> None:
         """Let something happen on the chain, which nobody has looked at yet."""
@@ -195,6 +196,9 @@ class Play:
         assert before <= meanwhile, self.told
         if exit_code > 0 and how in KILLS:
             assert code == step.ends, self.told
+        if exit_code == 0 and how == "eio":
+            # Where taking a file away is what failed, it stays, and nobody reads it.
+            self.kept |= set(self.left_behind())
         if exit_code == 0 or (step.is_once and meanwhile != before):
             return
         self.again(step)
@@ -216,7 +220,7 @@ class Play:
     def left_behind(self) -> list[str]:
         """Files that are nobody's."""
         found = (each for each in Path(self.office.path("")).rglob("*") if "chain" not in each.parts)
-        return sorted(str(each) for each in found if LEFT_BEHIND.fullmatch(each.name))
+        return sorted({str(each) for each in found if LEFT_BEHIND.fullmatch(each.name)} - self.kept)
 
 
 def _code(printed: str) -> str:
