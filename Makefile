@@ -64,5 +64,5 @@ lock: setup ## resolve requirements again (ARGS=--upgrade for newer versions)
 	scripts/lock.sh $(ARGS)
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv.lock .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
