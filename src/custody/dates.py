@@ -16,3 +16,8 @@ def moment(seconds: int) -> str:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def day(seconds: int) -> str:
+    """The day of Unix seconds in UTC: `2025-01-31`."""
+    return moment(seconds).partition(" ")[0]

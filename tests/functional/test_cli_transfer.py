@@ -9,6 +9,7 @@ import pytest
 from custody.bitcoin.profile import Direction, ProfileInput, ProfileOutput, TransferPsbt
 from custody.bitcoin.script import script_of
 from custody.bitcoin.transaction import Transaction, TxIn, TxOut
+from custody.dates import moment
 from custody.testing.cast import SUPPLIER, payee_address
 from custody.testing.chain import RegtestChain
 from custody.testing.scenario import Scenario
@@ -110,6 +111,62 @@ def test_a_replacement_confirms_in_place_of_what_it_replaces(office):
     assert office.does("transfer", "show", replacement)["txid"] == txid
     states = {each["id"]: each["status"] for each in office.does("transfer", "list")["transfers"]}
     assert states == {first: "ended", replacement: "confirmed"}
+
+
+def test_transfers_are_listed_by_date_state_payee_and_vault(office):
+    office.funded()
+    first = office.drafted()
+    office.delivered(first)
+    request = office.requested("--pay", "Supplier=0.25 BTC", "--replaces", first)
+    second = office.does("transfer", "draft", request, "--feerate", "9000")["transfer"]
+    third = office.requested("--pay", "Tax office=0.01 BTC")
+
+    def listed(*options: str) -> tuple[list[str], list[str]]:
+        found = office.does("transfer", "list", *options)
+        return [each["id"] for each in found["requests"]], [each["id"] for each in found["transfers"]]
+
+    assert listed() == ([third], [first, second])
+    assert listed("--status", "requested") == ([third], [])
+    assert listed("--status", "broadcast") == ([], [first])
+    assert listed("--status", "decided", "--status", "broadcast") == ([], [first, second])
+    assert listed("--payee", "Tax office") == ([third], [])
+    assert listed("--payee", "Supplier", "--live") == ([], [first, second])
+    assert listed("--vault", "reserve", "--before", second) == ([third], [first])
+    assert listed("--since", "2009-01-03") == listed()
+    assert listed("--since", "2100-01-01") == ([], [])
+    found = office.does("transfer", "list")["transfers"]
+    assert [each["replaced_by"] for each in found] == [[second], []]
+    day = moment(found[0]["drafted"]).partition(" ")[0]
+    assert listed("--since", day) == listed()
+    assert listed("--since", moment(found[0]["drafted"] + 3600 * 24 * 30)) == ([], [])
+    lines = office.types("transfer", "list").stdout.splitlines()
+    assert lines[0].split()[:4] == ["id", "date", "state", "vault"]
+    assert f"replaced by {second[:12]}" in lines[2]
+    assert f"replaces {first[:12]}" in lines[3]
+    assert all(
+        each in lines[2] for each in (first[:12], day, "broadcast", "reserve", "Supplier", "0.25", "[invoice 17]")
+    )
+    assert "replaced by" in office.types("transfer", "show", first).stdout
+    assert office.types("transfer", "list", "--since", "2100-01-01").stdout == "no such transfers\n"
+
+
+def test_what_nothing_can_be_listed_by_is_said(office):
+    office.funded()
+    office.refuses("DATE_UNREADABLE", "transfer", "list", "--since", "yesterday")
+    office.refuses("NAME_UNKNOWN", "transfer", "list", "--payee", "Suplier")
+    office.refuses("NAME_UNKNOWN", "transfer", "list", "--vault", "reserv")
+    assert "did you mean" in office.types("transfer", "list", "--payee", "Suplier").stderr
+    assert office.types("transfer", "list", "--status", "send").exit_code == 2
+
+
+def test_a_list_goes_on_where_it_ended(office):
+    office.funded()
+    office.does("regtest", "pay", office.does(*office.address_for("more"))["address"], DEPOSIT)
+    ids = [office.drafted("--pay", f"Supplier=0.0{number} BTC") for number in (1, 2)]
+    newest = office.does("transfer", "list", "--most", "1")
+    assert ([each["id"] for each in newest["transfers"]], newest["before"]) == (ids[1:], ids[1])
+    older = office.does("transfer", "list", "--most", "2", "--before", newest["before"])
+    assert ([each["id"] for each in older["transfers"]], older["before"]) == (ids[:1], None)
 
 
 def test_a_theft_freezes_everything_and_every_screen_says_so(office):

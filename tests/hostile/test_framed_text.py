@@ -23,7 +23,8 @@ from custody.apps.views.layout import WIDTH, Theirs, table
 from custody.apps.views.papers import request_paper, withdrawal_paper
 from custody.apps.views.request import request_text
 from custody.apps.views.statement import statement_lines
-from custody.apps.views.transfer import transfer_text, transfers_table
+from custody.apps.views.transfer import transfer_text
+from custody.apps.views.transfers import transfers_table
 from custody.envelope import Envelope, sign
 from custody.examine.evidence import Stage
 from custody.examine.statement import compare_statement

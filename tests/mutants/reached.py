@@ -78,7 +78,7 @@ def folder_of(build: Path, root: Path, asked: Sequence[str]) -> Path:
     """Where it is noted what the tests `asked` for reach, with code and tests as they are; older notes are removed."""
     named, digest = hashlib.sha256(json.dumps(list(asked)).encode()), hashlib.sha256()
     for file in sorted([*(root / "src").rglob("*.py"), *(root / "tests").rglob("*.py")]):
-        if "mutants" not in file.parts:
+        if "mutants" not in file.relative_to(root).parts:
             digest.update(file.read_bytes())
     begins = f"reached-{named.hexdigest()[:8]}-"
     folder = build / f"{begins}{digest.hexdigest()[:16]}"

@@ -51,7 +51,7 @@ _TRANSFER: Final = {
     "release": Lazy(f"{_COMMANDS}.transfer_sign:release", "Run the whole gate again, and let the transfer go."),
     "deliver": Lazy(f"{_COMMANDS}.transfer_sign:deliver", "Send every released transfer to the network."),
     "cancel": Lazy(f"{_COMMANDS}.transfer_agree:cancel", "Give up a transfer before signatures were asked for."),
-    "list": Lazy(f"{_COMMANDS}.transfer_show:list_transfers", "List requests and transfers, and how far they are."),
+    "list": Lazy(f"{_COMMANDS}.transfer_list:list_transfers", "List requests and transfers, and how far they are."),
     "show": Lazy(f"{_COMMANDS}.transfer_show:show", "Show one transfer: payees, rules, approvals, signatures."),
 }
 _COIN: Final = {
@@ -117,6 +117,7 @@ program: Final = Program(
         ),
     ],
     names=f"{_COMMANDS}.completing:names",
+    other="custody.apps.station:program",
 )
 
 

@@ -101,6 +101,7 @@ program: Final = Program(
         )
     ],
     names=f"{_COMMANDS}.completing:names",
+    other="custody.apps.cli:program",
 )
 
 

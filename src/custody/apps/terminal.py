@@ -155,6 +155,12 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
+def room(stream: IO[str] | None = None) -> int | None:
+    """How many columns a line on `stream`, else on stdout, may take; None where nobody counts them."""
+    to = sys.stdout if stream is None else stream
+    return max(shutil.get_terminal_size().columns, 2 * len(GOES_ON)) if to.isatty() else None
+
+
 GOES_ON: Final = "  ... "
 """Begins what goes on from the line above; no line of ours begins so."""
 
@@ -165,9 +171,9 @@ def broken(text: str, stream: IO[str]) -> str:
     The terminal would break them too, and begin a line with whatever stands there: a part of a name that somebody chose
     so that it reads like a line of ours (THREATS F22). A line without blanks, such as a descriptor, is left whole.
     """
-    if not stream.isatty():
+    width = room(stream)
+    if width is None:
         return text
-    width = max(shutil.get_terminal_size().columns, 2 * len(GOES_ON))
     return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
 
 
@@ -323,6 +329,28 @@ class LazyGroup(click.Group):
         found = self.table.get(cmd_name)
         return _load(found) if isinstance(found, Lazy) else found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's own, but that a name which is not there is answered with where to find it, or what is like it."""
+        given = args[0]
+        if given not in self.table and given[:1].isalpha():
+            raise click.UsageError(f"No such command {given!r}{_elsewhere(given, ctx) or self._like(given)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _like(self, given: str) -> str:
+        from custody.likely import did_you_mean  # noqa: PLC0415 - nobody needs it who types well
+
+        return did_you_mean(given, self.table) or "."
+
+    def places_of(self, name: str, path: str) -> Iterator[str]:
+        """Every command of this name, as it is typed behind `path`."""
+        for each, found in self.table.items():
+            if each == name:
+                yield f"{path} {each}"
+            if isinstance(found, LazyGroup):
+                yield from found.places_of(name, f"{path} {each}")
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands that begin so, from the table alone, or options."""
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - only needed here
@@ -341,6 +369,14 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
+def _elsewhere(name: str, ctx: click.Context) -> str:
+    """Where this program or the other has a command of this name; empty when neither has."""
+    own = ctx.find_root().command
+    programs = [own, own.other()] if isinstance(own, Program) else []
+    found = [f"'{place}'" for each in programs for place in each.places_of(name, each.name or "")]
+    return f"; there is {' and '.join(found)}." if found else ""
+
+
 def _load(lazy: Lazy) -> click.Command:
     module, _, name = lazy.target.partition(":")
     found = getattr(importlib.import_module(module), name)
@@ -352,7 +388,7 @@ def _load(lazy: Lazy) -> click.Command:
 class Program(LazyGroup):
     """The outermost group: it turns errors into what a person, or a script, reads, and into the exit code."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a program is made of
         self,
         name: str,
         help: str,  # noqa: A002 - click's name
@@ -360,11 +396,22 @@ class Program(LazyGroup):
         epilog: str = "",
         options: Sequence[click.Option] = (),
         names: str | None = None,
+        *,
+        other: str,
     ) -> None:
         super().__init__(name, help, table, epilog)
         self.names: Final = names
         """Where it stands (`module:name`) what ids and names there are, for a shell that completes them."""
+        self._other: Final = other
         self.params.extend([*options, json_option(), _version_option(name)])
+
+    def other(self) -> LazyGroup:
+        """The other of our two programs, whose commands people type here by mistake."""
+        module, _, name = self._other.partition(":")
+        found = getattr(importlib.import_module(module), name)
+        if not isinstance(found, LazyGroup):
+            raise TypeError(f"{self._other} is no program")
+        return found
 
     def main(  # type: ignore[override]  # it always ends the program, in click's standalone mode or not
         self,

@@ -6,7 +6,6 @@ Lists come in the order in which things came about, and a part of a list costs n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from custody.bitcoin.transaction import Transaction
 from custody.envelope import Envelope
@@ -26,11 +25,10 @@ def transfers(history: History) -> Iterator[Transfer]:
     return (history.transfer(row.value) for _, row in history.state.scan(tables.DRAFTED))
 
 
-def newest(history: History, most: int, before: int | None = None) -> tuple[Transfer, ...]:
-    """The newest transfers, or those drafted before entry number `before`, in the order they were drafted."""
+def drafted(history: History, before: int | None = None) -> Iterator[Transfer]:
+    """All transfers, or those drafted before entry number `before`, the newest first."""
     stop = None if before is None else number(before)
-    rows = history.state.scan(tables.DRAFTED, b"", stop, backwards=True)
-    return tuple(history.transfer(row.value) for _, row in reversed(list(islice(rows, most))))
+    return (history.transfer(row.value) for _, row in history.state.scan(tables.DRAFTED, b"", stop, backwards=True))
 
 
 def live(history: History) -> tuple[Transfer, ...]:

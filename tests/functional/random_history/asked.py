@@ -1,5 +1,7 @@
 """The same questions, asked of the history that ships: as `naive` answers them, from public methods alone."""
 
+from itertools import islice
+
 from custody.bitcoin.transaction import OutPoint
 from custody.examine.shown import needed_size
 from custody.history import lists, tables
@@ -47,7 +49,7 @@ def answers(history: History) -> Answers:
         "transfers": [_answer(history, each) for each in transfers],
         "live": [each.id for each in lists.live(history)],
         "members": {each.group: [one.id for one in members(history, each.group)] for each in transfers},
-        "newest": [each.id for each in lists.newest(history, 5)],
+        "newest": [each.id for each in islice(lists.drafted(history), 5)][::-1],
         "held": {outpoint: group for outpoint, group in held.items() if group is not None},
         "committed": history.committed(),
         "unconfirmed": {outpoint: coin.amount for outpoint, coin in change.items() if coin is not None},

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from custody.backends.sql import SqlStore, create_store, open_store
@@ -216,7 +217,7 @@ class Office:
     # --- who and what ------------------------------------------------------------------------------------------------
 
     def transfers(self) -> list[Transfer]:
-        return list(lists.newest(self.story.history(), 30))
+        return list(islice(lists.drafted(self.story.history()), 30))[::-1]
 
     def a_transfer(self, *statuses: Status) -> Transfer:
         """One of the newest, preferably where it is to go on from; now and then any."""

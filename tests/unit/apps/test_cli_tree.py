@@ -1,11 +1,13 @@
 """The table of commands says what the commands say, and showing it loads nothing else."""
 
 import importlib
+import json
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from custody.apps import cli
+from custody.apps import cli, station
 from custody.apps.terminal import Lazy, LazyGroup, Verb
 from custody.units import Network
 
@@ -44,6 +46,44 @@ def test_every_command_is_there_and_says_what_the_table_says(path, lazy):
 @pytest.mark.parametrize(("path", "lazy"), COMMANDS)
 def test_every_command_takes_json(path, lazy):  # noqa: ARG001 - named alike
     assert any("--json" in each.opts for each in load(lazy).params)
+
+
+@pytest.mark.parametrize(
+    ("program", "typed", "said"),
+    [
+        (cli.program, "transfr list", "No such command 'transfr'; did you mean 'transfer'?"),
+        (cli.program, "transfer lst", "No such command 'lst'; did you mean 'list'?"),
+        (cli.program, "trust", "No such command 'trust'; there is 'custody-station trust'."),
+        (
+            cli.program,
+            "approve yes.json",
+            "No such command 'approve'; there is 'custody transfer approve' and 'custody-station approve'.",
+        ),
+        (
+            cli.program,
+            "transfer balance",
+            "No such command 'balance'; there is 'custody coin balance'.",
+        ),
+        (station.program, "aprove", "No such command 'aprove'; did you mean 'approve'?"),
+        (station.program, "transfer list", "No such command 'transfer'; there is 'custody transfer'."),
+        (cli.program, "sdfghjk", "No such command 'sdfghjk'."),
+        (cli.program, "transfer list --lve", "No such option '--lve'. Did you mean '--live'?"),
+    ],
+)
+def test_a_command_that_is_not_there_is_answered_with_the_one_that_was_meant(program, typed, said):
+    ended = CliRunner().invoke(program, typed.split())
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    ended = CliRunner().invoke(program, [*typed.split(), "--json"])
+    assert (ended.exit_code, json.loads(ended.stdout)["error"]["message"]) == (2, said)
+
+
+def test_a_secret_in_a_command_s_place_is_not_shown():
+    words = ["zoo"] * 11 + ["wrong"]
+    ended = CliRunner().invoke(cli.program, words)
+    assert ended.exit_code == 3
+    assert "SECRET_MATERIAL" in ended.stderr
+    assert "zoo" not in ended.stderr
 
 
 def test_the_networks_are_those_of_the_library():

@@ -1,11 +1,14 @@
 """How one fact stands on the station's terminal."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from custody.apps import terminal
 from custody.apps.views import layout
+from custody.apps.views.layout import Theirs
 from custody.dates import moment
 
 
@@ -107,3 +110,38 @@ def test_what_somebody_wrote_is_framed_line_by_line_and_no_character_is_lost(tex
     assert all(line[0] == "[" and line[-1] == "]" for line in lines)
     assert all(terminal.columns(line) <= layout.WIDTH + 2 for line in lines)
     assert "".join(line[1:-1] for line in lines).replace(" ", "") == text.replace(" ", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+ROWS = [
+    ("id", "state", "why"),
+    ("0123456789ab", "confirmed", Theirs("an invoice of the third quarter")),
+    ("cd", "", ""),
+]
+
+
+def test_where_a_terminal_is_narrow_the_last_columns_go_on_below(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    assert layout.table(ROWS) == [
+        "  id            state",
+        "      why",
+        "  0123456789ab  confirmed",
+        "      [an invoice of the third quarter]",
+        "  cd",
+    ]
+    monkeypatch.setenv("COLUMNS", "20")
+    assert layout.table(ROWS)[:4] == ["  id", "      state", "      why", "  0123456789ab"]
+    # As wide as all of it is wide enough.
+    monkeypatch.setenv("COLUMNS", str(2 + 12 + 2 + 9 + 2 + 33))
+    whole = layout.table(ROWS)
+    assert len(whole) == 3
+    monkeypatch.setenv("COLUMNS", str(2 + 12 + 2 + 9 + 2 + 32))
+    assert len(layout.table(ROWS)) == 5
+    # A pipe and a file get every row on its line.
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert layout.table(ROWS) == whole

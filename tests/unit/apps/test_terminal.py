@@ -63,7 +63,12 @@ def act(*, what, passphrase_file):  # noqa: ARG001 - asked for, not needed
 
 
 TABLE = {"act": Lazy(f"{__name__}:act", "Do what the test says."), "deep": LazyGroup("deep", "Deeper.", {})}
-PROGRAM = Program("prog", "A program.", TABLE | {"lost": Lazy("nowhere_at_all.module:act", "Gone.")})
+PROGRAM = Program(
+    "prog",
+    "A program.",
+    TABLE | {"lost": Lazy("nowhere_at_all.module:act", "Gone.")},
+    other="custody.apps.station:program",
+)
 
 
 @pytest.fixture(autouse=True)

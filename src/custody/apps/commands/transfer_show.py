@@ -1,8 +1,6 @@
-"""Which requests and transfers are there, and how far has one come?"""
+"""How far has a request or a transfer come?"""
 
 from __future__ import annotations
-
-from typing import Final
 
 import click
 
@@ -20,42 +18,11 @@ from custody.apps.views.alike import known_blocks, known_data
 from custody.apps.views.layout import INDENT, SHORT, block, screen
 from custody.apps.views.request import request_data, request_text
 from custody.apps.views.sending import standing_text
-from custody.apps.views.transfer import reason_of, transfer_data, transfer_text, transfers_table
+from custody.apps.views.transfer import reason_of, transfer_data, transfer_text
 from custody.delivery import Underway, underway
 from custody.errors import BackendError
-from custody.history import lists
 from custody.transfer.request import read_request
 from custody.transfer.state import Transfer
-
-PAGE: Final = 100
-"""Transfers that are listed when nobody says how many."""
-
-
-@click.command(name="list", cls=Verb)
-@click.option("--live", "is_live", is_flag=True, help="Only what is not settled or over yet.")
-@click.option("--most", type=click.IntRange(1), default=PAGE, show_default=True, help="How many transfers at most.")
-@click.option("--before", metavar="ID", help="The ones drafted before this transfer.")
-def list_transfers(*, is_live: bool, most: int, before: str | None) -> None:
-    """List requests and transfers, and how far they are.
-
-    The newest transfers, the latest of them last. An id may be shortened in every command: six digits are enough while
-    they name one transfer only.
-    """
-    history = coordinator().history()
-    end = None if before is None else history.transfer(find_transfer(before, history)).row.drafted
-    transfers = lists.live(history) if is_live else lists.newest(history, most, end)
-    requests = [read_request(each) for each in lists.undrafted(history)]
-    earlier = None if is_live or len(transfers) < most else transfers[0].id.hex()
-    output().emit(
-        {
-            "requests": [request_data(each, reason_of(each, history)) for each in requests],
-            "transfers": [transfer_data(each, history, own_clock().now()) for each in transfers],
-            "before": earlier,
-        },
-        lambda: transfers_table(requests, transfers, history),
-    )
-    if earlier is not None:
-        output().talk(f"there may be earlier ones: custody transfer list --before {earlier[:SHORT]}")
 
 
 @click.command(cls=Verb)

@@ -27,6 +27,8 @@ INDENT: Final = "  "
 GROUP: Final = 4
 GROUPS_A_LINE: Final = 8
 """Groups of an address on one line: a long one takes two lines of equal groups rather than running off the screen."""
+_FURTHER: Final = 3 * INDENT
+"""Before what belongs to the row above."""
 _ONE_LINE: Final = 11
 SHORT: Final = 12
 """Digits of an id in lists: enough for the commands, and for a few thousand transfers."""
@@ -139,15 +141,31 @@ def under(lines: Iterable[str]) -> list[str]:
 def table(rows: Iterable[Sequence[Cell]], right: frozenset[int] = frozenset()) -> list[str]:
     """Rows as aligned and indented lines; columns in `right` are aligned to the right. Cells are escaped here.
 
-    A row takes one line, and more only where another person wrote much.
+    A row takes one line, and more where another person wrote much. Where a terminal is too narrow, the last columns of
+    every row go on below, further in: nothing is ever cut off.
     """
     cells = [[cell.lines() if isinstance(cell, Theirs) else [plain(cell)] for cell in row] for row in rows]
-    lines = [line for row in cells for line in itertools.zip_longest(*row, fillvalue="")]
-    widths = [max(columns(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines), default=0))]
-    return [
-        INDENT + INDENT.join(_padded(cell, widths[i], is_right=i in right) for i, cell in enumerate(line)).rstrip()
-        for line in lines
-    ]
+    count = max(map(len, cells), default=0)
+    widths = [max(columns(line) for row in cells if at < len(row) for line in row[at]) for at in range(count)]
+    found: list[str] = []
+    for row in cells:
+        for number, part in enumerate(_parts(widths)):
+            for line in itertools.zip_longest(*row[part.start : part.stop], fillvalue=""):
+                padded = (_padded(cell, widths[at], is_right=at in right) for at, cell in zip(part, line, strict=False))
+                found.append((_FURTHER if number else INDENT) + INDENT.join(padded).rstrip())
+    return [line.rstrip() for line in found if line.strip()]
+
+
+def _parts(widths: Sequence[int]) -> list[range]:
+    """Which columns stand beside each other on one line: all of them, if the terminal has room."""
+    room = terminal.room()
+    parts, start, used = [], 0, len(INDENT)
+    for at, width in enumerate(widths):
+        if room is not None and used + width > room and at > start:
+            parts.append(range(start, at))
+            start, used = at, len(_FURTHER)
+        used += width + len(INDENT)
+    return [*parts, range(start, len(widths))]
 
 
 def _padded(text: str, width: int, *, is_right: bool) -> str:

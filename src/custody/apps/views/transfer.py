@@ -6,13 +6,10 @@ the same from evidence on machines of their own (`examination`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from custody.apps.terminal import JsonValue
 from custody.apps.views.judgement import approvals_data, decision_data
 from custody.apps.views.layout import (
     INDENT,
-    SHORT,
     Data,
     bitcoin,
     block,
@@ -32,6 +29,7 @@ from custody.apps.views.ties import fee_rows, fees_data, tied, tied_data
 from custody.charter.decide import Decision
 from custody.dates import moment
 from custody.history.questions import History
+from custody.history.relations import members
 from custody.transfer.approval import Approval, ApprovalMissing, Opinion, RoleTally, tallies
 from custody.transfer.request import ReasonAnnex, TransferRequest
 from custody.transfer.signing import signed_tally
@@ -39,27 +37,16 @@ from custody.transfer.state import Status, Transfer
 from custody.units import rate_of
 from custody.words import show_words
 
-# --- many -------------------------------------------------------------------------------------------------------------
-
-
-def transfers_table(requests: Sequence[TransferRequest], transfers: Sequence[Transfer], history: History) -> str:
-    """Requests without a transfer, and transfers, for a person: a line each."""
-    rows = [
-        (each.digest().hex()[:SHORT], "requested", "", each.requester, said(reason_of(each, history)))
-        for each in requests
-    ]
-    for each in transfers:
-        outflow = bitcoin(history.case(each).outflow)
-        rows.append((each.id.hex()[:SHORT], status_text(each), outflow, each.request.requester, said(each.reason)))
-    if not rows:
-        return "no transfers yet"
-    return "\n".join(table([("id", "state", "leaves", "asked by", "why"), *rows], frozenset({2})))
-
 
 def reason_of(request: TransferRequest, history: History) -> str | None:
     """Why somebody asks, None when that was erased."""
     found = history.annex(ReasonAnnex, request.annex)
     return None if found is None else found.reason
+
+
+def replacing(transfer: Transfer, history: History) -> tuple[Transfer, ...]:
+    """The transfers that were drafted to take its place, in their order."""
+    return tuple(each for each in members(history, transfer.group) if transfer.id in each.row.replaced)
 
 
 def annex_rows(request: TransferRequest, history: History) -> list[tuple[str, str]]:
@@ -120,6 +107,7 @@ def transfer_text(transfer: Transfer, history: History, now: int) -> str:
         ("until", moment(request.expires)),
         *annex_rows(request, history),
         *tied(transfer),
+        *(("replaced by", f"{each.id.hex()}, {status_text(each)}") for each in replacing(transfer, history)),
     ]
     fee_rate = rate(rate_of(meaning.fee, meaning.vbytes))
     money = [
@@ -203,6 +191,7 @@ def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
         "id": transfer.id.hex(),
         "words": show_words(transfer.id),
         "status": transfer.status.value,
+        "drafted": transfer.draft.at,
         "is_live": transfer.is_live,
         "group": transfer.group.hex(),
         "vault": meaning.vault,
@@ -225,6 +214,7 @@ def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
         "released_coins": released_data(released_of(transfer, history)),
         **fees_data(meaning),
         "tied": tied_data(transfer),
+        "replaced_by": [each.id.hex() for each in replacing(transfer, history)],
         **decision_data(transfer.decision),
         "approvals": agreed_data(transfer, history, now),
         "signed": [each.cosigner.hex() for each in transfer.signed],
