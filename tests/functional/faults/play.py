@@ -27,6 +27,12 @@ KILLS = frozenset({"kill", "killed", "cut"})
 LEFT_BEHIND = re.compile(r".*(\.tmp|\.new|-journal|-wal|-shm)")
 CALLS = {"init": 71, "trust": 19, "observe": 27, "checkpoint": 6, "cosign": 3, "evidence": 6, "export": 9, "draft": 21}
 MOST_CALLS = 15
+SAYS_DONE = {
+    ("init",): "ALREADY_INITIALISED",
+    ("transfer", "draft"): "REQUEST_IN_USE",
+    ("transfer", "approve"): "APPROVAL_TWICE",
+}
+"""By which code a command is refused that has been done; its hint says that nothing is left to do, or what is."""
 SIGNERS = ("astana", "almaty")
 
 
@@ -213,8 +219,7 @@ class Play:
         else:
             # What stands under its name is whole: the next command reads it.
             done = {"FILE_EXISTS"} if step.out and Path(step.out).exists() else set()
-            done |= {"APPROVAL_TWICE"} if step.arguments[:2] == ("transfer", "approve") else set()
-            done |= {"ALREADY_INITIALISED"} if step.arguments[0] == "init" else set()
+            done |= {SAYS_DONE[each] for each in SAYS_DONE if step.arguments[: len(each)] == each and not step.whose}
             assert code in {step.ends, *done}, self.told
 
     def left_behind(self) -> list[str]:
