@@ -120,7 +120,11 @@ def test_it_confirms_no_state_itself(office):
 def test_one_that_is_behind_may_begin_again(office, memory):
     station = office.folded(office.early, memory)
     assert 0 < station.seen().size < office.sealed.size
-    station.begin(lambda: iter(office.lines))
+    told = []
+    station.begin(lambda: iter(office.lines), lambda over, whole: told.append((over, whole)))
+    for series in {whole for _, whole in told}:
+        reached = [over for over, whole in told if whole == series]
+        assert (reached, reached[-1]) == (sorted(reached), series)
     begun, folded = station.seen(), office.folded(office.whole).seen()
     assert begun.digest() == folded.digest()
     assert first_difference(encoded(folded.base), encoded(begun.base), READ) is None

@@ -1,7 +1,8 @@
 """Which small changes can be made to a function, one at a time?
 
 Only what is inside a function: constants of a module and the fields of a record are tested by what they decide. Words
-of messages are left alone. A mutant is the compiled function with one change; nothing is written to a file.
+of messages are left alone, and with them what a raised error is told. A mutant is the compiled function with one
+change; nothing is written to a file.
 """
 
 from __future__ import annotations
@@ -132,8 +133,12 @@ def _in_statement(statement: ast.stmt) -> Iterator[tuple[tuple[int, int], Change
     around = (statement.lineno, statement.end_lineno or statement.lineno)
     for change in _of_statement(statement):
         yield around, change
-    for each in ast.iter_child_nodes(statement):
-        yield from _below(each, around)
+    for name, field in ast.iter_fields(statement):
+        # Types decide nothing, and what an error says is words.
+        if name != "annotation" and not (isinstance(statement, ast.Raise) and isinstance(field, ast.Call)):
+            for each in field if isinstance(field, list) else [field]:
+                if isinstance(each, ast.AST):
+                    yield from _below(each, around)
 
 
 def _below(node: ast.AST, around: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Change]]:
@@ -146,9 +151,7 @@ def _below(node: ast.AST, around: tuple[int, int]) -> Iterator[tuple[tuple[int, 
         yield around, change
     if isinstance(node, ast.keyword) and node.arg == "strict":
         return  # that two lists are as long as each other, which they are by how they are made
-    for name, field in ast.iter_fields(node):
-        if name in {"annotation", "returns"}:
-            continue
+    for _, field in ast.iter_fields(node):
         for each in field if isinstance(field, list) else [field]:
             if isinstance(each, ast.AST):
                 yield from _below(each, around)

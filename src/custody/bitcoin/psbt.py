@@ -453,17 +453,15 @@ class _Header:
         if version == 0:
             transaction = _unsigned(known.get(_key(GlobalField.UNSIGNED_TX)), most)
             return cls(fields, version, len(transaction.inputs), len(transaction.outputs), transaction)
-        counts = []
         for kind in (GlobalField.TX_VERSION, GlobalField.INPUT_COUNT, GlobalField.OUTPUT_COUNT):
-            raw = known.get(_key(kind))
-            if raw is None:
+            if _key(kind) not in known:
                 raise PsbtEncoding(where="global map", what=f"{kind.name} is missing")
-            count, _ = read_compact_size(raw, 0) if kind is not GlobalField.TX_VERSION else (0, 0)
+        inputs, _ = read_compact_size(known[_key(GlobalField.INPUT_COUNT)], 0)
+        outputs, _ = read_compact_size(known[_key(GlobalField.OUTPUT_COUNT)], 0)
+        for what, count in (("inputs", inputs), ("outputs", outputs)):
             if count > most:
-                what = "inputs" if kind is GlobalField.INPUT_COUNT else "outputs"
                 raise LimitExceeded(what=what, count=count, most=most)
-            counts.append(count)
-        return cls(fields, version, counts[1], counts[2], None)
+        return cls(fields, version, inputs, outputs, None)
 
 
 def _version(fields: PsbtMap) -> int:

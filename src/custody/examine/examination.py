@@ -331,7 +331,7 @@ def _examine(
         vetoed_alike=vetoed_alike(history, request),
         paid_alike=paid_alike(history, request),
         released=_released(history, judged.reading),
-        not_checked=_not_checked(charter, transfer, reason, now),
+        not_checked=tuple(_not_checked(charter, transfer, reason, now)),
     )
 
 
@@ -556,19 +556,20 @@ UNKNOWABLE: Final = (
 """What no step can say."""
 
 
-def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: int) -> tuple[str, ...]:
-    found = list(UNKNOWABLE)
-    if reason is None:
-        found.insert(0, "why it was asked for: the reason was withheld or erased")
-    if locktime := transfer.draft.transaction.locktime:
-        # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
-        found.insert(0, f"whether block {locktime} was mined: the coordinator says so")
-    if transfer.request.purpose in (Purpose.SWEEP, Purpose.CONSOLIDATION):
-        found.insert(0, "which other coins the vault has, and why they stay: the coordinator says so")
-    if transfer.request.purpose is Purpose.CHILD:
-        found.insert(0, "whether what it speeds up still waits for a block: the coordinator says so")
-    if now >= transfer.request.expires:
-        found.insert(0, "whether signatures were asked for before the request expired: the coordinator says so")
+def _not_checked(charter: Charter, transfer: Transfer, reason: str | None, now: int) -> Iterator[str]:
+    locktime = transfer.draft.transaction.locktime
+    purpose = transfer.request.purpose
     if not charter.witnesses:
-        found.insert(0, "whether others were shown the same history: the charter names no witness")
-    return tuple(found)
+        yield "whether others were shown the same history: the charter names no witness"
+    if now >= transfer.request.expires:
+        yield "whether signatures were asked for before the request expired: the coordinator says so"
+    if purpose is Purpose.CHILD:
+        yield "whether what it speeds up still waits for a block: the coordinator says so"
+    if purpose in (Purpose.SWEEP, Purpose.CONSOLIDATION):
+        yield "which other coins the vault has, and why they stay: the coordinator says so"
+    if locktime:
+        # A height nobody mined would let the transaction lie dead and come to life later (THREATS F8).
+        yield f"whether block {locktime} was mined: the coordinator says so"
+    if reason is None:
+        yield "why it was asked for: the reason was withheld or erased"
+    yield from UNKNOWABLE

@@ -566,3 +566,5 @@ def test_more_inputs_than_a_transaction_holds_are_refused_before_they_are_read()
 def test_a_file_above_the_largest_size_is_refused():
     with refuses("LIMIT"):
         read_transfer_file(bytes(MAX_FILE + 1), TO)
+    with refuses("PSBT_ENCODING"):
+        read_transfer_file(bytes(MAX_FILE), TO)

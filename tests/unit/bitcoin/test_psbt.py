@@ -272,6 +272,16 @@ def test_a_version_2_output_says_what_it_pays(outputs: Pairs):
     assert caught.error.where == "output 0"
 
 
+@pytest.mark.parametrize("kind", [b"\x04", b"\x05"])
+@pytest.mark.parametrize("value", [b"\x01\x00", b"\xfd\x01\x00", b""])
+def test_a_version_2_count_is_one_number_in_its_one_spelling(kind: bytes, value: bytes):
+    honest = v2([V2_INPUT], [V2_OUTPUT])
+    field = b"\x01" + kind + b"\x01\x01"
+    assert honest.count(field) == 1
+    with refuses("PSBT_ENCODING"):
+        Psbt.parse(honest.replace(field, b"\x01" + kind + bytes([len(value)]) + value))
+
+
 @pytest.mark.parametrize(
     "field",
     [

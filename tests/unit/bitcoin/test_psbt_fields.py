@@ -233,3 +233,28 @@ def test_an_extended_private_key_is_refused_and_not_shown():
     with refuses("SECRET_MATERIAL") as caught:
         Psbt.parse(v0(more=[(b"\x01" + private, ORIGIN)]))
     assert secret.hex() not in repr(caught.error)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sha256 of 20 bytes", "its key data is 20 bytes instead of 32"),
+        ("taproot script signature without leaf", "its key data is 32 bytes instead of 64"),
+        ("taproot control block of 34", "its control block is 34 bytes"),
+        ("taproot derivation of a 33-byte key", "its key is 33 bytes instead of 32"),
+        ("taproot key signature of 66", "its signature is 66 bytes instead of 64 or 65"),
+        ("musig2 nonce of one key", "its key data is 33 bytes instead of 66 or 98"),
+        ("musig2 nonce of 65", "its value is 65 bytes instead of 66"),
+    ],
+)
+def test_what_has_another_size_is_told_in_true_numbers(name: str, said: str):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0([BAD_INPUT_FIELDS[name]]))
+    assert said in caught.error.what
+
+
+@pytest.mark.parametrize("size", [77, 79])
+def test_an_account_key_of_another_size_is_told_in_true_numbers(size: int):
+    with refuses("PSBT_ENCODING") as caught:
+        Psbt.parse(v0(more=[(b"\x01" + (XPUB + b"\x00")[:size], ORIGIN)]))
+    assert f"its key data is {size} bytes instead of 78" in caught.error.what

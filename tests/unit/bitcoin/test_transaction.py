@@ -324,6 +324,14 @@ def test_announced_outputs_and_witness_items_take_no_memory():
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("items", [1, 252, 253, 300, 65_536])
+def test_the_witness_of_a_previous_transaction_may_have_many_items(items: int):
+    whole = simple(witness=((b"w",) * items,))
+    previous = PreviousTransaction(whole.serialize())
+    assert (previous.txid, previous.witness_items) == (whole.txid, items)
+    assert previous.stripped == whole.stripped()
+
+
 @pytest.mark.parametrize("size", [2**16, 2**32, 2**63, 2**64 - 1])
 def test_an_announced_script_takes_no_memory(size: int):
     raw = b"\x02\x00\x00\x00\x01" + bytes(36) + compact_size(size) + bytes(60)

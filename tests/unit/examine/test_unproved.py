@@ -148,6 +148,16 @@ def test_amounts_that_previous_transactions_contradict_are_refused(told, edit, r
         look_at_evidence(evidence, reader, told.now)
 
 
+def test_a_coin_is_the_vault_s_where_a_charter_says_whose_it_is(told, edit, redrafted, forge, trusting):
+    seats = told.draft.seats
+    lying = redrafted(told.draft, seats=(edit(seats[0], index=seats[0].index + 7), *seats[1:]))
+    forge.copy(told.entry(kinds.REQUESTED))
+    since = forge.size - 1
+    forge.write(kinds.DRAFTED, lying)
+    with refuses("FOREIGN_INPUT"):
+        look_at_evidence(forge.evidence(lying.transfer_id, told.previous, since), trusting, told.now)
+
+
 def test_a_previous_transaction_that_is_missing_is_refused(told, cut, reader):
     with refuses("PREVTX_MISSING"):
         look_at_evidence(cut(kinds.REQUESTED, previous=told.previous[:1]), reader, told.now)

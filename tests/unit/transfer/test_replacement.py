@@ -59,8 +59,9 @@ def test_the_same_payees_get_the_same_in_any_order(told, edit, retold, payments,
 def test_a_child_of_another_parent_is_another_purpose(told, edit, retold):
     one, other = (edit(told.request, purpose=Purpose.CHILD, payments=(), parent=bytes([n]) * 32) for n in (1, 2))
     check_payees(one, [retold(told.transfer, request=one)])
-    with refuses("REPLACE_PAYEES"):
+    with refuses("REPLACE_PAYEES") as caught:
         check_payees(other, [retold(told.transfer, request=one)])
+    assert "a child-pays-for-parent to nobody" in str(caught.error)
 
 
 def test_what_replaces_nothing_is_free_in_its_coins(told):

@@ -118,6 +118,14 @@ def test_what_was_read_as_something_else_is_told(name):
     assert read_vault((SAME | UNCHECKED)[name], Network.REGTEST).notes
 
 
+@pytest.mark.parametrize("text", [GOOD, summed(BODY)])
+def test_what_was_read_as_it_stands_has_no_notes(text):
+    assert read_vault(text, Network.REGTEST).notes == ()
+    # One half of an account is read as both, and only that is told.
+    (note,) = read_vault(summed(BODY.replace("/<0;1>/*", "/**")), Network.REGTEST).notes
+    assert note == "/** was read as /<0;1>/*"
+
+
 @pytest.mark.parametrize("vault", [NESTED, TAPROOT], ids=["sh-wsh", "tr"])
 def test_every_script_type_is_read(vault):
     body = vault.descriptor.split("#")[0]

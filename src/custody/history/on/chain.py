@@ -256,12 +256,11 @@ def _reverse_spend(state: State, reversed_: SpendReversed, _: int) -> State:
 def _check_displaced(history: History, taken: TakenRow, reversed_: SpendReversed) -> None:
     fork = history.state.get(tables.CHAIN, height_key(reversed_.since))
     # Of a block that was first told of later, a coordinator could say any height.
-    is_known = fork is not None and fork.first < taken.at
-    require(is_known, "goes by a block that was not looked at before the spend")
+    if fork is None or fork.first >= taken.at:
+        raise Misfit("goes by a block that was not looked at before the spend")
     lost = BlockHeader(history.read(UnexplainedSpend, taken.at).header)
-    block = b"" if fork is None else fork.block
     branch = headers_of(reversed_.branch)
-    Displaced(lost, taken.height, reversed_.since, block, branch).check(history.charter.network)
+    Displaced(lost, taken.height, reversed_.since, fork.block, branch).check(history.charter.network)
 
 
 def _past_key(outpoint: OutPoint, height: int, block: bytes) -> Key:

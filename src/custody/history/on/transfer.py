@@ -95,8 +95,7 @@ def _wanted(history: History, txid: bytes) -> dict[OutPoint, Named]:
     for _, row in history.state.under(tables.SPENDERS, txid):
         rival = history.transfer(row.value)
         for outpoint in rival.draft.outpoints if rival.is_live else ():
-            if outpoint.txid == txid:
-                wanted.setdefault(outpoint, Named(rival.group))
+            wanted.setdefault(outpoint, Named(rival.group))
     return wanted
 
 
