@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -135,14 +136,16 @@ def test_nobody_else_may_write_what_is_made(folder, umask):
 
 def test_who_may_not_write_there_is_told_so_and_nothing_is_asked_for(folder):
     is_root = os.geteuid() == 0
-    if is_root:
-        # Root may write anywhere: somebody else tries, who may only read.
-        for each in (folder.parent, *folder.parent.parents[:2]):
-            each.chmod(0o755)
+    # Root may write anywhere: somebody else tries, who may come there and only read.
+    shut = [each for each in folder.parents if is_root and not each.stat().st_mode & stat.S_IXOTH]
+    for each in shut:
+        each.chmod(0o711)
     folder.chmod(0o555)
     try:
         code, said = given(folder, user=NOBODY if is_root else None)
     finally:
         folder.chmod(0o755)
+        for each in shut:
+            each.chmod(0o700)
     assert (code, "you may not write in" in said) == (1, True), said
     assert asked(folder) == []
