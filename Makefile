@@ -40,9 +40,9 @@ bench: setup ## race against embit, bdkpython, wallycore and bitcoind (ARGS=--la
 bench-million: setup ## what is done on a log of 1,000,000 entries; writing them the first time takes long
 	$(BIN)/python tests/benchmarks --million $(ARGS)
 
-fuzz: setup ## run the long campaigns: spoiled files, and offices that do anything at random
+fuzz: setup ## run the long campaigns: spoiled files, offices that do anything at random, media that fail
 	CUSTODY_FUZZ_ROUNDS=$${CUSTODY_FUZZ_ROUNDS:-200000} $(BIN)/pytest tests/hostile/test_psbt_container.py $(ARGS)
-	$(BIN)/pytest tests/hostile tests/functional/random_history -m campaign $(ARGS)
+	$(BIN)/pytest tests/hostile tests/functional/random_history tests/functional/faults -m campaign $(ARGS)
 
 mutants: setup ## change the core one place at a time and see whether a test fails (ARGS="--sample 500")
 	$(BIN)/python tests/mutants $(ARGS)
@@ -64,5 +64,5 @@ lock: setup ## resolve requirements again (ARGS=--upgrade for newer versions)
 	scripts/lock.sh $(ARGS)
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv.lock .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

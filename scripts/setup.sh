@@ -3,6 +3,9 @@
 #
 # Needs Python 3.11 or 3.12 and no compiler. Every file is checked against its hash: first what builds packages, from
 # wheels alone; then everything locked; last this project, in place. PYTHON names the interpreter to use.
+#
+# Ended at any point, it can be given again: the stamps that say "done" are the first to go and the last to come. Given
+# twice at once, the second waits for the first; whatever outlives the first holds its lock.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +13,7 @@ readonly VENV=.venv
 readonly PACKAGES_STAMP=$VENV/.packages
 readonly PROJECT_STAMP=$VENV/.project
 readonly PYTHON_STAMP=$VENV/.python
+readonly LOCK=.venv.lock
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
@@ -48,15 +52,39 @@ has_interpreter() {
     is_supported $VENV/bin/python && { [[ -z ${PYTHON:-} ]] || matches $PYTHON_STAMP "$PYTHON"; }
 }
 
+has_packages() { matches $PACKAGES_STAMP "$packages" && has_interpreter; }
+is_done() { has_packages && matches $PROJECT_STAMP "$project"; }
+
+# Be alone here, until this process and all that it started have ended. Bash has no flock(2) of its own.
+be_alone() {
+    local lock='import fcntl, sys; fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if "now" in sys.argv else 0))'
+    exec 9>>$LOCK
+    "$1" -c "$lock" now 2>/dev/null && return
+    say "another set-up is under way in this folder; waiting for it"
+    "$1" -c "$lock"
+}
+
 packages=$(packages_key)
 project=$(project_key)
-if matches $PACKAGES_STAMP "$packages" && matches $PROJECT_STAMP "$project" && has_interpreter; then
+if is_done; then
     exit 0
 fi
 
 SECONDS=0
-if ! matches $PACKAGES_STAMP "$packages" || ! has_interpreter; then
-    python=$(find_python)
+if ! [[ -w . && ( ! -e $VENV || -w $VENV ) && ( ! -e $LOCK || -w $LOCK ) ]]; then
+    say "you may not write in $PWD, where $VENV belongs; copy the folder to a place of your own, or have its owner set up"
+    exit 1
+fi
+trap 'say "ended before it was done; give it again"; exit 130' INT TERM
+python=$(find_python)
+be_alone "$python"
+if is_done; then
+    exit 0
+fi
+rm -f $PROJECT_STAMP
+if ! has_packages; then
+    # What is half cleared must not pass for whole.
+    rm -f $PACKAGES_STAMP $PYTHON_STAMP
     say "making $VENV with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])')"
     if ! "$python" -m venv --clear $VENV; then
         say "this Python cannot make environments (Debian: apt install python3-venv)"

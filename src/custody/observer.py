@@ -55,10 +55,14 @@ Finder: TypeAlias = Callable[[History, Sequence[BlockView]], list[Found]]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one look at the chain added to the log, by kind of entry."""
+    """What one look at the chain added to the log, by kind of entry.
+
+    `unread` are blocks that were due to be read once more, and that the node has pruned: coins far ahead may be there.
+    """
 
     height: int
     added: tuple[AnyKind, ...]
+    unread: range = range(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +129,8 @@ def observe(
             if is_ours:
                 added += _enter(work, look, found)
         if is_ours and look.is_whole:
-            added += _catch_up(logbook, clock, views[0], progress)
-            return Observation(look.tip.height, tuple(added))
+            more, unread = _catch_up(logbook, clock, views[0], progress)
+            return Observation(look.tip.height, (*added, *more), unread)
         if progress is not None:
             progress(look.reached.height, look.tip.height)
 
@@ -148,26 +152,34 @@ def look_again(
         return find_ours(logbook, clock, history, blocks, since.ahead)
 
     added, _ = _read_again(logbook, clock, views[0], since.height, find, progress)
-    more = _catch_up(logbook, clock, views[0], progress)
-    return Observation(seen.height, (*seen.added, *added, *more))
+    more, unread = _catch_up(logbook, clock, views[0], progress)
+    # What the node has pruned lies below everything that it can be asked for: the longer range holds the other.
+    return Observation(seen.height, (*seen.added, *added, *more), max(seen.unread, unread, key=len))
 
 
-def _catch_up(logbook: Logbook, clock: Clock, view: ChainView, progress: Progress | None) -> list[AnyKind]:
-    """Look through every block again for what deposits far ahead have moved into the windows; the kinds of the entries.
+def _catch_up(
+    logbook: Logbook, clock: Clock, view: ChainView, progress: Progress | None
+) -> tuple[list[AnyKind], range]:
+    """Look through every block again for what deposits far ahead have moved into the windows.
 
-    Ended half-way, it is begun again by the next look. Of blocks that a node has pruned nobody can ask it.
+    The kinds of the entries, and the heights that it should have read and that the node has pruned: nobody can ask it
+    for these, and what comes from now on must be watched for all the same. Ended half-way, it is begun again by the
+    next look.
     """
     added: list[AnyKind] = []
+    unread = range(0)
     while True:
         history = logbook.read()
         late, top = overdue(logbook, history), newest_place(history)
         if late is None or top is None:
-            return added
+            return added, unread
 
         def find(history: History, blocks: Sequence[BlockView], late: Overdue = late) -> list[Found]:
             return late.find(logbook, clock, history, blocks)
 
-        first = max(lowest_read(history) + 1, view.first_block())
+        due = lowest_read(history) + 1
+        first = max(due, view.first_block())
+        unread = max(unread, range(due, first), key=len)
         more, reached = _read_again(logbook, clock, view, first, find, progress)
         added += more
         # Whoever looked meanwhile has come further, and not for these.

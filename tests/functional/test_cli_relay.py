@@ -15,6 +15,8 @@ from custody.charter.document import AddressPayee
 from custody.envelope import sign
 from custody.testing.node import NodeChain, OfflineNode
 from custody.units import Network
+from custody.vault.descriptor import Branch
+from custody.watching import RECEIVE_GAP
 from custody.words import show_words
 
 DAY = 24 * 3600
@@ -373,6 +375,34 @@ def test_a_pruned_node_that_was_looked_at_in_time_is_as_good_as_any(office, on_n
     office.does("observe")
     assert office.does("transfer", "show", transfer)["txid"] == txid
     assert office.does("transfer", "show", transfer)["status"] == "confirmed"
+
+
+def test_blocks_that_a_coin_far_ahead_would_have_read_again_and_that_are_pruned_are_told(office, on_node):
+    chain = on_node(*PRUNING)
+
+    def paid(index):
+        outpoint = chain.pay(office.cast.vault.script_pubkey(Branch.RECEIVE, index), DEPOSIT)
+        chain.mine()
+        return outpoint
+
+    far = paid(2 * RECEIVE_GAP - 10)
+    assert office.does("observe")["unread_blocks"] is None
+    chain.mine(700)
+    office.does("observe")
+    chain.node.rpc.ask(ANY, "pruneblockchain", 500)
+    first = chain.view.first_block()
+    paid(RECEIVE_GAP - 5)
+    seen = office.types("observe", "--json")
+    assert json.loads(seen.stdout)["unread_blocks"] == {"first": 0, "last": first - 1}
+    assert "NOT READ" in seen.stderr
+    # What it advises finds the coin; what comes from now on is watched for.
+    compared = office.types("coin", "reconcile", "--ahead", RECEIVE_GAP)
+    assert compared.exit_code == 6
+    assert str(far) in compared.stdout
+    assert "NOT READ" not in compared.stderr
+    late = paid(2 * RECEIVE_GAP - 20)
+    assert office.does("observe")["added"]["deposit_seen"] == 1
+    assert str(late) in json.dumps(office.does("coin", "list"))
 
 
 def test_a_node_that_has_pruned_since_the_vaults_birthday_sets_nothing_up(office, bitcoind):

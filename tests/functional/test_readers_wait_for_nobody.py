@@ -9,7 +9,9 @@ from pathlib import Path
 
 from custody.testing.cast import Setting
 
-AT_ONCE = 4
+AT_ONCE = 12
+"""As many as a large house has at one store at the same moment."""
+AGAIN = 4
 COMMAND = Path(sys.executable).with_name("custody")
 
 
@@ -47,7 +49,7 @@ def test_evidence_that_is_asked_for_again_takes_no_lock(open_office):
     assert office.does("transfer", "show", transfer)["status"] == "signing"
     with closing(sqlite3.connect(office.path("coordinator/regtest/log.sqlite"), isolation_level=None)) as holding:
         holding.execute("BEGIN IMMEDIATE")
-        ends([evidence(office, transfer, f"again-{number}.json") for number in range(AT_ONCE)])
+        ends([evidence(office, transfer, f"again-{number}.json") for number in range(AGAIN)])
     first, again = (Path(office.path(name)).read_bytes() for name in ("first-0.json", "again-0.json"))
     assert first == again
 

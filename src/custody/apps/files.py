@@ -12,18 +12,19 @@ What a file claims to be is not believed: reading it checks the same field again
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, TypeVar
 
 from custody.apps.terminal import STANDARD, output, read_input, shown
+from custody.backends import files
 from custody.bitcoin.psbt import MAGIC
 from custody.bitcoin.psbt_forms import Unwrapped, is_wrapped_psbt, unwrap
 from custody.envelope import Envelope, payload_type
 from custody.errors import InvalidInput
-from custody.ports import FileExists, FileTooLarge
+from custody.ports import FileTooLarge
 from custody.record import MAX_RECORD, FileRecord, Record
 from custody.saved import looks_like, text_in
 
@@ -290,5 +291,5 @@ def refuse_existing(out: str) -> None:
     Raises:
         FileExists: it does.
     """
-    if out != STANDARD and os.path.lexists(out):
-        raise FileExists(path=shown(out))
+    if out != STANDARD:
+        files.refuse_existing(Path(out))

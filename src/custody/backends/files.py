@@ -74,8 +74,7 @@ def write_new(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> N
         FileUnusable: it cannot be written.
     """
     # An early answer; what decides is link() or renameat2() below.
-    if os.path.lexists(path):
-        raise FileExists(path=_shown(path))
+    refuse_existing(path)
     with _temporary(path, data, mode) as temporary:
         try:
             _name(temporary, path)
@@ -86,12 +85,25 @@ def write_new(path: Path, data: bytes | Iterable[bytes], mode: int = 0o600) -> N
     _sync_directory(path)
 
 
+def refuse_existing(path: Path) -> None:
+    """Pass when nothing stands at `path`. What killed writers of it left behind is gone afterwards in any case.
+
+    Raises:
+        FileExists: something does, be it a dangling link.
+    """
+    # A writer may have been killed between giving its file the name and taking the temporary one away.
+    remove_leftovers(path.parent, path.name[:_NAME_KEPT])
+    if os.path.lexists(path):
+        raise FileExists(path=_shown(path))
+
+
 def replace_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write this program's own state at `path`, in place of what was there: old or new stands afterwards.
 
     Raises:
         FileUnusable: it cannot be written; the old file stands.
     """
+    remove_leftovers(path.parent, path.name[:_NAME_KEPT])
     with _temporary(path, data, mode) as temporary:
         try:
             temporary.replace(path)
@@ -143,7 +155,8 @@ _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 _NAME_KEPT: Final = 100
 """Characters of a name that its temporary file keeps."""
-_TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
+_TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.tmp(-journal)?", re.DOTALL)
+"""With the journal that a database left, which was being filled under such a name."""
 
 
 def _shown(path: Path) -> str:
@@ -183,7 +196,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _temporary(path: Path, data: bytes | Iterable[bytes], mode: int) -> Iterator[Path]:
     """A complete and synced file beside `path`, on the same file system; gone afterwards. Errors speak of `path`."""
-    remove_leftovers(path.parent, path.name[:_NAME_KEPT])
     try:
         temporary, descriptor = _created(path, mode)
     except FileNotFoundError:

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -218,19 +218,31 @@ class FileStationMemory:
         """An empty file, where there is none: made under another name first, so that it appears whole."""
         if os.path.lexists(self._path):
             return
+        # The one other name that the program lets a database have. What was killed here has left half of one there.
         temporary = self._path.with_name(f".{self._path.name}.new")
         try:
             temporary.unlink(missing_ok=True)
             os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(temporary)) as connection:
-                connection.executescript(_SCHEMA)
-                total = Multiset().to_bytes()
-                connection.execute("INSERT INTO head VALUES (1, 0, ?, ?, 0)", (b"", total))
-                connection.commit()
+            with self._translating():
+                _fill(temporary)
             temporary.replace(self._path)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise FileUnusable(path=_shown(self._path), reason=reason) from None
+        finally:
+            # A clean-up that fails must not hide why.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _fill(path: Path) -> None:
+    """Make the tables and their single row in the empty file at `path`, which nobody else knows."""
+    with closing(sqlite3.connect(path)) as connection:
+        # Half of it is thrown away, so it needs no second file to be taken back by.
+        connection.execute("PRAGMA journal_mode=OFF")
+        connection.executescript(_SCHEMA)
+        connection.execute("INSERT INTO head VALUES (1, 0, ?, ?, 0)", (b"", Multiset().to_bytes()))
+        connection.commit()
 
 
 class _FileRows:

@@ -27,7 +27,10 @@ class RequestInUse(Refused, code="REQUEST_IN_USE"):
     """A request that is drafted again while its first transfer may still pay, or has paid."""
 
     message = "request {request} is already transfer {transfer}, which is {status}"
-    hint = "One request pays once. Withdraw that transfer first, or have a new request signed that replaces it."
+    hint = (
+        "One request pays once. Go on with that transfer: custody transfer show TRANSFER. Or withdraw it first, or "
+        "have a new request signed that replaces it."
+    )
     request: str
     transfer: str
     status: str

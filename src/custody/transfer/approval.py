@@ -115,7 +115,10 @@ class ApprovalTwice(Refused, code="APPROVAL_TWICE"):
     """A second approval by one officer, or an old one sent again."""
 
     message = "{officer} has already spoken on this transfer"
-    hint = "One person counts once: ask another officer."
+    hint = (
+        "One person counts once. If it is this very word that was entered before, nothing is left to do with it: "
+        "custody transfer show TRANSFER lists who has spoken. Else ask another officer."
+    )
     officer: str
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from custody.apps.commands.telling import ask_underway, tell_progress, warn_dropped, warn_of_theft
+from custody.apps.commands.telling import ask_underway, tell_progress, warn_dropped, warn_of_theft, warn_unread
 from custody.apps.coordinator import coordinator
 from custody.apps.terminal import Verb, output
 from custody.apps.views.coin import (
@@ -94,9 +94,16 @@ def observe(*, height: int | None, ahead: int) -> None:
         seen = work.custodian.observe(tell_progress(), None if height is None else Since(height, ahead))
         # Before the node is asked again, which may fail: the alarm must not.
         warn_of_theft(seen)
+        warn_unread(seen)
         underway = ask_underway(work.custodian.underway)
     counts = Counter(str(each) for each in seen.added)
     output().emit(
-        {"height": seen.height, "added": dict(counts), "underway": underway_data(underway)}, observation_text(seen)
+        {
+            "height": seen.height,
+            "added": dict(counts),
+            "unread_blocks": {"first": seen.unread[0], "last": seen.unread[-1]} if seen.unread else None,
+            "underway": underway_data(underway),
+        },
+        observation_text(seen),
     )
     warn_dropped(underway or ())

@@ -43,6 +43,17 @@ def warn_of_theft(seen: Observation) -> None:
         output().talk("A spend that is no transfer's was taken back: its block is no longer part of the chain.")
 
 
+def warn_unread(seen: Observation) -> None:
+    """Say where coins may be that this look could not find, and what finds them."""
+    if seen.unread:
+        output().talk(
+            f"NOT READ: a deposit far ahead has blocks {seen.unread[0]} to {seen.unread[-1]} looked through once more, "
+            "and the node has pruned them. Coins at addresses that nobody gave out may stand there unseen.\n"
+            "See whether there are any: custody coin reconcile. If so, have a node look that keeps old blocks: "
+            f"custody observe --from {seen.unread[0]}"
+        )
+
+
 def warn_stuck(found: Sequence[Stuck]) -> None:
     """Say loudly what cannot be sent for want of a coin, and what can be done."""
     for each in found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from custody.apps.commands.telling import tell_progress, warn_of_theft
+from custody.apps.commands.telling import tell_progress, warn_of_theft, warn_unread
 from custody.apps.coordinator import OpenCoordinator, coordinator
 from custody.apps.terminal import JsonValue, Verb, output
 from custody.apps.unspent import Owner, differences, owners
@@ -122,7 +122,9 @@ def _at_one_block(work: OpenCoordinator, ahead: int) -> tuple[History, UtxoScan,
     """
     height = 0
     for _ in range(_LOOKS):
-        warn_of_theft(work.custodian.observe(tell_progress()))
+        seen = work.custodian.observe(tell_progress())
+        warn_of_theft(seen)
+        warn_unread(seen)
         history = work.custodian.history()
         known = owners(history, ahead)
         found = work.chain.scan(known.keys())

@@ -31,7 +31,7 @@ from custody.errors import BackendError, CustodyError
 from custody.history.state import State
 from custody.history.tables import newest_freeze
 from custody.log import Frontier
-from custody.ports import Clock, FileMissing, StationDamaged, Untrusted
+from custody.ports import Clock, FileMissing, FileUnusable, StationDamaged, Untrusted
 from custody.record import MAX_RECORD, Digest, Record, RecordInvalid, RecordNotCanonical, Text, tagged_hash
 from custody.units import Count
 
@@ -118,16 +118,32 @@ class Desk:
             FileUnusable: the folder cannot be used, or others may write in it.
         """
         create_directory(self.folder)
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = self._lock()
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StationBusy(path=shown(self.folder)) from None
             remove_leftovers(self.folder)
             yield
         finally:
             os.close(descriptor)
+
+    def _lock(self) -> int:
+        """The file that whoever works with the folder holds; closing it lets go.
+
+        Raises:
+            StationBusy, FileUnusable: as `alone`.
+        """
+        path = self.folder / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                raise
+        except BlockingIOError:
+            raise StationBusy(path=shown(self.folder)) from None
+        except OSError as error:
+            raise FileUnusable(path=shown(path), reason=error.strerror or type(error).__name__) from None
+        return descriptor
 
     @contextmanager
     def _own(self, path: Path, what: str, then: str) -> Iterator[None]:
