@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from custody.bitcoin.curve import is_public_key
 from custody.bitcoin.script import OutputType, OutputTypeRefused, output_type, script_of
 from custody.charter.makers import CosignerDevice, refuse_concentration
-from custody.charter.people import Person, Role, Witness, refuse_shared_keys
+from custody.charter.people import CosignerName, Person, Role, Witness, refuse_shared_keys
 from custody.charter.rules import MAX_PAYEES, MAX_RULES, MAX_VAULTS, AllowRule, ApprovalsRule, FeeRule, Rule
 from custody.envelope import MAX_SIGNATURES, Envelope, check_type, unsafe_payload, verify
 from custody.errors import InvalidInput, Refused
@@ -113,21 +113,24 @@ OWN_INDEXES: Final = 100
 """So many addresses of each branch of each vault are compared with the payees'."""
 
 
-def _is_empty(devices: tuple[CosignerDevice, ...]) -> bool:
-    return not devices
+_Said = TypeVar("_Said", CosignerDevice, CosignerName)
 
 
-def _in_order(devices: tuple[CosignerDevice, ...]) -> tuple[CosignerDevice, ...]:
-    if any(a.fingerprint >= b.fingerprint for a, b in itertools.pairwise(devices)):
+def _is_empty(said: tuple[_Said, ...]) -> bool:
+    return not said
+
+
+def _in_order(said: tuple[_Said, ...]) -> tuple[_Said, ...]:
+    if any(a.fingerprint >= b.fingerprint for a, b in itertools.pairwise(said)):
         raise ValueError("expected in the order of their fingerprints, each once")
-    return devices
+    return said
 
 
 class CharterVault(Record):
     """A vault under its name: descriptor text, birthday, and the depth at which its deposits count.
 
-    `devices` stand in the order of their fingerprints, one for each cosigner. Where none is stated the field is not
-    written, so that charters from before it keep their bytes, their digest and their signatures.
+    `devices` and `cosigners` stand in the order of their fingerprints, one for each cosigner. Where none is stated the
+    field is not written, so that charters from before it keep their bytes, their digest and their signatures.
     """
 
     kind: ClassVar[str] = "charter-vault"
@@ -139,6 +142,9 @@ class CharterVault(Record):
     max_inputs: Annotated[Count, Field(ge=1, le=700)] = 250
     devices: Annotated[
         tuple[CosignerDevice, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty, max_length=MAX_KEYS)
+    ] = ()
+    cosigners: Annotated[
+        tuple[CosignerName, ...], AfterValidator(_in_order), Field(exclude_if=_is_empty, max_length=MAX_KEYS)
     ] = ()
 
     def device_of(self, fingerprint: bytes) -> CosignerDevice | None:
@@ -312,7 +318,7 @@ class _Index:
         """The vault of `entry`."""
         found = self._vaults.get(entry.name)
         if found is None:
-            found = self._vaults[entry.name] = _parsed(entry.descriptor, self._network, entry.birthday)
+            found = self._vaults[entry.name] = _parsed(entry, self._network)
         return found
 
     def by_id(self, vault_id: bytes) -> tuple[CharterVault, Vault] | None:
@@ -330,15 +336,18 @@ class _Index:
         return None if name is None else (self.entries[name], self._vaults[name])
 
 
-_KNOWN: Final[weakref.WeakValueDictionary[tuple[str, Network, int], Vault]] = weakref.WeakValueDictionary()
+_KNOWN: Final[weakref.WeakValueDictionary[tuple[object, ...], Vault]] = weakref.WeakValueDictionary()
 """Every vault that some charter of this process holds: the same charter, read from another file, parses nothing."""
 
 
-def _parsed(descriptor: str, network: Network, birthday: int) -> Vault:
-    text = (descriptor, network, birthday)
+def _parsed(entry: CharterVault, network: Network) -> Vault:
+    text = (entry.descriptor, network, entry.birthday, *((each.fingerprint, each.shown) for each in entry.cosigners))
     found = _KNOWN.get(text)
     if found is None:
-        found = _KNOWN[text] = Vault.parse(descriptor, network, birthday=birthday)
+        found = Vault.parse(entry.descriptor, network, birthday=entry.birthday)
+        if entry.cosigners:
+            found = found.with_names({each.fingerprint: each.shown for each in entry.cosigners})
+        _KNOWN[text] = found
     return found
 
 
@@ -384,6 +393,9 @@ def _check_twins(charter: Charter) -> None:
         [Named("institution", charter.institution)],
         # Under two names that read alike, one maker would be counted as two.
         [Named("makers", each) for each in sorted({d.maker for vault in charter.vaults for d in vault.devices})],
+        [Named("sites", each) for each in sorted({c.site for vault in charter.vaults for c in vault.cosigners})],
+        # One person may hold a key of several vaults, and is called the same in each.
+        *([*own, *(Named("cosigners", each.name) for each in vault.cosigners)] for vault in charter.vaults),
     )
 
 
@@ -403,22 +415,23 @@ def _check_vaults(charter: Charter) -> None:
             problem = f"has the same addresses as vault {names[script]}"
             raise CharterInvalid(where=f"vault {entry.name}", problem=problem)
         names[script] = entry.name
-        _check_devices(charter, entry)
+        _check_cosigners(charter, entry)
 
 
-def _check_devices(charter: Charter, entry: CharterVault) -> None:
-    """Makers are stated of all of a vault's cosigners or of none, and no maker's devices are enough to sign."""
-    if not entry.devices:
-        return
+def _check_cosigners(charter: Charter, entry: CharterVault) -> None:
+    """Makers and names are stated of all of a vault's cosigners or of none; no maker's devices are enough to sign."""
     vault = charter.vault(entry.name)
-    stated = {each.fingerprint for each in entry.devices}
     cosigners = {each.fingerprint for each in vault.cosigners}
-    where = f"vault {entry.name}, devices"
-    if unknown := sorted(stated - cosigners):
-        raise CharterInvalid(where=where, problem=f"{unknown[0].hex()} is no cosigner's fingerprint")
-    # With one left out, its maker would be the one that nobody counts.
-    if missing := sorted(cosigners - stated):
-        raise CharterInvalid(where=where, problem=f"nothing is said of the device of cosigner {missing[0].hex()}")
+    for what, stated in (
+        ("devices", {each.fingerprint for each in entry.devices}),
+        ("cosigners", {each.fingerprint for each in entry.cosigners}),
+    ):
+        where = f"vault {entry.name}, {what}"
+        if unknown := sorted(stated - cosigners):
+            raise CharterInvalid(where=where, problem=f"{unknown[0].hex()} is no cosigner's fingerprint")
+        # With one left out, its maker would be the one that nobody counts.
+        if stated and (missing := sorted(cosigners - stated)):
+            raise CharterInvalid(where=where, problem=f"nothing is said of cosigner {missing[0].hex()}")
     refuse_concentration(entry.name, vault.threshold, entry.devices)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from custody.errors import InvalidInput
-from custody.record import SORTED, Digest, Record
+from custody.record import SORTED, Digest, Fingerprint, Record
 from custody.vault.keys import PublicText
 
 
@@ -57,6 +57,21 @@ class Witness(Record):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9./-]{0,99}$")]
     key: Digest
+
+
+class CosignerName(Record):
+    """Who holds a vault's key, and where; `fingerprint` is the cosigner's (4 bytes). The key signs whatever it says."""
+
+    kind: ClassVar[str] = "cosigner-name"
+
+    fingerprint: Fingerprint
+    name: PublicText
+    site: PublicText
+
+    @property
+    def shown(self) -> str:
+        """Name and site."""
+        return f"{self.name}, {self.site}"
 
 
 def refuse_shared_keys(holders: Iterable[tuple[str, bytes]]) -> None:

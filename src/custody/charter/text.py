@@ -129,18 +129,20 @@ class _Reader:
         if at.table == "payee" and "type" not in entry:
             entry["type"] = "vault" if "vault" in entry else "address"
         with self.places.within(at):
-            if "devices" in entry:
-                where = f"{at.table}.devices"
-                raise CharterInvalid(where=where, problem="write one [[vault.device]] table for each")
+            for name, plural in _WITHIN.items():
+                if plural in entry:
+                    where = f"{at.table}.{plural}"
+                    raise CharterInvalid(where=where, problem=f"write one [[vault.{name}]] table for each")
             _refuse_unknown(_called(at), at.written, _FIELDS[kind], self.places, at)
         self._convert(at, kind, entry)
         if at.table == "payee":
             with self.places.within(at, "address"):
                 self._check_address(entry)
         self._check_roles(at, entry)
-        if "device" in entry:
-            with self.places.within(at, "device"):
-                entry["devices"] = _devices_of(entry.pop("device"))
+        for name, plural in _WITHIN.items():
+            if name in entry:
+                with self.places.within(at, name):
+                    entry[plural] = _within_vault(name, entry.pop(name))
         for name in ("roles", "vaults", "payees"):
             listed = entry.get(name)
             if isinstance(listed, list):
@@ -210,13 +212,13 @@ def _refuse_unknown(
                 raise CharterInvalid(where=what, problem=_unknown(name, "field of it", known))
 
 
-def _devices_of(written: object) -> list[dict[str, object]]:
-    """A vault's devices as the record has them: makers under their one name, in the order of fingerprints."""
-    devices = [{**_DEFAULTS["device"], **each} for each in _tables("vault.device", written)]
-    for each in devices:
+def _within_vault(name: str, written: object) -> list[dict[str, object]]:
+    """What is said of each cosigner of a vault, in the order of fingerprints; makers under their one name."""
+    entries = [{**_DEFAULTS.get(name, {}), **each} for each in _tables(f"vault.{name}", written)]
+    for each in entries:
         if isinstance(each.get("maker"), str):
             each["maker"] = maker_called(str(each["maker"]))
-    return sorted(devices, key=lambda each: str(each.get("fingerprint")))
+    return sorted(entries, key=lambda each: str(each.get("fingerprint")))
 
 
 def _sats(given: object) -> int:
@@ -242,6 +244,8 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "max_rate": _rate,
 }
 """How what people write in a field becomes what the record has there."""
+_WITHIN: Final = {"device": "devices", "cosigner": "cosigners"}
+"""Tables within a vault's, and the record's lists of them."""
 _RULES: Final[Mapping[str, type[Record]]] = {
     "allow": AllowRule,
     "approvals": ApprovalsRule,
@@ -252,7 +256,7 @@ _FIELDS: Final[Mapping[str, Sequence[str]]] = {
     "": (*(each for each in Charter.model_fields if each not in _LISTS.values()), *_LISTS),
     "person": tuple(Person.model_fields),
     "witness": tuple(Witness.model_fields),
-    "vault": (*(each for each in CharterVault.model_fields if each != "devices"), "device"),
+    "vault": (*(each for each in CharterVault.model_fields if each not in _WITHIN.values()), *_WITHIN),
     "payee": (*AddressPayee.model_fields, "vault"),
     **{name: tuple(rule.model_fields) for name, rule in _RULES.items()},
 }

@@ -14,7 +14,7 @@ from custody.backends.keyfile import LEAST_TEST_COST, KeyFileSigner, create_mast
 from custody.bitcoin.script import address, p2wpkh
 from custody.charter.document import AddressPayee, Charter, CharterVault, Payee, VaultPayee
 from custody.charter.makers import CosignerDevice
-from custody.charter.people import Person, Role, Witness
+from custody.charter.people import CosignerName, Person, Role, Witness
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule, Rule
 from custody.envelope import Ed25519Signer, Envelope, sign
 from custody.log import Frontier, SignedCheckpoint
@@ -73,6 +73,15 @@ def _vault_at(
         origin, key = signer.account_key(account_path(script_type, account))
         cosigners.append(Cosigner(name, origin, key))
     return Vault.create(threshold, tuple(cosigners), script_type, Network.REGTEST, birthday)
+
+
+def names_of(vault: Vault, sites: tuple[str, ...]) -> tuple[CosignerName, ...]:
+    """What a charter says of who the vault's cosigners are, and of where each is, in turn."""
+    named = (
+        CosignerName(fingerprint=each.fingerprint, name=each.name, site=site)
+        for each, site in zip(vault.cosigners, sites, strict=False)
+    )
+    return tuple(sorted(named, key=lambda each: each.fingerprint))
 
 
 def devices_of(vault: Vault, makers: tuple[str, ...], *, is_deterministic: bool) -> tuple[CosignerDevice, ...]:
@@ -154,6 +163,8 @@ class Setting:
     """Names of payees beyond the usual four; the rule on known payees allows them."""
     makers: tuple[str, ...] = ()
     """Of each cosigner's device, in the order of `cosigners`; not stated when there are none."""
+    sites: tuple[str, ...] = ()
+    """Where each cosigner is, in their order; then the charter says who they are, too."""
     is_deterministic: bool = False
     """Said of every device whose maker is stated."""
     more_vaults: int = 0
@@ -241,6 +252,7 @@ def _charter_vaults(setting: Setting, reserve: Vault, signers: dict[str, KeyFile
             confirmations=setting.confirmations,
             max_inputs=setting.max_inputs,
             devices=devices_of(vault, setting.makers, is_deterministic=setting.is_deterministic),
+            cosigners=names_of(vault, setting.sites),
         )
         for account, vault in enumerate((reserve, *more))
     )

@@ -351,7 +351,7 @@ def combine(drafted: Draft, vault: Vault, signed: Sequence[SignedPsbt], now: int
         raise SignaturesMissing(
             given=len(tally.acted),
             threshold=tally.threshold,
-            missing=", ".join(fingerprint.hex() for fingerprint in tally.missing),
+            missing=vault.shown(tally.missing),
         )
     chosen = tally.acted[: tally.threshold]
     first = {each.cosigner: each for each in reversed(signed)}

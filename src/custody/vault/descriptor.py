@@ -18,7 +18,8 @@ import itertools
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from operator import itemgetter
 from typing import Annotated, ClassVar, Final, Self
@@ -331,6 +332,18 @@ class Vault:
             _check_steps(steps, f"key {position + 1}")
         return cls(threshold, tuple(cosigners), script_type, network, birthday, internal_key)
 
+    def with_names(self, names: Mapping[bytes, str]) -> Self:
+        """The same vault, its cosigners called so, by fingerprint (4 bytes); nothing is derived again.
+
+        Raises:
+            TextForbidden: a name could lie on a screen.
+        """
+        found = copy(self)
+        called = tuple(replace(each, name=names.get(each.fingerprint, "")) for each in self.cosigners)
+        object.__setattr__(found, "cosigners", called)
+        object.__setattr__(found, "_memo", {})  # it says who holds which key
+        return found
+
     @property
     def quorum(self) -> Quorum[bytes]:
         """The cosigners as fingerprints, to count who has signed."""
@@ -339,6 +352,11 @@ class Vault:
     def find_cosigner(self, fingerprint: bytes) -> Cosigner | None:
         """The cosigner whose master key has `fingerprint` (4 bytes), or None."""
         return next((each for each in self.cosigners if each.fingerprint == fingerprint), None)
+
+    def shown(self, fingerprints: Iterable[bytes]) -> str:
+        """Cosigners (4 bytes each) for a screen, with their names; a stranger by the fingerprint alone."""
+        named = {each.fingerprint: each.shown for each in self.cosigners}
+        return ", ".join(named.get(each, each.hex()) for each in fingerprints)
 
     def cosigner_of(self, fingerprint: bytes) -> Cosigner:
         """The cosigner whose master key has `fingerprint` (4 bytes).

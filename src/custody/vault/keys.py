@@ -298,6 +298,11 @@ class Cosigner:
         """How messages call this cosigner: by name and fingerprint."""
         return f"cosigner {self.name} {self.fingerprint.hex()}".replace("  ", " ")
 
+    @property
+    def shown(self) -> str:
+        """How screens show this cosigner: by fingerprint, and by name if there is one."""
+        return f"{self.fingerprint.hex()} ({self.name})" if self.name else self.fingerprint.hex()
+
     def expression(self) -> str:
         """The canonical key expression: origin, then xpub."""
         return f"{self.origin}{self.key}"

@@ -61,6 +61,13 @@ max_inputs = 250                        # as many as the signing devices take in
 # model = "Coldcard Mk4, firmware 5.4"
 # is_deterministic = true               # it signs by RFC 6979: stations ask it twice for each transfer, and compare
 
+# Who holds each key, and where: one table for each cosigner of the vault above, or none at all. Screens show both.
+#
+# [[vault.cosigner]]
+# fingerprint = "73c5da0a"
+# name = "Saule"
+# site = "Astana"
+
 # --- payees: an address outside, or one of the vaults above (paid at its next unused address, never a chosen one).
 
 [[payee]]

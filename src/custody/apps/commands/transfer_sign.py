@@ -143,10 +143,12 @@ def combine(*, transfer_id: str, files: tuple[str, ...]) -> None:
     """
     desk = coordinator()
     with desk.work() as work:
-        found = find_transfer(transfer_id, work.custodian.history())
+        history = work.custodian.history()
+        found = find_transfer(transfer_id, history)
+        vault = history.proposal(history.transfer(found)).vault
         for path in files:
             signed = work.custodian.receive(found, read_psbt_file(read_psbt(path, MAX_FILE)))
-            output().talk(f"{shown(path)}: signed by {', '.join(each.cosigner.hex() for each in signed)}")
+            output().talk(f"{shown(path)}: signed by {vault.shown(each.cosigner for each in signed)}")
         signatures = advance(work, found)
     output().emit(signatures_data(signatures), lambda: signatures_text(signatures))
     tell_next(desk, signatures.transfer, signatures.history)

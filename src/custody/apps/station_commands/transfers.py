@@ -171,18 +171,18 @@ def sign(  # noqa: PLR0913 - as above
     with place.alone():
         answer = place.station.sign(given, signer, asking)
     write_output(out, answer.psbt.to_psbt().serialize())
-    cosigner = signer.fingerprint.hex()
+    who = found.vault.shown([signer.fingerprint])
     count = sum(len(each.signatures) for each in answer.signed)
     output().emit(
         {
             **examination_data(found),
             "file": out,
-            "cosigner": cosigner,
+            "cosigner": signer.fingerprint.hex(),
             "signatures": count,
             "asked": answer.asked.value,
         },
         f"transfer {found.transfer_id.hex()}\n"
-        f"  signed by {cosigner} on {counted(count, 'input')}{_ASKED[answer.asked]}; written to {shown(out)}",
+        f"  signed by {who} on {counted(count, 'input')}{_ASKED[answer.asked]}; written to {shown(out)}",
     )
     output().next_step(
         f"carry {shown(out)} to the coordinator: custody transfer combine {found.transfer_id.hex()[:12]} {shown(out)}"
@@ -197,7 +197,11 @@ def _device(name: str, found: Examination, *, is_emulator: bool) -> Signer:
     """
     signer = device_signer(name, found.vault, is_emulator=is_emulator)
     notes = signer.notes(found.psbt.to_psbt())
-    output().talk("\n".join((f"{signer.device} signs as {signer.fingerprint.hex()}", *(f"  {each}" for each in notes))))
+    output().talk(
+        "\n".join(
+            (f"{signer.device} signs as {found.vault.shown([signer.fingerprint])}", *(f"  {each}" for each in notes))
+        )
+    )
     return signer
 
 

@@ -65,7 +65,7 @@ def _vault(entry: CharterVault, vault: Vault) -> list[str]:
     lines = table(
         (
             ("signers", f"{vault.threshold} of {len(vault.cosigners)}, script {vault.script_type}"),
-            ("keys", ", ".join(each.fingerprint.hex() for each in vault.cosigners)),
+            ("keys", ", ".join(each.shown for each in vault.cosigners)),
             ("deposits", f"count from {entry.confirmations} confirmations on, found from block {entry.birthday} on"),
             ("coins", f"at most {entry.max_inputs} in one transfer"),
             ("id", vault.id.hex()),
@@ -139,6 +139,7 @@ def charter_data(charter: Charter, missing: tuple[str, ...]) -> Data:
                 "id": charter.vault(entry.name).id.hex(),
                 "first_address": charter.vault(entry.name).address(Branch.RECEIVE, 0),
                 "makers_stated": bool(entry.devices),
+                "cosigners": [each.model_dump(mode="json") for each in entry.cosigners],
             }
             for entry in charter.vaults
         ],

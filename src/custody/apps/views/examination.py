@@ -197,7 +197,7 @@ def _signatures(found: Examination) -> list[str]:
     return [
         f"{INDENT}{vault.threshold} of {len(vault.cosigners)} cosigners must sign",
         *table(
-            (each.fingerprint.hex(), "has signed, says this log" if each.fingerprint in signed else "not in this log")
+            (each.shown, "has signed, says this log" if each.fingerprint in signed else "not in this log")
             for each in vault.cosigners
         ),
     ]

@@ -26,13 +26,14 @@ class Signatures:
 def signatures_text(signatures: Signatures) -> str:
     """Whose signatures there are, for a person."""
     transfer, tally = signatures.transfer, signatures.tally
-    signers = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
+    vault = signatures.history.proposal(transfer).vault
+    signers = vault.shown(tally.acted) or "nobody yet"
     rows = [
         ("state", status_text(transfer)),
         ("signed by", f"{signers} ({len(tally.acted)} of {tally.threshold})"),
     ]
     if not tally.is_met:
-        rows.append(("may still", ", ".join(each.hex() for each in tally.missing)))
+        rows.append(("may still", vault.shown(tally.missing)))
     if transfer.verified is not None:
         rows.append(("judged by", ", ".join(("our own check", *transfer.verified.judges))))
         rows.append(("txid", txid(transfer.verified.txid)))

@@ -168,8 +168,7 @@ def _signatures(transfer: Transfer, history: History) -> list[str]:
         return []
     vault = history.proposal(transfer).vault
     tally = signed_tally(vault, transfer.signed)
-    signed = ", ".join(each.hex() for each in tally.acted) or "nobody yet"
-    missing = ", ".join(each.hex() for each in tally.missing)
+    signed, missing = vault.shown(tally.acted) or "nobody yet", vault.shown(tally.missing)
     lines = [f"{INDENT}{len(tally.acted)} of {tally.threshold} cosigners ({signed})"]
     return lines if tally.is_met or not transfer.is_live else [*lines, f"{INDENT}these may still sign: {missing}"]
 

@@ -14,6 +14,7 @@ from custody.charter.makers import CosignerDevice
 from custody.history.holdings import balance
 from custody.history.questions import History
 from custody.vault.descriptor import Branch, Vault
+from custody.vault.keys import Cosigner
 from custody.words import show_words
 
 _UNKNOWN: Final = "?"
@@ -90,10 +91,14 @@ def vault_text(entry: CharterVault, vault: Vault, history: History) -> str:
     return screen(
         block(f"Vault {entry.name}, network {vault.network}", table(rows)),
         in_words(vault.id),
-        block("Cosigners", [f"{INDENT}{each.expression()}" for each in vault.cosigners]),
+        block("Cosigners", [f"{INDENT}{_named(each)}" for each in vault.cosigners]),
         block("Devices", devices_of(entry)),
         block("Descriptor", [f"{INDENT}{vault.descriptor}"]),
     )
+
+
+def _named(cosigner: Cosigner) -> str:
+    return f"{cosigner.expression()}{f'  {cosigner.name}' if cosigner.name else ''}"
 
 
 def vault_data(charter: Charter, entry: CharterVault, history: History) -> Data:
@@ -112,6 +117,7 @@ def vault_data(charter: Charter, entry: CharterVault, history: History) -> Data:
         "confirmations": entry.confirmations,
         "max_inputs": entry.max_inputs,
         "devices": [each.model_dump(mode="json") for each in entry.devices],
+        "cosigner_names": [each.model_dump(mode="json") for each in entry.cosigners],
         "next_receive": history.next_index(vault.id, Branch.RECEIVE),
         "next_change": history.next_index(vault.id, Branch.CHANGE),
         "balance": balance(history, vault.id),
