@@ -217,3 +217,19 @@ def test_what_the_template_says_of_devices_is_taken_once_it_is_filled_in(office,
     )
     Path(written).write_text(text.replace(commented, f"{tables}\n".replace('"Ledger"', '"Cold Card"')))
     office.refuses("VENDOR_CONCENTRATION", "charter", "new", written, "-o", office.path("one-maker.json"))
+
+
+def test_what_the_template_says_of_cosigners_is_taken_once_it_is_filled_in(office, written):
+    text = Path(written).read_text()
+    commented = text[text.index("# [[vault.cosigner]]") : text.index("# Who made the devices")]
+    table = "\n".join(line.removeprefix("# ") for line in commented.splitlines())
+    prints = [each.fingerprint.hex() for each in office.cast.vault.cosigners]
+    names = ("Saule", "Erlan", "Aru")
+    tables = (table.replace("73c5da0a", each).replace("Saule", name) for each, name in zip(prints, names, strict=True))
+    Path(written).write_text(text.replace(commented, "\n".join((*tables, ""))))
+    office.does("charter", "new", written, "-o", office.path("named.json"))
+    shown = office.does("charter", "show", office.path("named.json"))["charter"]["vaults"][0]["cosigners"]
+    said = {each["fingerprint"]: (each["name"], each["site"]) for each in shown}
+    assert said == {each: (name, "Astana") for each, name in zip(prints, names, strict=True)}
+    told = office.types("charter", "show", office.path("named.json")).stdout
+    assert all(f"{each} ({name}, Astana)" in " ".join(told.split()) for each, name in zip(prints, names, strict=True))

@@ -7,6 +7,7 @@ from custody.apps.views.examination import examination_screen
 from custody.apps.views.transfer import transfer_text
 from custody.charter.document import Charter
 from custody.charter.text import parse_charter
+from custody.examine.evidence import Stage
 from custody.record import canonical
 from custody.testing.asserts import refuses
 from custody.testing.cast import Setting, make_cast
@@ -106,11 +107,10 @@ def test_every_screen_about_cosigners_says_who_they_are(begin):
     transfer_id = story.authorized()
     with refuses("SIGNATURES_MISSING") as caught:
         story.custodian.combine(transfer_id)
-    assert caught.error.missing == story.cast.vault.shown(each.fingerprint for each in story.cast.vault.cosigners)
     assert all(each in caught.error.missing for each in SHOWN)
     story.custodian.receive(transfer_id, story.signature(transfer_id, 0))
     shown = transfer_text(story.transfer(transfer_id), story.history(), 0)
     assert f"1 of 2 cosigners ({SHOWN[0]})" in shown
     assert all(each in shown for each in SHOWN[1:])
-    found = story.stations[1].examine(story.custodian.evidence(transfer_id))
+    found = story.stations[1].examine(story.custodian.evidence(transfer_id), Stage.SIGN)
     assert all(each in examination_screen(found, 0) for each in SHOWN)

@@ -52,6 +52,13 @@ birthday = 0                            # first block that can hold a coin of it
 confirmations = 6                       # depth at which a deposit counts and a transfer is settled
 max_inputs = 250                        # as many as the signing devices take in one transaction
 
+# Who holds each key, and where: one table for each cosigner of the vault above, or none at all. Screens show both.
+#
+# [[vault.cosigner]]
+# fingerprint = "73c5da0a"
+# name = "Saule"
+# site = "Astana"
+
 # Who made the devices: one table for each cosigner of the vault above, or none at all. custody vault create --device
 # prints them. One maker's devices must not be enough to sign; a key in a file is made by "software".
 #
@@ -60,13 +67,6 @@ max_inputs = 250                        # as many as the signing devices take in
 # maker = "coinkite"
 # model = "Coldcard Mk4, firmware 5.4"
 # is_deterministic = true               # it signs by RFC 6979: stations ask it twice for each transfer, and compare
-
-# Who holds each key, and where: one table for each cosigner of the vault above, or none at all. Screens show both.
-#
-# [[vault.cosigner]]
-# fingerprint = "73c5da0a"
-# name = "Saule"
-# site = "Astana"
 
 # --- payees: an address outside, or one of the vaults above (paid at its next unused address, never a chosen one).
 
