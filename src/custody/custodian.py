@@ -198,11 +198,16 @@ class Custodian:
 
         Never one that was given out before, nor one that was seen to be paid already.
         """
+        (issued,) = self.issue_addresses(vault_name, [expected])
+        return issued
+
+    def issue_addresses(self, vault_name: str, expected: Sequence[ExpectedDeposit]) -> tuple[Issued, ...]:
+        """The same for several deposits, in their order: an address for each, or none at all."""
         height = seen_height(self._outside.views, self._outside.clock.now())
         with self._work() as work:
             vault = work.history.charter.vault(vault_name)
-            index = work.issue(vault.id, expected, height)
-        return Issued(vault_name, index, vault.address(Branch.RECEIVE, index))
+            indexes = [work.issue(vault.id, each, height) for each in expected]
+        return tuple(Issued(vault_name, index, vault.address(Branch.RECEIVE, index)) for index in indexes)
 
     def release_coin(self, paper: CoinReleasePaper) -> CoinRelease:
         """Let a quarantined coin be spent like any other, on an officer's signed word.

@@ -382,3 +382,66 @@ def test_a_payer_is_not_misled(issued):
     forged.write_text(Path(card).read_text().replace('"threshold":2', '"threshold":1'))
     issued.refused_at("payer", "DIGEST_MISMATCH", "verify-statement", first, forged, "--words", words)
     issued.refused_at(OFFICERS[0], "CARD_MISMATCH", "inspect", forged)
+
+
+def listed_in(office, *lines: str) -> str:
+    path = office.new_path("deposits.csv")
+    Path(path).write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_many_addresses_are_issued_in_one_step_in_the_order_in_which_they_are_asked_for(office):
+    office.set_up()
+    vault = office.cast.vault
+    same = office.does(*office.address_for("case 17"), "--count", 3)["addresses"]
+    assert [(each["index"], each["address"]) for each in same] == [(at, vault.address(0, at)) for at in range(3)]
+    rows = ("payer,purpose,class", "Ministry of Justice,case 17,seized", '"Mint, State",may 2026,mined', "A,b,bought")
+    listed = office.does("vault", "address", "reserve", "--from", listed_in(office, *rows))["addresses"]
+    assert [(each["index"], each["payer"], each["purpose"], each["class"]) for each in listed] == [
+        (3, "Ministry of Justice", "case 17", "seized"),
+        (4, "Mint, State", "may 2026", "mined"),
+        (5, "A", "b", "bought"),
+    ]
+    assert [each["issued_before"] for each in listed] == [[0, 1, 2], [], []]
+    given = office.does("vault", "addresses", "reserve")["addresses"]
+    assert [each["payer"] for each in given] == [DEPOSITOR] * 4 + ["Mint, State", "A"]
+    shown = office.types("vault", "address", "reserve", "--from", listed_in(office, *rows))
+    assert "[Mint, State]" in shown.stdout
+    assert vault.address(0, 8) in shown.stdout
+    assert "Ministry of Justice was given index 0, 1, 2, 3 for this before" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "said"),
+    [
+        ((), "CSV_UNREADABLE", "line 1 "),
+        (("payer,purpose,class",), "CSV_UNREADABLE", "line 2 "),
+        (("payer,class,purpose", "A,b,c"), "CSV_UNREADABLE", "should be payer,purpose,class"),
+        (("payer,purpose,class", "A,b,c", "A,b"), "CSV_UNREADABLE", "line 3 "),
+        (("payer,purpose,class", "A,,c"), "CSV_UNREADABLE", "line 2 of the deposits file lacks its purpose"),
+        (("payer;purpose;class", "A;b;c"), "CSV_SEPARATOR", "semicolons"),
+        (("payer,purpose,class", "=A1,b,c"), "CSV_FORMULA", "line 2 "),
+        (("payer,purpose,class", "A,b\u202e,c"), "TEXT_FORBIDDEN", "in line 2 "),
+        (("payer,purpose,class", "A,b,c", "A,b,Seized"), "CLASS_INVALID", "Seized"),
+        (("payer,purpose,class", *["A,b,c"] * 501), "DEPOSITS_TOO_MANY", "line 502 "),
+    ],
+)
+def test_a_file_of_deposits_is_read_strictly_and_issues_all_or_none(office, lines, code, said):
+    office.set_up()
+    message = office.refuses(code, "vault", "address", "reserve", "--from", listed_in(office, *lines))
+    assert said in message
+    assert office.does("vault", "addresses", "reserve")["addresses"] == []
+
+
+def test_a_wrong_class_is_told_with_its_line(office):
+    office.set_up()
+    path = listed_in(office, "payer,purpose,class", "A,b,c", "A,b,Seized")
+    assert "where: line 3 of the deposits file" in office.types("vault", "address", "reserve", "--from", path).stderr
+
+
+def test_what_a_file_says_is_not_said_beside_it(office):
+    office.set_up()
+    path = listed_in(office, "payer,purpose,class", "A,b,c")
+    for more in (("--count", 2), ("--payer", "B"), ("--class", "mined")):
+        assert office.types("vault", "address", "reserve", "--from", path, *more).exit_code == 2
+    assert office.types(*office.address_for("x"), "--count", 501).exit_code == 2

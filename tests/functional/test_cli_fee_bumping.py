@@ -97,3 +97,14 @@ def test_without_a_log_it_must_be_said_what_a_replacement_is_for(office):
     assert paper["kind"] == "request"
     both = office.types("transfer", "request", "--speed-up", transfer, "--consolidate", *offline, "-o", out)
     assert both.exit_code == 2
+
+
+def test_a_fee_rate_is_read_in_sat_per_vbyte_too(office):
+    office.funded()
+    request = office.requested()
+    office.refuses("RATE_INVALID", "transfer", "draft", request, "--feerate", "fast")
+    office.refuses("RATE_INVALID", "transfer", "draft", request, "--feerate", "7.5")
+    office.refuses("RATE_FINE", "transfer", "draft", request, "--feerate", "7.1234sat/vB")
+    office.refuses("RATE_RANGE", "transfer", "draft", request, "--feerate", "0")
+    office.refuses("RATE_RANGE", "transfer", "draft", request, "--long-term-feerate", "0sat/vB")
+    assert office.does("transfer", "draft", request, "--feerate", "7.5 sat/vB")["fee_rate"] == 7_500

@@ -106,7 +106,7 @@ def test_nothing_is_signed_for_a_list_that_is_wrong(office):
     refuses("FILE_TOO_LARGE", "--pay-csv", path)
     assert "line 3" in refuses("PAYMENT_PAYEE", "--pay-csv", listed(office, {SUPPLIER: 5_000, "Nobody": 1_000}))
     path.write_text("payee;amount\nSupplier;5000\n")
-    refuses("PAYMENTS_SEPARATOR", "--pay-csv", path)
+    refuses("CSV_SEPARATOR", "--pay-csv", path)
     assert office.does("transfer", "list") == {"requests": [], "transfers": [], "before": None, "frozen_by": None}
 
 

@@ -48,7 +48,7 @@ def test_digits_that_only_look_so_are_no_amount(amount):
 
 @pytest.mark.parametrize("header", ["payee,amount\u202e", "payee,\x1b[8mamount"])
 def test_a_header_that_lies_is_shown_with_its_escapes(header):
-    with refuses("PAYMENTS_FILE") as caught:
+    with refuses("CSV_UNREADABLE") as caught:
         parse_payments(f"{header}\nSupplier,5000\n".encode(), CHARTER)
     assert str(caught.error).isprintable()
 
@@ -62,7 +62,7 @@ def test_a_private_key_in_any_cell_is_refused_and_not_shown():
 
 
 def test_a_cell_without_end_is_refused():
-    with refuses("PAYMENTS_FILE") as caught:
+    with refuses("CSV_UNREADABLE") as caught:
         parse_payments(f'{BEGIN}Supplier,5000\n"{"x" * 900_000}'.encode(), CHARTER)
     assert len(str(caught.error)) < 200
 

@@ -1,74 +1,31 @@
 """Whom does a file of payments pay, and how much? A CSV with the columns payee and amount, read strictly.
 
-1. UTF-8 (a byte order mark may stand before it), commas between the columns, fields quoted where they hold one (RFC
-   4180). The first line is `payee,amount`; each further line is one payment. No line is blank.
+1. Its form is strict (`csv_file`). Each line is one payment.
 2. A payee is a name of the charter, letter by letter, and stands once: a second line for it is more often a mistake
    than meant. An amount is in sats, or in BTC with its unit, as for `--pay`.
-3. Every refusal names the line. Nothing is guessed, left out or put right: what is not read in full is not read.
 
 The sum is for whoever asks to compare with a number that came another way: `check_total`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
-from custody.apps.views.layout import bitcoin, counted, sats
+from custody.apps.commands.csv_file import CsvForm, shown_cell
+from custody.apps.views.layout import bitcoin, sats
 from custody.apps.views.request import total_of
 from custody.charter.document import Charter
 from custody.errors import InvalidInput, Refused
-from custody.record import TextForbidden, check_text
 from custody.transfer.request import MAX_PAYMENTS, RequestedPayment
 from custody.units import MAX_MONEY, AmountInvalid, AmountRange, parse_amount
-from custody.vault.keys import refuse_secrets
 
-MAX_PAYMENTS_FILE: Final = 1_000_000
-"""Bytes of the longest file read: five hundred payees take a tenth of it."""
-HEADER: Final = ("payee", "amount")
-_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
-# What a spreadsheet computes: it begins so, or is what stands where that failed.
-_FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-](?!\s*[0-9.])|#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!))")
-_SHOWN: Final = 60
-_COMMAS: Final = "a name that holds a comma stands in quotes, and an amount holds none"
-
-
-class PaymentsUnreadable(InvalidInput, code="PAYMENTS_FILE"):
-    """A file of payments that has another form."""
-
-    message = "line {line} of the payments file {problem}"
-    hint = (
-        "Save it as CSV in UTF-8, separated by commas, without blank lines: first payee,amount, then a line a payment "
-        "such as Supplier,0.25 BTC or Supplier,25000000 (sats)."
-    )
-    line: int
-    problem: str
-
-
-class PaymentsSeparator(InvalidInput, code="PAYMENTS_SEPARATOR"):
-    """Columns that something else than a comma separates, as spreadsheets of many countries write them."""
-
-    message = "line {line} of the payments file separates its columns by {found}, not by commas"
-    hint = (
-        "Export it again with the comma as separator of columns and the point in amounts. Do not replace the separator "
-        "by hand: a decimal comma would then cut amounts in two."
-    )
-    line: int
-    found: str
-
-
-class PaymentFormula(InvalidInput, code="PAYMENT_FORMULA"):
-    """A cell that a spreadsheet computes, so that what it says depends on who opens it."""
-
-    message = "line {line} of the payments file holds a formula, or the failure of one: {shown}"
-    hint = "Paste the cells as values in the spreadsheet and export it again. Look where the formula came from."
-    line: int
-    shown: str
+_FORM: Final = CsvForm(
+    "payments file",
+    ("payee", "amount"),
+    "Supplier,0.25 BTC or Supplier,25000000 (sats)",
+    "a name that holds a comma stands in quotes, and an amount holds none",
+)
 
 
 class PaymentPayee(InvalidInput, code="PAYMENT_PAYEE"):
@@ -130,43 +87,32 @@ class ControlTotalDiffers(Refused, code="CONTROL_TOTAL"):
     expected: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One payment as it stands in the file: the number of its first line, and its two fields."""
-
-    number: int
-    payee: str
-    amount: str
-
-
 def parse_payments(data: bytes, charter: Charter) -> tuple[RequestedPayment, ...]:
     """The payments in `data`, a CSV file, in its order, to payees of `charter`.
 
     Raises:
-        PaymentsUnreadable, PaymentsSeparator: it has another form.
-        PaymentPayee, PaymentTwice, PaymentAmount, PaymentFormula, TextForbidden: a line is wrong.
+        CsvUnreadable, CsvSeparator: it has another form.
+        PaymentPayee, PaymentTwice, PaymentAmount, CsvFormula, TextForbidden: a line is wrong.
         PaymentsTooMany, PaymentsTotal: there are too many lines, or sats.
         SecretMaterial: private material anywhere in it.
     """
-    text = _text(data)
     known = {each.name for each in charter.payees}
     paid: dict[str, int] = {}
     payments: list[RequestedPayment] = []
     total = 0
-    for line in _lines(text):
+    for row in _FORM.rows(data):
         if len(payments) == MAX_PAYMENTS:
-            raise PaymentsTooMany(line=line.number, most=MAX_PAYMENTS)
-        payee = _payee(line, known)
+            raise PaymentsTooMany(line=row.line, most=MAX_PAYMENTS)
+        written, amount_written = row.fields
+        payee = _payee(row.line, written, known)
         if payee in paid:
-            raise PaymentTwice(line=line.number, payee=payee, first=paid[payee])
-        paid[payee] = line.number
-        amount = _amount(line)
+            raise PaymentTwice(line=row.line, payee=payee, first=paid[payee])
+        paid[payee] = row.line
+        amount = _amount(row.line, amount_written)
         total += amount
         if total > MAX_MONEY:
-            raise PaymentsTotal(line=line.number, total=sats(total))
+            raise PaymentsTotal(line=row.line, total=sats(total))
         payments.append(RequestedPayment(payee=payee, amount=amount))
-    if not payments:
-        raise PaymentsUnreadable(line=2, problem="should be the first payment, and there is none")
     return tuple(payments)
 
 
@@ -185,83 +131,23 @@ def _both(amount: int) -> str:
     return f"{bitcoin(amount)} ({sats(amount)})"
 
 
-def _text(data: bytes) -> str:
-    refuse_secrets(data, where="payments file")
-    if data.startswith(_UTF_16):
-        raise PaymentsUnreadable(line=1, problem="is UTF-16 and not UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PaymentsUnreadable(line=data.count(b"\n", 0, error.start) + 1, problem="is not UTF-8") from None
-
-
-def _lines(text: str) -> Iterator[_Line]:
-    """The payments, each with the number of the line that it begins in."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    number = 1
-    try:
-        for fields in reader:
-            if number == 1:
-                _check_header(fields, text)
-            else:
-                yield _line(number, fields)
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise PaymentsUnreadable(line=number, problem=f"is not CSV: {error}") from None
-    if number == 1:
-        raise PaymentsUnreadable(line=1, problem="should be payee,amount, and the file is empty")
-
-
-def _check_header(fields: list[str], text: str) -> None:
-    if tuple(each.strip(" ").lower() for each in fields) == HEADER:
-        return
-    first = text.partition("\n")[0]
-    for mark, found in _OTHER_SEPARATORS.items():
-        if mark in first and "," not in first:
-            raise PaymentsSeparator(line=1, found=found)
-    raise PaymentsUnreadable(line=1, problem=f"should be payee,amount and is {_shown(first)}")
-
-
-def _line(number: int, fields: list[str]) -> _Line:
-    if len(fields) == len(HEADER):
-        return _Line(number, *fields)
-    if not any(each.strip() for each in fields):
-        raise PaymentsUnreadable(line=number, problem="is blank")
-    if len(fields) == 1:
-        found = next((name for mark, name in _OTHER_SEPARATORS.items() if mark in fields[0]), None)
-        if found is not None:
-            raise PaymentsSeparator(line=number, found=found)
-    raise PaymentsUnreadable(
-        line=number, problem=f"has {counted(len(fields), 'column')} and not {len(HEADER)}; {_COMMAS}"
-    )
-
-
-def _payee(line: _Line, known: set[str]) -> str:
-    name = line.payee.strip(" ")
+def _payee(line: int, written: str, known: set[str]) -> str:
+    name = written.strip(" ")
     if name in known:
         return name
     if not name:
-        raise PaymentsUnreadable(line=line.number, problem="names no payee")
-    try:
-        check_text(name)
-    except TextForbidden as error:
-        raise TextForbidden(what=f"in line {line.number} of the payments file {error.what}", at=error.at) from None
-    if _FORMULA.match(name):
-        raise PaymentFormula(line=line.number, shown=_shown(name))
-    raise PaymentPayee(line=line.number, shown=_shown(name))
+        raise _FORM.unreadable(line, "names no payee")
+    _FORM.check_text(line, name)
+    _FORM.refuse_formula(line, name)
+    raise PaymentPayee(line=line, shown=shown_cell(name))
 
 
-def _amount(line: _Line) -> int:
-    if _FORMULA.match(line.amount):
-        raise PaymentFormula(line=line.number, shown=_shown(line.amount))
+def _amount(line: int, written: str) -> int:
+    _FORM.refuse_formula(line, written)
     try:
-        amount = parse_amount(line.amount)
+        amount = parse_amount(written)
     except (AmountInvalid, AmountRange) as error:
-        raise PaymentAmount(line=line.number, problem=str(error)) from None
+        raise PaymentAmount(line=line, problem=str(error)) from None
     if amount == 0:
-        raise PaymentAmount(line=line.number, problem="an amount of 0 pays nothing")
+        raise PaymentAmount(line=line, problem="an amount of 0 pays nothing")
     return amount
-
-
-def _shown(text: str) -> str:
-    return ascii(text[:_SHOWN])

@@ -34,6 +34,7 @@ from custody.transfer.approval import Approval, Withdrawal, WithdrawalPaper
 from custody.transfer.request import NONCE_SIZE, ReasonAnnex
 from custody.transfer.selection import LONG_TERM_RATE
 from custody.transfer.state import Status, Transfer
+from custody.units import parse_rate, show_rate
 from custody.words import show_words
 
 
@@ -41,19 +42,17 @@ from custody.words import show_words
 @click.argument("request_id", metavar="REQUEST")
 @click.option(
     "--feerate",
-    type=click.IntRange(1),
-    metavar="SAT_PER_KVB",
-    help="Fee rate, at least what the node takes; otherwise its estimate.",
+    metavar="RATE",
+    help="Fee rate, such as 12.5sat/vB or 12500 (sat/kvB), at least what the node takes; otherwise its estimate.",
 )
 @click.option(
     "--long-term-feerate",
-    type=click.IntRange(1),
-    metavar="SAT_PER_KVB",
-    default=LONG_TERM_RATE,
+    metavar="RATE",
+    default=show_rate(LONG_TERM_RATE),
     show_default=True,
     help="What a coin could be spent for another time: one worth no more is left alone.",
 )
-def draft(*, request_id: str, feerate: int | None, long_term_feerate: int) -> None:
+def draft(*, request_id: str, feerate: str | None, long_term_feerate: str) -> None:
     """Make the transaction for a request, and apply the rules.
 
     Chooses coins, holds them, and decides. A denied draft ends at once, frees its coins and exits with 4. Without
@@ -62,14 +61,16 @@ def draft(*, request_id: str, feerate: int | None, long_term_feerate: int) -> No
     A payment takes few coins. A sweep takes the most valuable that fit, a consolidation the smallest; what stays is
     said, and why. No transfer takes a coin that is quarantined (custody coin list).
     """
+    rate = None if feerate is None else parse_rate(feerate, least=1)
+    long_term = parse_rate(long_term_feerate, least=1)
     desk = coordinator()
     with desk.work() as work:
         history = work.custodian.history()
         found = find_request(request_id, history)
         transfer_id, chosen = _unfinished(history, found), None
         if transfer_id is None:
-            chosen = rate_for(work.chain.relay, feerate)
-            transfer_id = work.custodian.draft(found, chosen.rate, long_term_feerate).transfer_id
+            chosen = rate_for(work.chain.relay, rate)
+            transfer_id = work.custodian.draft(found, chosen.rate, long_term).transfer_id
         decision = work.custodian.decide(transfer_id)
         history = work.custodian.history()
         transfer = history.transfer(transfer_id)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import click
 
-from custody.apps.commands.payments_file import MAX_PAYMENTS_FILE, check_total, parse_payments
+from custody.apps.commands.csv_file import MAX_CSV
+from custody.apps.commands.payments_file import check_total, parse_payments
 from custody.apps.coordinator import IdInvalid, coordinator, find_transfer, open_own_key, own_clock
 from custody.apps.files import FileKind, read_alone, read_foreign, read_signed, refuse_existing
 from custody.apps.keys import KeyNotListed
@@ -267,7 +268,7 @@ def _wanted(  # noqa: PLR0913 - one for each option
 def _payments(wanted: Wanted, charter: Charter) -> tuple[RequestedPayment, ...]:
     if wanted.list_file is None:
         return wanted.payments
-    data = read_foreign(wanted.list_file, MAX_PAYMENTS_FILE, FileKind.UNKNOWN, "a list of payments")
+    data = read_foreign(wanted.list_file, MAX_CSV, FileKind.UNKNOWN, "a list of payments")
     return parse_payments(data, charter)
 
 
