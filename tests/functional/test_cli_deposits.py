@@ -143,6 +143,7 @@ def test_what_nobody_was_to_send_is_quarantined_and_counted_apart(office):
     assert office.does("coin", "balance")["vaults"]["reserve"] == totals
     assert "quarantined: not-issued" in office.types("coin", "list").stdout
     assert "quarantined" in office.types("coin", "balance").stdout
+    assert "0.30001000 BTC of it, until an officer releases it" in office.types("vault", "show", "reserve").stdout
     office.refuses("INSUFFICIENT_FUNDS", "transfer", "draft", office.requested("--pay", "Supplier=0.7 BTC"))
 
 

@@ -145,3 +145,34 @@ def test_a_witness_that_can_be_asked_is_brought_along_by_itself(monkeypatch):
         assert story.history().size > 3 * 2
         evidence = story.custodian.evidence(transfer.transfer_id)
         assert story.witnesses[0].state.size == SignedCheckpoint.parse(evidence.checkpoint).checkpoint.size
+
+
+def test_what_was_taken_in_before_is_said_to_be_nothing_new(office):
+    office.funded()
+    request, cosigned = office.new_path("checkpoint.json"), office.new_path("cosigned.txt")
+    office.does("log", "checkpoint", "-o", request)
+    office.trusted_by(WITNESS)
+    named = ("--first", "--key", office.key(WITNESS), "--name", WITNESS, "-o", cosigned)
+    office.at_station(WITNESS, "witness", request, *named)
+    first, again = (office.types("log", "cosign", cosigned) for _ in range(2))
+    assert ("nothing in it was new" in first.stderr, "nothing in it was new" in again.stderr) == (False, True)
+    assert office.does("log", "cosign", cosigned)["is_new"] is False
+    assert [office.does("log", "seal")["is_new"] for _ in range(2)] == [True, False]
+    assert "sealed already" in office.types("log", "seal").stdout
+    out = office.new_path("log.jsonl")
+    office.does("log", "export", "--for-stations", "-o", out)
+    office.trusted_by("Aigerim")
+    first, again = (office.types_at("Aigerim", "catch-up", out) for _ in range(2))
+    assert ("nothing in it was new" in first.stderr, "nothing in it was new" in again.stderr) == (False, True)
+
+
+def test_a_folder_and_an_empty_file_are_told_as_themselves(office, tmp_path):
+    office.set_up()
+    empty = tmp_path / "empty.json"
+    empty.write_bytes(b" \n")
+    for whose in ("Aigerim",):
+        folder = office.types_at(whose, "inspect", str(tmp_path))
+        assert (folder.exit_code, "FILE_IS_FOLDER" in folder.stderr) == (3, True)
+        told = office.types_at(whose, "inspect", str(empty))
+        assert (told.exit_code, "is empty; this command needs" in told.stderr) == (3, True)
+    office.refuses("FILE_IS_FOLDER", "log", "cosign", str(tmp_path))

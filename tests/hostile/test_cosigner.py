@@ -203,6 +203,12 @@ def test_a_field_of_the_device_s_own_is_refused(receives, honest, where, field):
         receives(changed(honest, where, 0, (field, b"what a seed would fit in" * 2)))
 
 
+@pytest.mark.parametrize(("where", "at"), [("global", 0), ("input", 0), ("input", 1), ("output", 1)])
+def test_words_of_a_seed_in_such_a_field_are_said_to_be_that_wherever_it_stands(receives, honest, where, at):
+    with refuses("SECRET_MATERIAL"):
+        receives(changed(honest, where, at, (b"\xfc\x04evil\x00", b"zoo " * 11 + b"wrong")))
+
+
 def test_what_a_device_leaves_out_is_not_missed(receives, honest):
     # Many devices give back signatures only: nothing but signatures is taken anyway.
     bare = honest

@@ -54,6 +54,7 @@ class Mutant:
     function: str
     first_line: int
     line: int
+    last_line: int
     column: int
     change: str
     number: int
@@ -69,10 +70,27 @@ class Mutant:
 def mutants_of(path: Path) -> list[Mutant]:
     """Every mutant of the functions in a file."""
     return [
-        Mutant(path, name, first, node.lineno, node.col_offset, words, number, around)
+        Mutant(path, name, first, node.lineno, node.end_lineno or node.lineno, node.col_offset, words, number, around)
         for number, (name, first, around, (node, words, _)) in enumerate(_changes(ast.parse(path.read_bytes())))
         if isinstance(node, ast.expr | ast.stmt)
     ]
+
+
+def made_at_import(path: Path) -> frozenset[str]:
+    """The functions of a file that its own statements call while it is loaded, and those that these call.
+
+    A change of one comes too late: what it made is there already. What it made is proved by whoever uses it.
+    """
+    tree = ast.parse(path.read_bytes())
+    functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
+    reached: set[str] = set()
+    waiting: list[ast.AST] = [each for each in tree.body if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    while waiting:
+        calls = (each.func for each in ast.walk(waiting.pop()) if isinstance(each, ast.Call))
+        named = {each.id for each in calls if isinstance(each, ast.Name)} & functions.keys()
+        waiting += [functions[each] for each in named - reached]
+        reached |= named
+    return frozenset(reached)
 
 
 def code_of(mutant: Mutant, filename: str) -> CodeType:

@@ -33,8 +33,11 @@ class Reached:
     def by(self, mutant: Mutant) -> list[str]:
         """The tests that reach the change: one of each file in turn, its own file and the fastest first."""
         lines = self._of(mutant.path)
-        first, last = mutant.around
-        names = lines.get(mutant.line) or set().union(*(lines.get(each, set()) for each in range(first, last + 1)))
+        # Of an expression over several lines, a test may run some only; of a statement, whoever noted it knows best.
+        own, around = range(mutant.line, mutant.last_line + 1), range(mutant.around[0], mutant.around[1] + 1)
+        names = next(
+            filter(None, (set().union(*(lines.get(each, set()) for each in part)) for part in (own, around))), set()
+        )
         files: dict[str, list[str]] = defaultdict(list)
         for name in sorted(names & self.took.keys(), key=lambda each: (self.took[each], each)):
             files[name.partition("::")[0]].append(name)

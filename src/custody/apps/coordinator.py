@@ -11,7 +11,7 @@ still is looked up here too, before a command and after it, so that every answer
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -137,6 +137,11 @@ class Coordinator:
     def history(self) -> History:
         """The history as of now, under the pinned charter."""
         return Logbook(self.store, self.settings.charter, _salt).read()
+
+    def notes(self, sizes: Iterable[int]) -> dict[int, str | None]:
+        """The checkpoints that are kept of the log at these sizes, with whoever has signed them."""
+        with self.store.read() as view:
+            return {each: view.checkpoint(each) for each in sizes}
 
     def witnessed_size(self) -> int:
         """Entries under the newest checkpoint that is kept here, if enough witnesses stand under it; else 0."""

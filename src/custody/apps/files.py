@@ -67,6 +67,7 @@ class FileKind(StrEnum):
     LOG = "the log for stations"
     SNAPSHOT = "a snapshot for stations"
     PSBT = "a PSBT"
+    EMPTY = "empty"
     UNKNOWN = "nothing that this program knows"
 
     @property
@@ -128,7 +129,10 @@ def kind_of(data: bytes) -> FileKind:
         return FileKind.PSBT
     if alone := _TYPE.match(data):
         return _ALONE.get(alone[1].decode("ascii"), FileKind.UNKNOWN)
-    if data.lstrip()[:1] == b"{":
+    begins = data.lstrip()[:1]
+    if not begins:
+        return FileKind.EMPTY
+    if begins == b"{":
         signed = _PAYLOAD_TYPE.search(data)
         return FileKind.UNKNOWN if signed is None else _by_payload_type(signed[1].decode("ascii"))
     return FileKind.CHECKPOINT if _NOTE_SIGNATURE in data[: 64 * 1024] else FileKind.UNKNOWN
@@ -192,7 +196,7 @@ def read_foreign(path: str, cap: int, expected: FileKind, what: str = "") -> byt
 
     def refuse(data: bytes) -> None:
         found = kind_of(data)
-        if found not in {expected, FileKind.UNKNOWN}:
+        if found not in {expected, FileKind.UNKNOWN, FileKind.EMPTY}:
             raise wrong_file(path, found, what or expected)
 
     return _read(path, cap, refuse)

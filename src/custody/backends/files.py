@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from custody.ports import FileExists, FileMissing, FileTooLarge, FileUnusable
+from custody.ports import FileExists, FileIsFolder, FileMissing, FileTooLarge, FileUnusable
 
 
 def read_file(path: Path, cap: int) -> bytes:
@@ -183,7 +183,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise _unusable(path, error) from None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise FileIsFolder(path=_shown(path))
+        if not stat.S_ISREG(mode):
             raise FileUnusable(path=_shown(path), reason="it is not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
             yield file

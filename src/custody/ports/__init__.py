@@ -26,6 +26,7 @@ from custody.ports.chain import (
 )
 from custody.ports.station import (
     FileExists,
+    FileIsFolder,
     FileMissing,
     FileTooLarge,
     FileUnusable,
@@ -65,6 +66,7 @@ __all__ = [
     "ChangedMeanwhile",
     "Clock",
     "FileExists",
+    "FileIsFolder",
     "FileMissing",
     "FileTooLarge",
     "FileUnusable",

@@ -61,6 +61,14 @@ class FileMissing(InvalidInput, code="FILE_MISSING"):
     path: str
 
 
+class FileIsFolder(InvalidInput, code="FILE_IS_FOLDER"):
+    """A folder where a file was expected."""
+
+    message = "{path} is a folder, not a file"
+    hint = "Give a file in it, or several one after the other."
+    path: str
+
+
 class FileTooLarge(InvalidInput, code="FILE_TOO_LARGE"):
     """A file larger than anything it could rightly hold."""
 

@@ -53,7 +53,7 @@ def envelope_of(kind: str) -> bytes:
         (b'{"body":{"draft":{', FileKind.UNKNOWN),
         (b'{"checkpoint":"', FileKind.UNKNOWN),
         (b'{"line":"{\\"payloadType\\":\\"application/vnd.custody.charter.v1+json\\"}"}', FileKind.UNKNOWN),
-        (b"", FileKind.UNKNOWN),
+        (b"", FileKind.EMPTY),
         (b"#!/bin/sh", FileKind.UNKNOWN),
         (b'{"other":1}', FileKind.UNKNOWN),
     ],
@@ -70,9 +70,9 @@ def test_every_record_that_travels_alone_is_a_kind_of_file():
     assert len(kinds) == len(files._ALONE)
 
 
-def test_every_kind_but_three_has_a_command_that_takes_it():
+def test_every_kind_but_four_has_a_command_that_takes_it():
     nowhere = {each for each in FileKind if not each.taken_by}
-    assert nowhere == {FileKind.WITHDRAWAL, FileKind.DOCUMENT, FileKind.UNKNOWN}
+    assert nowhere == {FileKind.WITHDRAWAL, FileKind.DOCUMENT, FileKind.EMPTY, FileKind.UNKNOWN}
 
 
 def test_a_key_file_given_for_a_charter_is_named_and_where_it_goes_said(key_file):

@@ -196,8 +196,13 @@ def test_a_position_that_does_not_exist_cannot_be_shown():
 @pytest.mark.parametrize("count", [0, MAX_TRANSACTIONS + 1, 2**32 - 1])
 def test_a_count_that_no_block_has_is_refused(count):
     a, b = leaves(2)
-    with refuses("TX_OUT_PROOF"):
+    with refuses("TX_OUT_PROOF") as caught:
         TxOutProof.parse(assemble(ground(merkle_root([a, b])), count, [a, b], b"\x05"))
+    assert caught.error.what == f"a block cannot have {count} transactions"
+    # As many as there can be are refused for something else.
+    with refuses("TX_OUT_PROOF") as caught:
+        TxOutProof.parse(assemble(ground(merkle_root([a, b])), MAX_TRANSACTIONS, [a, b], b"\x05"))
+    assert "cannot have" not in caught.error.what
 
 
 def test_a_proof_without_work_is_refused():

@@ -12,7 +12,17 @@ from custody.examine.shown import needed_size
 from custody.history import kinds, lists, tables
 from custody.history.entry import COORDINATOR, Needed
 from custody.history.fold import fold
-from custody.history.holdings import balance, coins, held_by, holding, holdings, spendable
+from custody.history.holdings import (
+    balance,
+    coins,
+    held_by,
+    holding,
+    holdings,
+    past_height,
+    spendable,
+    still_free,
+    unspent,
+)
 from custody.history.questions import History
 from custody.history.relations import members, refuse_drafted
 from custody.history.state import State
@@ -648,3 +658,20 @@ def test_a_holding_is_found_by_its_outpoint(told):
         assert holding(told.whole, each.outpoint) == each
         assert each.deposit.outpoint == each.outpoint
         assert each.deposit.coin.amount == each.amount
+
+
+def test_a_coin_is_free_while_it_is_mature_whole_and_nobody_else_s(told):
+    vault, history = told.cast.vault.id, told.after(kinds.DRAFTED)
+    free = {coin.outpoint: coin for coin in coins(history, vault)}
+    for outpoint, coin in free.items():
+        is_held = outpoint in told.draft.outpoints
+        assert still_free(history, vault, coin, frozenset()) is not is_held
+        assert still_free(history, vault, coin, frozenset([told.transfer_id]))
+        assert not still_free(history, vault, replace(coin, amount=coin.amount + 1), frozenset([told.transfer_id]))
+    before = told.after(kinds.DEPOSIT_SEEN)
+    (seen,) = [each for each in unspent(before, vault) if not each.is_mature]
+    assert not still_free(before, vault, seen.deposit.coin, frozenset())
+
+
+def test_before_any_past_is_closed_nothing_is_older_than_the_charter(told):
+    assert past_height(told.after(kinds.CHARTER_ADOPTED)) == -1

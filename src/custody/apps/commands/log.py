@@ -82,15 +82,18 @@ def cosign(*, files: tuple[str, ...]) -> None:
 
     Give every witness's file, at once or one after the other: cosignatures on the same checkpoint are joined.
     """
-    with coordinator().work() as work:
+    desk = coordinator()
+    with desk.work() as work:
         charter = work.custodian.history().charter
         given = [
             SignedCheckpoint.parse(read_text(path, MAX_CHECKPOINT, "the checkpoint's file", FileKind.CHECKPOINT))
             for path in files
         ]
+        sizes = {each.checkpoint.size for each in given}
+        before = desk.notes(sizes)
         # A later file of the same checkpoint answers with the cosignatures of the earlier ones as well.
         kept = [names_of(work.custodian.showing.cosigned(each), charter) for each in given]
-    checkpoint, names = given[-1].checkpoint, kept[-1]
+    checkpoint, names, is_new = given[-1].checkpoint, kept[-1], desk.notes(sizes) != before
     is_enough = len(names) >= charter.witness_threshold
     needed = f"{len(names)} of {charter.witness_threshold} needed"
     output().emit(
@@ -100,9 +103,12 @@ def cosign(*, files: tuple[str, ...]) -> None:
             "witnesses": names,
             "threshold": charter.witness_threshold,
             "is_enough": is_enough,
+            "is_new": is_new,
         },
         f"checkpoint of {checkpoint.size} entries, cosigned by {', '.join(names) or 'no witness'} ({needed})",
     )
+    if not is_new:
+        output().talk("nothing in it was new: all of this was taken in before")
     if is_enough:
         output().next_step("go on with what needed it: custody transfer evidence, or custody transfer release")
 

@@ -20,10 +20,13 @@ def seal() -> None:
     new is of a state that was sealed.
     """
     with coordinator().work() as work:
+        before = work.custodian.history().size
         sealed = work.custodian.seal()
+    is_new = sealed.size >= before
     rows = [("entries", str(sealed.size)), ("state", sealed.state.hex())]
     output().emit(
-        {"size": sealed.size, "state": sealed.state.hex()}, lambda: "\n".join(("The state is sealed", *table(rows)))
+        {"size": sealed.size, "state": sealed.state.hex(), "is_new": is_new},
+        lambda: "\n".join(("The state is sealed" if is_new else "The state was sealed already", *table(rows))),
     )
     output().next_step(
         "have the log cosigned, and shown to officers' stations (custody log export --for-stations, custody-station "

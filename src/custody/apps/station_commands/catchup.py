@@ -82,6 +82,8 @@ def catch_up(*, file: str, is_confirmed: bool) -> None:
         },
         lambda: "\n".join(("This station has taken in the log", *table(rows))),
     )
+    if taken.state.size == before:
+        output().talk("nothing in it was new: this station had seen all of it before")
     output().next_step(f"evidence for this machine: custody transfer evidence ID --since {taken.state.size} -o FILE")
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import tomli_w
 
 from custody.apps.views.charter import devices_of
+from custody.apps.views.coin import totals_of
 from custody.apps.views.layout import INDENT, Data, bitcoin, block, in_words, screen, table
 from custody.charter.document import Charter, CharterVault
 from custody.charter.makers import CosignerDevice
@@ -80,9 +81,12 @@ def vaults_table(history: History) -> str:
 
 def vault_text(entry: CharterVault, vault: Vault, history: History) -> str:
     """One vault of the charter for a person."""
+    ((_, totals),) = totals_of(history, entry.name)
+    shut = totals["quarantined"]
     rows = [
         ("signers", f"{vault.threshold} of {len(vault.cosigners)}, script {vault.script_type}"),
         ("holds", bitcoin(balance(history, vault.id))),
+        *([("quarantined", f"{bitcoin(shut)} of it, until an officer releases it")] if shut else []),
         ("next address", f"index {history.next_index(vault.id, Branch.RECEIVE)}"),
         ("next change", f"index {history.next_index(vault.id, Branch.CHANGE)}"),
         ("deposits", f"count from {entry.confirmations} confirmations on, found from block {entry.birthday} on"),
