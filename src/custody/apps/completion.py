@@ -53,6 +53,7 @@ _BY_METAVAR: Final[Mapping[str, Kind | str]] = {
     "STATEMENT": _FILE,
     "TOML": _FILE,
     "TRANSFER": Kind.TRANSFER,
+    "VAULT": Kind.VAULT,
     "[ID] FILE...": _FILE,
     "[PSBT]...": _FILE,
 }

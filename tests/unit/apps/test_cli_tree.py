@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from custody.apps import cli, station
+from custody.apps.completion import kind_of
 from custody.apps.terminal import Lazy, LazyGroup, Verb
 from custody.units import Network
 
@@ -94,3 +95,27 @@ def test_no_command_takes_a_passphrase_as_an_argument():
     for parameter in COMMANDS:
         names = {option for each in load(parameter.values[1]).params for option in each.opts}
         assert not names & {"--passphrase", "--password", "--seed", "--mnemonic", "--secret"}
+
+
+TYPED_FREELY = frozenset(
+    ("ADDRESS", "AMOUNT", "DATE", "HEX", "KEY", "LABEL", "NAME", "RATE", "TEXT", "TXID:N", "[TXID:N]", "TYPE[=PATH]")
+    + ("URL", "address", "amount", "name", "words")
+)
+"""What people type that no shell can offer, by how it is called in the help, else by its own name."""
+
+
+def test_every_text_that_is_typed_is_offered_by_the_shell_or_known_to_be_free():
+    free = set()
+    for program in (cli.program, station.program):
+        for parameter in leaves(program):
+            path, lazy = parameter.values
+            context = click.Context(program, info_name=program.name)
+            for name in path[:-1]:
+                context = click.Context(click.Group(name), info_name=name, parent=context)
+            context = click.Context(load(lazy), info_name=path[-1], parent=context)
+            for each in load(lazy).params:
+                is_number = isinstance(each.type, click.types.IntParamType | click.Choice)
+                is_flag = isinstance(each, click.Option) and each.is_flag
+                if not is_number and not is_flag and kind_of(each, context) is None:
+                    free.add(each.metavar or each.name)
+    assert free == TYPED_FREELY
