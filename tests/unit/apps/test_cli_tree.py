@@ -98,7 +98,25 @@ def test_no_command_takes_a_passphrase_as_an_argument():
 
 
 TYPED_FREELY = frozenset(
-    "ADDRESS AMOUNT DATE HEX KEY LABEL NAME RATE TEXT TXID:N [TXID:N] TYPE[=PATH] URL address amount name words".split()
+    [
+        "ADDRESS",
+        "AMOUNT",
+        "DATE",
+        "HEX",
+        "KEY",
+        "LABEL",
+        "NAME",
+        "RATE",
+        "TEXT",
+        "TXID:N",
+        "[TXID:N]",
+        "TYPE[=PATH]",
+        "URL",
+        "address",
+        "amount",
+        "name",
+        "words",
+    ]
 )
 """What people type that no shell can offer, by how it is called in the help, else by its own name."""
 
