@@ -373,6 +373,8 @@ def _check_names(charter: Charter) -> None:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise CharterInvalid(where=f"{what} {twice[0]}", problem="stands twice")
+        if not all(map(str.strip, names)):
+            raise CharterInvalid(where=what, problem="one of them has no name")
         if names != sorted(names):
             raise CharterInvalid(where=what, problem="the record lists them in the order of their names")
     refuse_shared_keys(charter.signers())

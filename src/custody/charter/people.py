@@ -65,8 +65,8 @@ class CosignerName(Record):
     kind: ClassVar[str] = "cosigner-name"
 
     fingerprint: Fingerprint
-    name: PublicText
-    site: PublicText
+    name: Annotated[PublicText, Field(min_length=1)]
+    site: Annotated[PublicText, Field(min_length=1)]
 
     @property
     def shown(self) -> str:

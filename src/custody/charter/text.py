@@ -91,11 +91,11 @@ def _record_of(tree: Mapping[str, object], places: Places, told: Callable[[str],
     if isinstance(filled.get("coordinator"), str):
         with places.within(None, "coordinator"):
             filled["coordinator"] = parse_public_key(str(filled["coordinator"])).hex()
-    network = filled.get("network")
-    if isinstance(network, str) and network not in set(Network):
+    network = next((each for each in Network if each == filled.get("network")), None)
+    if network is None and "network" in filled:
         with places.within(None, "network"):
-            raise CharterInvalid(where="network", problem=_unknown(network, "network", Network))
-    reader = _Reader(Network(str(network)) if network in set(Network) else None, places, told)
+            raise CharterInvalid(where="network", problem=_unknown(filled["network"], "network", Network))
+    reader = _Reader(network, places, told)
     lists: dict[str, list[Entry]] = {}
     for singular, plural in _LISTS.items():
         written = enumerate(_tables(singular, tree.get(singular, [])))
@@ -166,7 +166,7 @@ class _Reader:
         if at.table != "rule":
             return at.table
         given = at.written.get("type")
-        if given not in _RULES:
+        if given not in tuple(_RULES):
             with self.places.within(at, "type"):
                 problem = "lacks its type" if given is None else _unknown(given, "type of rule", _RULES)
                 raise CharterInvalid(where=_called(at), problem=problem)
@@ -175,7 +175,7 @@ class _Reader:
     def _check_roles(self, at: Entry, entry: Mapping[str, object]) -> None:
         roles = entry.get("roles") if at.table == "person" else [entry["role"]] if "role" in entry else []
         for each in roles if isinstance(roles, list) else ():
-            if each not in set(Role):
+            if each not in tuple(Role):
                 with self.places.within(at, "roles" if at.table == "person" else "role"):
                     raise CharterInvalid(where=_called(at), problem=_unknown(each, "role", Role))
 

@@ -80,6 +80,14 @@ def with_rule(rule: Any) -> dict[str, Any]:
 
 
 WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "a person without a name": (
+        lambda: {"people": (GOOD.people[0].model_copy(update={"name": ""}), *GOOD.people[1:])},
+        "CHARTER_INVALID",
+    ),
+    "a rule without a name": (
+        lambda: {"rules": (GOOD.rules[0].model_copy(update={"name": ""}), *GOOD.rules[1:])},
+        "CHARTER_INVALID",
+    ),
     "a person twice": (lambda: {"people": (GOOD.people[0], *GOOD.people)}, "CHARTER_INVALID"),
     "people in another order": (lambda: {"people": GOOD.people[::-1]}, "CHARTER_INVALID"),
     "payees in another order": (lambda: {"payees": GOOD.payees[::-1]}, "CHARTER_INVALID"),

@@ -97,3 +97,35 @@ def test_a_rate_finer_than_a_charter_has_is_refused_where_it_stands():
         parse_charter(text)
     (note,) = caught.error.__notes__
     assert note.startswith(f"line {line_of(text, 'max_rate')}, [[rule]]")
+
+
+NUMBERS = ("max_outflow", "max_rate", "confirmations")
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[[]]", "[{}]", "{a = 1}", "true", '["regtest"]', '""', '" "'])
+@pytest.mark.parametrize(
+    "field",
+    [
+        'network = "regtest"', 'type = "limit"', 'roles = ["requester"]', 'role = "officer"', "count = 2",
+        "max_outflow = 500000000", "max_rate = 100000", 'vaults = ["reserve"]', 'name = "reserve"', 'name = "Dana"',
+        'payees = ["Tax office", "Supplier", "Reserve"]', f'key = "{DANA}"', "confirmations = 1",
+    ],
+)  # fmt: skip
+def test_whatever_stands_where_something_else_belongs_is_refused_by_name(field, value):
+    name = field.partition(" = ")[0]
+    if name not in NUMBERS:
+        with pytest.raises(CustodyError):
+            parse_charter(changed(field, f"{name} = 7"))
+    for text in (changed(field, f"{name} = {value}"), changed(field, f"{name} = 1\n{name} = {value}")):
+        with pytest.raises(CustodyError) as caught:
+            parse_charter(text)
+        assert caught.value.advice()
+
+
+@pytest.mark.parametrize("table", ["person", "witness", "vault", "payee", "rule", "vault.device", "vault.cosigner"])
+@pytest.mark.parametrize("written", ["[{}]", "[[{}]]\n[[{}]]", "[[{}]]\n[{}]", "{} = 7", '{} = [["a"]]', "{} = [[]]"])
+def test_a_table_of_another_form_is_refused_by_name(table, written):
+    text = changed("[[person]]", f"{written.replace('{}', table)}\n[[person]]")
+    with pytest.raises(CustodyError) as caught:
+        parse_charter(text)
+    assert caught.value.advice()
