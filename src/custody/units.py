@@ -136,7 +136,9 @@ def rate_of(fee: int, vbytes: int) -> int:
     return -(-fee * 1000 // vbytes)
 
 
-_AMOUNT = re.compile(r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?\s*(?P<unit>sat|sats|btc|BTC)?")
+_AMOUNT = re.compile(
+    r"(?P<whole>[0-9]{1,16})(?:\.(?P<part>[0-9]{1,8}))?\s*(?P<unit>sats?|btc)?", re.ASCII | re.IGNORECASE
+)
 
 
 def parse_amount(text: str) -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from custody.apps.views.charter import charter_screen
 from custody.apps.views.examination import examination_screen
-from custody.apps.views.transfer import transfer_text
+from custody.apps.views.transfer import transfer_data, transfer_text
 from custody.charter.document import Charter
 from custody.charter.text import parse_charter
 from custody.examine.evidence import Stage
@@ -118,3 +118,15 @@ def test_every_screen_about_cosigners_says_who_they_are(begin):
     assert all(each in shown for each in SHOWN[1:])
     found = story.stations[1].examine(story.custodian.evidence(transfer_id), Stage.SIGN)
     assert all(each in examination_screen(found, 0) for each in SHOWN)
+
+
+def test_programs_are_told_name_and_site_apart(begin):
+    story = begin(setting=Setting(sites=SITES))
+    told = transfer_data(story.transfer(story.authorized()), story.history(), 0)["cosigners"]
+    assert told == [
+        {"fingerprint": each.fingerprint.hex(), "name": each.name, "site": site}
+        for each, site in zip(story.cast.vault.cosigners, SITES, strict=True)
+    ]
+    plain = begin()
+    told = transfer_data(plain.transfer(plain.authorized()), plain.history(), 0)["cosigners"]
+    assert [(each["name"], each["site"]) for each in told] == [(None, None)] * 3

@@ -363,6 +363,8 @@ def _named(what: str, name: str, entries: Mapping[str, _Entry]) -> _Entry:
 
 
 def _check_names(charter: Charter) -> None:
+    if not charter.institution.strip():
+        raise CharterInvalid(where="institution", problem="is empty")
     for what, names in (
         ("person", [person.name for person in charter.people]),
         ("witness", [witness.name for witness in charter.witnesses]),

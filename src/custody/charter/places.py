@@ -49,10 +49,15 @@ class Places:
             raise
 
     def of(self, *values: object) -> Entry | None:
-        """The first entry that is called like one of these values of an error; else the first that names one."""
-        entries = [each for listed in self.lists.values() for each in listed]
-        called = (each for value in values for each in entries if each.name == value)
-        naming = (each for value in values for each in entries if any(ascii(one) == value for one in each.names()))
+        """The last entry that is called like one of these values of an error; else the last that names one.
+
+        Of two that cannot stand together the later is meant, which was added.
+        """
+        entries = [each for listed in self.lists.values() for each in listed][::-1]
+        called = (each for value in values[::-1] for each in entries if each.name == value)
+        naming = (
+            each for value in values[::-1] for each in entries if any(ascii(one) == value for one in each.names())
+        )
         return next(chain(called, naming), None)
 
 

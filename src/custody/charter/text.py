@@ -5,23 +5,25 @@ Keys may be hex, OpenSSH or PEM; lists may stand in any order; what has a defaul
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from custody.bitcoin.script import script_of
 from custody.bounds import LimitExceeded
 from custody.charter.document import DEFAULT_CONFIRMATIONS, AddressPayee, Charter, CharterInvalid, CharterVault
-from custody.charter.makers import maker_called
-from custody.charter.people import Person, Role, Witness
+from custody.charter.makers import CosignerDevice, maker_called
+from custody.charter.people import CosignerName, Person, Role, Witness
 from custody.charter.places import Entry, Places
 from custody.charter.rules import AllowRule, ApprovalsRule, FeeRule, LimitRule
 from custody.envelope import parse_public_key
 from custody.errors import CustodyError
 from custody.likely import did_you_mean
-from custody.record import Record, RecordInvalid, canonical
+from custody.record import Record, RecordInvalid, canonical, check_text
 from custody.toml import TomlInvalid, read_toml
-from custody.units import Network, check_amount, parse_amount, parse_rate
+from custody.units import Network, RateInvalid, check_amount, parse_amount, parse_rate
 from custody.vault.formats import own_descriptor
 from custody.vault.keys import refuse_secrets
 
@@ -54,8 +56,8 @@ def parse_charter(text: str, told: Callable[[str], None] = lambda _: None) -> Ch
         return Charter.from_bytes(data)
     except RecordInvalid as error:
         entry, name = _place_of(error.where, places)
-        missing = error.problem == _MISSING
-        refused = CharterInvalid(where=error.where, problem="is missing" if missing else error.problem)
+        where = error.where if entry is None else f"{_called(entry)}, {name}"
+        refused = CharterInvalid(where=where, problem=_problem(error.problem))
         places.note(refused, entry, name)
         raise refused from None
     except CharterInvalid as error:
@@ -67,7 +69,23 @@ def parse_charter(text: str, told: Callable[[str], None] = lambda _: None) -> Ch
 
 
 _LISTS: Final = {"person": "people", "witness": "witnesses", "vault": "vaults", "payee": "payees", "rule": "rules"}
-_MISSING: Final = "Field required"
+_PROBLEMS: Final = {
+    "Field required": "is missing",
+    "Input should be a valid integer": "is no whole number",
+    "Input should be a valid string": "is no text",
+    "Input should be a valid boolean": "is neither true nor false",
+    "Input should be a valid array": "is no list",
+    "Value should have at least 1 item": "is an empty list",
+    "String should have at least 1 character": "is empty",
+    "String should match pattern": "holds characters that it may not, or none",
+    "Value error, expected in ascending order": "has an entry twice",
+    "Value error, non-hexadecimal number": "is not hexadecimal",
+}
+"""How what a record refuses is said to whoever wrote a text."""
+
+
+def _problem(said: str) -> str:
+    return next((told for begins, told in _PROBLEMS.items() if said.startswith(begins)), said)
 
 
 def _place_of(where: str, places: Places) -> tuple[Entry | None, str]:
@@ -86,7 +104,8 @@ def _record_of(tree: Mapping[str, object], places: Places, told: Callable[[str],
     filled |= {name: value for name, value in tree.items() if name not in _LISTS}
     for singular, plural in _LISTS.items():
         if plural in tree:
-            raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
+            with places.within(None, plural):
+                raise CharterInvalid(where=plural, problem=f"write one [[{singular}]] table for each")
     _refuse_unknown("the charter", tree, _FIELDS[""], places, None)
     if isinstance(filled.get("coordinator"), str):
         with places.within(None, "coordinator"):
@@ -98,8 +117,9 @@ def _record_of(tree: Mapping[str, object], places: Places, told: Callable[[str],
     reader = _Reader(network, places, told)
     lists: dict[str, list[Entry]] = {}
     for singular, plural in _LISTS.items():
-        written = enumerate(_tables(singular, tree.get(singular, [])))
-        entries = [Entry(singular, number, each) for number, each in written]
+        with places.within(None, singular):
+            written = _tables(singular, tree.get(singular, []))
+        entries = [Entry(singular, number, each) for number, each in enumerate(written)]
         read = sorted(((each, reader.entry(each)) for each in entries), key=lambda each: str(each[1].get("name")))
         lists[plural] = [at for at, _ in read]
         filled[plural] = [each for _, each in read]
@@ -120,6 +140,8 @@ class _Reader:
     network: Network | None
     places: Places
     told: Callable[[str], None]
+    within: Counter[str] = field(default_factory=Counter)
+    """How many tables within vaults were read, by their kind."""
 
     def entry(self, at: Entry) -> dict[str, object]:
         """What the record has of one table."""
@@ -128,6 +150,9 @@ class _Reader:
         entry: dict[str, object] = {**_DEFAULTS.get(kind, {}), **at.written}
         if at.table == "payee" and "type" not in entry:
             entry["type"] = "vault" if "vault" in entry else "address"
+        if isinstance(at.written.get("name"), str):
+            with self.places.within(at, "name"):
+                check_text(str(at.written["name"]))
         with self.places.within(at):
             for name, plural in _WITHIN.items():
                 if plural in entry:
@@ -136,13 +161,13 @@ class _Reader:
             _refuse_unknown(_called(at), at.written, _FIELDS[kind], self.places, at)
         self._convert(at, kind, entry)
         if at.table == "payee":
-            with self.places.within(at, "address"):
-                self._check_address(entry)
+            self._check_payee(at, entry)
         self._check_roles(at, entry)
         for name, plural in _WITHIN.items():
             if name in entry:
                 with self.places.within(at, name):
-                    entry[plural] = _within_vault(name, entry.pop(name))
+                    written = _tables(f"vault.{name}", entry.pop(name))
+                entry[plural] = self._within_vault(name, written)
         for name in ("roles", "vaults", "payees"):
             listed = entry.get(name)
             if isinstance(listed, list):
@@ -179,6 +204,38 @@ class _Reader:
                 with self.places.within(at, "roles" if at.table == "person" else "role"):
                     raise CharterInvalid(where=_called(at), problem=_unknown(each, "role", Role))
 
+    def _within_vault(self, name: str, written: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+        """What is said of each cosigner of a vault, in the order of fingerprints; makers under their one name."""
+        entries: list[dict[str, object]] = []
+        for each in written:
+            at = Entry(f"vault.{name}", self.within[name], each)
+            self.within[name] += 1
+            entry = {**_DEFAULTS.get(name, {}), **each}
+            _refuse_unknown(f"[[{at.table}]]", each, _FIELDS[name], self.places, at)
+            for missing in (one for one in _FIELDS[name] if one not in entry):
+                with self.places.within(at, missing):
+                    raise CharterInvalid(where=f"[[{at.table}]], {missing}", problem="is missing")
+            fingerprint = entry["fingerprint"]
+            if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
+                with self.places.within(at, "fingerprint"):
+                    problem = f"{ascii(fingerprint)[:_SHOWN]} is no fingerprint: 8 digits of 0-9 and a-f"
+                    raise CharterInvalid(where=f"[[{at.table}]]", problem=problem)
+            if isinstance(entry.get("maker"), str):
+                entry["maker"] = maker_called(str(entry["maker"]))
+            entries.append(entry)
+        return sorted(entries, key=lambda each: str(each["fingerprint"]))
+
+    def _check_payee(self, at: Entry, entry: Mapping[str, object]) -> None:
+        """An address outside, or a vault of the charter, and never both."""
+        with self.places.within(at, "type"):
+            if entry.get("type") not in _PAID:
+                raise CharterInvalid(where=_called(at), problem=_unknown(entry.get("type"), "type of payee", _PAID))
+        with self.places.within(at):
+            if ("address" in entry) is ("vault" in entry):
+                raise CharterInvalid(where=_called(at), problem="has an address or names a vault, one of the two")
+        with self.places.within(at, "address"):
+            self._check_address(entry)
+
     def _check_address(self, entry: Mapping[str, object]) -> None:
         """Say what an address looks like that is not written alone."""
         address = entry.get("address")
@@ -212,23 +269,17 @@ def _refuse_unknown(
                 raise CharterInvalid(where=what, problem=_unknown(name, "field of it", known))
 
 
-def _within_vault(name: str, written: object) -> list[dict[str, object]]:
-    """What is said of each cosigner of a vault, in the order of fingerprints; makers under their one name."""
-    entries = [{**_DEFAULTS.get(name, {}), **each} for each in _tables(f"vault.{name}", written)]
-    for each in entries:
-        if isinstance(each.get("maker"), str):
-            each["maker"] = maker_called(str(each["maker"]))
-    return sorted(entries, key=lambda each: str(each.get("fingerprint")))
-
-
 def _sats(given: object) -> int:
     """Whole sats, or a text with its unit; one without may be meant as BTC by some and as sats by others."""
-    if isinstance(given, str) and not given.strip().isdecimal():
-        return parse_amount(given)
+    if isinstance(given, str) and not _BARE.fullmatch(given):
+        return parse_amount(_THOUSANDS.sub("", given))
     return check_amount(given)
 
 
 def _rate(given: object) -> object:
+    """The same of a rate."""
+    if isinstance(given, str) and _BARE.fullmatch(given):
+        raise RateInvalid(shown=ascii(given[:_SHOWN]))
     return parse_rate(given) if isinstance(given, str) else given
 
 
@@ -244,6 +295,11 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "max_rate": _rate,
 }
 """How what people write in a field becomes what the record has there."""
+_BARE: Final = re.compile(r"[0-9\s]*")
+_THOUSANDS: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{3}(?![0-9]))")
+"""A blank between thousands, as screens show sats."""
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{8}")
+_PAID: Final = ("address", "vault")
 _WITHIN: Final = {"device": "devices", "cosigner": "cosigners"}
 """Tables within a vault's, and the record's lists of them."""
 _RULES: Final[Mapping[str, type[Record]]] = {
@@ -257,6 +313,8 @@ _FIELDS: Final[Mapping[str, Sequence[str]]] = {
     "person": tuple(Person.model_fields),
     "witness": tuple(Witness.model_fields),
     "vault": (*(each for each in CharterVault.model_fields if each not in _WITHIN.values()), *_WITHIN),
+    "device": tuple(CosignerDevice.model_fields),
+    "cosigner": tuple(CosignerName.model_fields),
     "payee": (*AddressPayee.model_fields, "vault"),
     **{name: tuple(rule.model_fields) for name, rule in _RULES.items()},
 }

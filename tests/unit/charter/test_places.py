@@ -5,7 +5,7 @@ import pytest
 from custody.charter.text import parse_charter
 from custody.errors import CustodyError
 from custody.testing.asserts import refuses
-from custody.testing.cast import person_key
+from custody.testing.cast import make_cast, person_key
 
 from .test_document import TEXT, named
 
@@ -26,6 +26,7 @@ OFFICERS, KNOWN, LIMIT = (
     for number, name in ((1, "two officers"), (2, "known payees"), (4, "per transfer"))
 )
 AMOUNT = f"{LIMIT}, max_outflow"
+RATE = "[[rule]] number 3 (modest fees), max_rate"
 PLACED = {
     "a field": (changed("count = 2", "cuont = 2"), "cuont", f"{OFFICERS}, cuont", "'count'"),
     "a field above": (changed("institution", "institutoin"), "institutoin", "institutoin", "'institution'"),
@@ -42,6 +43,7 @@ PLACED = {
     "a missing field": (changed("max_outflow = 500000000\n", ""), None, AMOUNT, ""),
     "a negative amount": (changed("500000000", "-1"), "max_outflow", AMOUNT, ""),
     "a part of a sat": (changed("500000000", '"0.123456789 BTC"'), "max_outflow", AMOUNT, ""),
+    "a rate without its unit": (changed("max_rate = 100000", 'max_rate = "100"'), "max_rate", RATE, ""),
     "a text without its unit": (changed("500000000", '"5"'), "max_outflow", AMOUNT, ""),
     "a number out of range": (changed("tions = 1", "tions = 0"), "confirmations", f"{VAULT}, confirmations", ""),
     "a descriptor": (changed("/<0;1>/*,", "/<0;1>/*."), "descriptor", f"{VAULT}, descriptor", ""),
@@ -73,6 +75,9 @@ def test_what_is_wrong_in_a_text_is_told_with_its_line_table_and_field_and_what_
         ('"5 BTC"', 500_000_000),
         ('"0.00000001 BTC"', 1),
         ('"150000 sat"', 150_000),
+        ('"150 000 sat"', 150_000),
+        ('"2 500.5 btc"', 250_050_000_000),
+        ('"7 SATS"', 7),
         ('"20999999.99999999 BTC"', 20_999_999_99999999),
     ],
 )
@@ -129,3 +134,53 @@ def test_a_table_of_another_form_is_refused_by_name(table, written):
     with pytest.raises(CustodyError) as caught:
         parse_charter(text)
     assert caught.value.advice()
+
+
+PRINT = make_cast().vault.cosigners[0].fingerprint.hex()
+
+
+@pytest.mark.parametrize(
+    ("table", "written", "place", "said"),
+    [
+        ("cosigner", f'fingerprint = "{PRINT}"\nnmae = "A"\nsite = "B"', ", nmae", "did you mean 'name'?"),
+        ("cosigner", f'fingerprint = "{PRINT}"\nname = "A"', ", site", "is missing"),
+        ("cosigner", 'fingerprint = "zz"\nname = "A"\nsite = "B"', ", fingerprint", "'zz' is no fingerprint"),
+        ("device", f'fingerprint = "{PRINT}"\nmakr = "A"\nmodel = "B"', ", makr", "did you mean 'maker'?"),
+        ("device", f'fingerprint = "{PRINT}"\nmaker = "A"', ", model", "is missing"),
+    ],
+)
+def test_a_table_within_a_vault_s_has_a_place_of_its_own(table, written, place, said):
+    good = f'[[vault.{table}]]\nfingerprint = "{PRINT}"\n' + (
+        'name = "A"\nsite = "B"\n' if table == "cosigner" else 'maker = "a"\nmodel = "b"\n'
+    )
+    text = changed("[[payee]]", f"{good}[[vault.{table}]]\n{written}\n[[payee]]")
+    with refuses("CHARTER_INVALID") as caught:
+        parse_charter(text)
+    (note,) = caught.error.__notes__
+    assert note.endswith(f"[[vault.{table}]] number 2{' (A)' if 'name' in written.split() else ''}{place}")
+    assert said in str(caught.error)
+    assert int(note.partition(", ")[0].removeprefix("line ")) > line_of(text, f"[[vault.{table}]]") + 3
+
+
+@pytest.mark.parametrize(
+    ("payee", "said"),
+    [
+        ('type = "adress"\naddress = "x"', "did you mean 'address'?"),
+        ('type = "vaul"\nvault = "reserve"', "did you mean 'vault'?"),
+        ('address = "x"\nvault = "reserve"', "one of the two"),
+        ("", "one of the two"),
+    ],
+)
+def test_a_payee_is_an_address_or_a_vault(payee, said):
+    text = changed("[[payee]]", f'[[payee]]\nname = "Other"\n{payee}\n[[payee]]')
+    with refuses("CHARTER_INVALID") as caught:
+        parse_charter(text)
+    assert said in str(caught.error)
+    assert "[[payee]] number 1 (Other)" in caught.error.__notes__[0]
+
+
+def test_of_two_that_cannot_stand_together_the_later_is_named():
+    again = f'[[person]]\nname = "Dana"\nkey = "{person_key("Dana").public_key.hex()}"\nroles = ["officer"]\n'
+    with refuses("CHARTER_INVALID") as caught:
+        parse_charter(f"{TEXT}\n{again}")
+    assert caught.error.__notes__ == [f"line {TEXT.count(chr(10)) + 2}, [[person]] number 5 (Dana)"]

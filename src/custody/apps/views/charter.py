@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from custody.apps.terminal import JsonValue
 from custody.apps.views.layout import (
     INDENT,
     Data,
@@ -76,6 +77,13 @@ def _vault(entry: CharterVault, vault: Vault) -> list[str]:
     return [*lines, f"{INDENT}devices:", *(f"{INDENT}{line}" for line in devices_of(entry))]
 
 
+def cosigners_data(entry: CharterVault, vault: Vault) -> list[JsonValue]:
+    """The cosigners of this vault in their order, with name and site where the charter says them."""
+    said = {each.fingerprint: each for each in entry.cosigners}
+    named = ((each.fingerprint, said.get(each.fingerprint)) for each in vault.cosigners)
+    return [{"fingerprint": key.hex(), "name": who and who.name, "site": who and who.site} for key, who in named]
+
+
 def devices_of(entry: CharterVault) -> list[str]:
     """Who made the device of each cosigner of this vault, as the charter says it."""
     if not entry.devices:
@@ -139,7 +147,7 @@ def charter_data(charter: Charter, missing: tuple[str, ...]) -> Data:
                 "id": charter.vault(entry.name).id.hex(),
                 "first_address": charter.vault(entry.name).address(Branch.RECEIVE, 0),
                 "makers_stated": bool(entry.devices),
-                "cosigners": [each.model_dump(mode="json") for each in entry.cosigners],
+                "cosigners": cosigners_data(entry, charter.vault(entry.name)),
             }
             for entry in charter.vaults
         ],

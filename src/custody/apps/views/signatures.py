@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from custody.apps.terminal import shown
+from custody.apps.views.charter import cosigners_data
 from custody.apps.views.judgement import tally_data
 from custody.apps.views.layout import SHORT, Data, block, table, txid
 from custody.apps.views.transfer import status_text
@@ -43,7 +44,9 @@ def signatures_text(signatures: Signatures) -> str:
 def signatures_data(signatures: Signatures) -> Data:
     """The same for a program."""
     verified, tally = signatures.transfer.verified, signatures.tally
+    proposal = signatures.history.proposal(signatures.transfer)
     return {
+        "cosigners": cosigners_data(proposal.entry, proposal.vault),
         "transfer": signatures.transfer.id.hex(),
         "status": signatures.transfer.status.value,
         **tally_data(tally, bytes.hex),

@@ -7,6 +7,7 @@ the same from evidence on machines of their own (`examination`).
 from __future__ import annotations
 
 from custody.apps.terminal import JsonValue
+from custody.apps.views.charter import cosigners_data
 from custody.apps.views.judgement import approvals_data, decision_data
 from custody.apps.views.layout import (
     INDENT,
@@ -185,7 +186,7 @@ def _settlement(transfer: Transfer) -> list[str]:
 
 def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
     """The whole transfer for a program, as it stands at `now` (Unix seconds)."""
-    meaning = history.case(transfer)
+    meaning, proposal = history.case(transfer), history.proposal(transfer)
     return {
         "id": transfer.id.hex(),
         "words": show_words(transfer.id),
@@ -196,10 +197,7 @@ def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
         "vault": meaning.vault,
         "request": request_data(transfer.request, transfer.reason),
         "annex_entry": history.annexed_at(transfer.request.annex),
-        "payments": [
-            {"payee": each.payee, "address": each.address, "sats": each.amount}
-            for each in history.proposal(transfer).paid
-        ],
+        "payments": [{"payee": each.payee, "address": each.address, "sats": each.amount} for each in proposal.paid],
         "inputs": [str(each) for each in transfer.draft.outpoints],
         "sats": {
             "spent": sum(each.amount for each in transfer.draft.identity.spent),
@@ -216,6 +214,7 @@ def transfer_data(transfer: Transfer, history: History, now: int) -> Data:
         "replaced_by": [each.id.hex() for each in replacing(transfer, history)],
         **decision_data(transfer.decision),
         "approvals": agreed_data(transfer, history, now),
+        "cosigners": cosigners_data(proposal.entry, proposal.vault),
         "signed": [each.cosigner.hex() for each in transfer.signed],
         "txid": None if transfer.txid is None else txid(transfer.txid),
         "is_early": transfer.is_early,

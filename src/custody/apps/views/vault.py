@@ -7,7 +7,7 @@ from typing import Final
 
 import tomli_w
 
-from custody.apps.views.charter import devices_of
+from custody.apps.views.charter import cosigners_data, devices_of
 from custody.apps.views.coin import totals_of
 from custody.apps.views.layout import INDENT, Data, bitcoin, block, in_words, screen, table
 from custody.charter.document import Charter, CharterVault
@@ -121,7 +121,7 @@ def vault_data(charter: Charter, entry: CharterVault, history: History) -> Data:
         "confirmations": entry.confirmations,
         "max_inputs": entry.max_inputs,
         "devices": [each.model_dump(mode="json") for each in entry.devices],
-        "cosigner_names": [each.model_dump(mode="json") for each in entry.cosigners],
+        "cosigner_names": cosigners_data(entry, vault),
         "next_receive": history.next_index(vault.id, Branch.RECEIVE),
         "next_change": history.next_index(vault.id, Branch.CHANGE),
         "balance": balance(history, vault.id),
