@@ -79,9 +79,9 @@ def _vault(entry: CharterVault, vault: Vault) -> list[str]:
 
 def cosigners_data(entry: CharterVault, vault: Vault) -> list[JsonValue]:
     """The cosigners of this vault in their order, with name and site where the charter says them."""
-    said = {each.fingerprint: each for each in entry.cosigners}
-    named = ((each.fingerprint, said.get(each.fingerprint)) for each in vault.cosigners)
-    return [{"fingerprint": key.hex(), "name": who and who.name, "site": who and who.site} for key, who in named]
+    said = {each.fingerprint: (each.name, each.site) for each in entry.cosigners}
+    named = ((each.fingerprint, *said.get(each.fingerprint, (None, None))) for each in vault.cosigners)
+    return [{"fingerprint": key.hex(), "name": name, "site": site} for key, name, site in named]
 
 
 def devices_of(entry: CharterVault) -> list[str]:
