@@ -215,7 +215,7 @@ def test_a_pipe_or_a_directory_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with refuses("FILE_UNUSABLE"):
         read_file(tmp_path / "pipe", 10)
-    with refuses("FILE_UNUSABLE"):
+    with refuses("FILE_IS_FOLDER"):
         read_file(tmp_path, 10)
 
 

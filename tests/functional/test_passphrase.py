@@ -97,7 +97,7 @@ def test_a_file_that_is_too_large_or_no_file_is_refused(tmp_path):
         file.truncate(10**9)
     with refuses("FILE_TOO_LARGE"):
         read_passphrase(str(tmp_path / "sparse"), "the key")
-    with refuses("FILE_UNUSABLE"):
+    with refuses("FILE_IS_FOLDER"):
         read_passphrase(str(tmp_path), "the key")
     assert len(kept(tmp_path, b"a" * MAX_PASSPHRASE_FILE)) == MAX_PASSPHRASE_FILE
 

@@ -58,9 +58,14 @@ def folder(tmp_path):
     return place
 
 
+HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""Whatever was begun in the background is deaf to an interruption, and so is what it begins."""
+
+
 def begun(folder, umask=0o022, user=None, **variables):
     return subprocess.Popen(
-        [folder / "scripts" / "setup.sh"],
+        # Somebody else may not run our interpreter, and is not interrupted here.
+        [*([sys.executable, "-c", HEARING] if user is None else []), folder / "scripts" / "setup.sh"],
         env={"PATH": os.environ["PATH"], "PYTHON": str(folder.parent / "python"), **variables},
         stderr=subprocess.PIPE,
         text=True,
