@@ -24,7 +24,10 @@ class FeeRateLow(Refused, code="FEE_RATE_LOW"):
     """A fee rate at which the node would not take the transaction."""
 
     message = "the fee rate of {rate} sat/kvB is below the {least} sat/kvB that the node takes now"
-    hint = "Ask for at least {least} sat/kvB (--feerate {least}), or for none, to use the node's estimate."
+    hint = (
+        "Ask for at least {least} sat/kvB (--feerate {least}), or for none, to use the node's estimate. A rate without "
+        "a unit is in sat/kvB: 1sat/vB is 1000 of them."
+    )
     rate: int
     least: int
 
