@@ -220,6 +220,9 @@ class _Reader:
                 with self.places.within(at, "fingerprint"):
                     problem = f"{ascii(fingerprint)[:_SHOWN]} is no fingerprint: 8 digits of 0-9 and a-f"
                     raise CharterInvalid(where=f"[[{at.table}]]", problem=problem)
+            if any(one["fingerprint"] == fingerprint for one in entries):
+                with self.places.within(at, "fingerprint"):
+                    raise CharterInvalid(where=f"[[{at.table}]]", problem=f"{fingerprint} stands twice in this vault")
             if isinstance(entry.get("maker"), str):
                 entry["maker"] = maker_called(str(entry["maker"]))
             entries.append(entry)

@@ -145,6 +145,12 @@ PRINT = make_cast().vault.cosigners[0].fingerprint.hex()
         ("cosigner", f'fingerprint = "{PRINT}"\nnmae = "A"\nsite = "B"', ", nmae", "did you mean 'name'?"),
         ("cosigner", f'fingerprint = "{PRINT}"\nname = "A"', ", site", "is missing"),
         ("cosigner", 'fingerprint = "zz"\nname = "A"\nsite = "B"', ", fingerprint", "'zz' is no fingerprint"),
+        (
+            "cosigner",
+            f'fingerprint = "{PRINT}"\nname = "A"\nsite = "B"',
+            ", fingerprint",
+            f"{PRINT} stands twice in this vault",
+        ),
         ("device", f'fingerprint = "{PRINT}"\nmakr = "A"\nmodel = "B"', ", makr", "did you mean 'maker'?"),
         ("device", f'fingerprint = "{PRINT}"\nmaker = "A"', ", model", "is missing"),
     ],
