@@ -158,7 +158,7 @@ def test_a_device_in_the_place_of_another_is_refused():
 def test_one_cosigner_with_two_devices_is_refused():
     with refuses("CHARTER_INVALID") as caught:
         parse_charter(text("coinkite", "ledger", "satoshilabs", "acme", prints=[*PRINTS, PRINTS[0]]))
-    assert "each once" in str(caught.error)
+    assert "stands twice" in str(caught.error)
 
 
 def test_devices_in_another_order_are_another_record_and_refused():
